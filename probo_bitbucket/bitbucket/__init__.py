@@ -1,0 +1,1 @@
+"""All that knows Bitbucket; nothing of Probo."""

@@ -1,0 +1,35 @@
+"""What can go wrong between us and an upstream, by what can be done about it."""
+
+from __future__ import annotations
+
+
+class UpstreamError(Exception):
+    """A call to Bitbucket, the Container Manager or a coordinator that did not do what it should."""
+
+
+class Temporary(UpstreamError):
+    """May heal by itself: try again, not before *retry_after* seconds where the upstream named a time."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class RateLimited(Temporary):
+    """The budget of requests is spent (429)."""
+
+
+class Unauthorized(Temporary):
+    """The credentials were not accepted (401). Heals when the operator gives new ones."""
+
+
+class Permanent(UpstreamError):
+    """Would be answered the same way every time: a 4xx that is not 401, 408 or 429, or an answer that makes no sense."""
+
+    def __init__(self, reason: str, status: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status  # HTTP status, 0 where there was none
+
+
+class NotFound(Permanent):
+    """The upstream does not have it (404)."""

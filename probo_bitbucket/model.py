@@ -1,0 +1,221 @@
+"""What every room of the house talks about: repositories, pull requests, deliveries, builds and statuses.
+
+Times are seconds since the epoch, as floats. Texts hold no NUL: parsers at the edge see to it.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from attrs import field, frozen
+
+# What Bitbucket allows in workspace ids and repository slugs. They reach upstream URLs, and the Container Manager
+# puts them into a shell line, so nothing else may pass.
+_SLUG = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.-]{1,128}")
+_HASH = re.compile(r"[0-9a-f]{7,40}")
+
+SHORT_HASH = 12  # characters of a commit hash in a pull request's payload
+
+
+class InvalidName(ValueError):
+    """A repository or commit name that must not reach a URL or a shell."""
+
+
+def check_slug(text: str) -> str:
+    """Return *text* if it is a workspace id or repository slug; raise InvalidName otherwise."""
+    if not _SLUG.fullmatch(text):
+        raise InvalidName(f"{text[:80]!r} is not a workspace or repository slug")
+    return text
+
+
+def check_hash(text: str) -> str:
+    """Return *text* if it is a commit hash of 7 to 40 hexadecimal digits; raise InvalidName otherwise."""
+    if not _HASH.fullmatch(text):
+        raise InvalidName(f"{text[:80]!r} is not a commit hash")
+    return text
+
+
+@frozen
+class Repository:
+    """A Bitbucket repository. Workspace and slug come from `full_name`; the uuid never changes."""
+
+    workspace: str
+    slug: str
+    uuid: str = ""
+
+    @classmethod
+    def parse(cls, full_name: str, uuid: str = "") -> Repository:
+        """Read `workspace/slug`. Raises InvalidName."""
+        workspace, slash, slug = full_name.partition("/")
+        if not slash:
+            raise InvalidName(f"{full_name[:80]!r} is not of the form workspace/repository")
+        return cls(check_slug(workspace), check_slug(slug), uuid)
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.workspace}/{self.slug}"
+
+    @property
+    def identity(self) -> str:
+        """What tells this repository from all others: the uuid where it is known, or else the name."""
+        return self.uuid or self.full_name
+
+
+class PullRequestState(StrEnum):
+    OPEN = "OPEN"
+    MERGED = "MERGED"
+    DECLINED = "DECLINED"
+    SUPERSEDED = "SUPERSEDED"
+
+
+@frozen
+class PullRequest:
+    """A pull request of a repository, as Bitbucket last told of it."""
+
+    number: int
+    title: str
+    description: str
+    url: str
+    author: str  # display name
+    author_id: str  # account uuid, `{…}`; empty where Bitbucket leaves it out
+    state: PullRequestState
+    branch: str  # the source branch
+    commit: str  # hash of the source branch's head, 12 characters in webhooks
+    source: Repository  # differs from the repository of the pull request for forks
+    draft: bool = False
+
+
+@frozen
+class PullRequestChanged:
+    """A pull request was opened, edited, or got new commits."""
+
+    repository: Repository
+    pull_request: PullRequest
+
+
+@frozen
+class Ignored:
+    """A delivery that asks for nothing, and why, in words."""
+
+    reason: str
+    repository: Repository | None = None
+
+
+Event = PullRequestChanged | Ignored
+
+
+class DeliveryState(StrEnum):
+    WAITING = "waiting"  # written down, not decided yet
+    ACCEPTED = "accepted"  # led to a build
+    IGNORED = "ignored"  # asks for nothing
+    FAILED = "failed"  # given up; can be sent again
+
+
+@frozen
+class Delivery:
+    """A webhook call as it came in."""
+
+    event_key: str
+    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+    received_at: float
+    hook_uuid: str = ""
+    request_uuid: str = ""
+    attempt: int = 1
+
+
+class BuildKind(StrEnum):
+    """The Container Manager's `build.type`."""
+
+    PULL_REQUEST = "pull_request"
+    BRANCH = "branch"
+    HASH = "hash"
+
+
+class BuildState(StrEnum):
+    QUEUED = "queued"  # wanted; the configuration is not read yet
+    READY = "ready"  # configuration read; to be started
+    STARTING = "starting"  # sent to the Container Manager at least once; the answer is not known
+    RUNNING = "running"  # the Container Manager has it
+    ENDED = "ended"  # the Container Manager is done with it
+    INVALID = "invalid"  # the author has to mend the configuration
+    REFUSED = "refused"  # the Container Manager refused it
+    CANCELLED = "cancelled"  # no longer wanted
+    FAILED = "failed"  # given up; can be started again
+
+
+@frozen
+class Build:
+    """A preview environment that was asked for."""
+
+    id: str  # UUID, chosen once and kept for every try
+    kind: BuildKind
+    repository: Repository  # where the pull request is
+    source: Repository  # where the commit is: its files are read and its statuses posted there
+    commit: str  # as long as it is known: 12 characters at first, 40 once resolved
+    name: str  # title of the pull request, or message of the commit
+    created_at: float
+    branch: str = ""
+    pull_request: PullRequest | None = None
+
+    @property
+    def claim(self) -> str:
+        """What may be built only once: (repository, pull request or branch, commit)."""
+        target = f"#{self.pull_request.number}" if self.pull_request else self.branch
+        return f"{self.repository.identity} {target} {self.commit[:SHORT_HASH]}"
+
+
+class StatusState(StrEnum):
+    """Bitbucket's states of a build status; there are no others."""
+
+    INPROGRESS = "INPROGRESS"
+    SUCCESSFUL = "SUCCESSFUL"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+
+    @property
+    def final(self) -> bool:
+        return self is not StatusState.INPROGRESS
+
+
+@frozen
+class Status:
+    """What Bitbucket shall show for one (commit, key)."""
+
+    repository: Repository
+    commit: str
+    key: str
+    state: StatusState
+    name: str
+    description: str
+    url: str
+    refname: str = ""
+
+
+class Phase(StrEnum):
+    """How far a task of the Container Manager is, or how it ended."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def rank(self) -> int:
+        """A task's rank only grows; an update of a lower rank was overtaken."""
+        return {Phase.PENDING: 0, Phase.RUNNING: 1}.get(self, 2)
+
+
+@frozen
+class Update:
+    """One status update of the Container Manager, understood."""
+
+    build_id: str
+    context: str
+    phase: Phase
+    state: str  # as the Container Manager called it
+    description: str
+    final: bool  # nothing of this context follows in this run
+    target_url: str = ""
+    task_id: str = ""

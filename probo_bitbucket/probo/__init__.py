@@ -1,0 +1,1 @@
+"""All that knows Probo; nothing of Bitbucket."""

@@ -1,0 +1,1 @@
+"""A Bitbucket Cloud and a Container Manager to play with, as strict as the real ones."""

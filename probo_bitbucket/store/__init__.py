@@ -1,0 +1,1 @@
+"""All that knows SQL: schema, migrations, queries."""

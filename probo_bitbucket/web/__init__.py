@@ -1,0 +1,1 @@
+"""Klein routes: they parse, call one step, and answer."""
