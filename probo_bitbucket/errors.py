@@ -24,7 +24,7 @@ class Unauthorized(Temporary):
 
 
 class Permanent(UpstreamError):
-    """Would be answered the same way every time: a 4xx that is not 401, 408 or 429, or an answer that makes no sense."""
+    """Would be answered the same way every time: a 4xx other than 401, 408 and 429, or a redirect."""
 
     def __init__(self, reason: str, status: int = 0) -> None:
         super().__init__(reason)

@@ -1,0 +1,41 @@
+"""A circuit breaker: an upstream that is down is left in peace for a while, then asked once."""
+
+from __future__ import annotations
+
+from attrs import define
+from twisted.internet.interfaces import IReactorTime
+
+from probo_bitbucket.errors import Temporary
+
+
+@define
+class Breaker:
+    """Opens after *threshold* failures in a row; lets one trial through every *pause* seconds while open."""
+
+    clock: IReactorTime
+    upstream: str
+    threshold: int = 8
+    pause: float = 10.0
+    failures: int = 0
+    closed_until_trial: float = 0.0
+
+    @property
+    def open(self) -> bool:
+        return self.failures >= self.threshold
+
+    def enter(self) -> None:
+        """Call before a request. Raises Temporary while the upstream is to be spared."""
+        if not self.open:
+            return
+        now = self.clock.seconds()
+        if now < self.closed_until_trial:
+            raise Temporary(f"{self.upstream} is down; spared for a while", self.closed_until_trial - now)
+        self.closed_until_trial = now + self.pause  # this caller is the trial; the others go on waiting
+
+    def succeeded(self) -> None:
+        self.failures = 0
+
+    def failed(self) -> None:
+        self.failures += 1
+        if self.open:
+            self.closed_until_trial = self.clock.seconds() + self.pause

@@ -1,0 +1,127 @@
+"""Builds: asked for once, started once, and known until they are pruned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from probo_bitbucket.model import Build, BuildState
+from probo_bitbucket.store.columns import dump, load
+from probo_bitbucket.store.schema import builds
+from probo_bitbucket.store.sql import ANEW, DONE, Effort, Lease, claim, first_of_lane, free, insert, postponed
+
+
+@frozen
+class StoredBuild:
+    """A build and how far it is. *document* is the JSON text for the Container Manager, without credentials."""
+
+    build: Build
+    state: BuildState
+    reason: str
+    document: str
+    effort: Effort
+
+
+def request(tx: sa.Connection, build: Build, now: float) -> str:
+    """Ask for a build, unless the same was asked for before. Returns the id of the one that there is then."""
+    target = build.pull_request.number if build.pull_request else None
+    values = {
+        "id": build.id,
+        "claim": build.claim,
+        "lane": f"{build.repository.identity}#{target or build.branch}",
+        "state": BuildState.QUEUED,
+        "pending": True,
+        "created_at": build.created_at,
+        "changed_at": now,
+        "repository": build.repository.full_name,
+        "pull_request": target,
+        "commit": build.commit,
+        "build": dump(build),
+    }
+    if tx.execute(insert(tx, builds).values(**values).on_conflict_do_nothing(index_elements=["claim"])).rowcount:
+        return build.id
+    return str(tx.scalar(sa.select(builds.c.id).where(builds.c.claim == build.claim)))
+
+
+def claim_pending(tx: sa.Connection, lease: Lease, limit: int) -> list[StoredBuild]:
+    """Lease up to *limit* builds that are to be started, each the oldest of its lane, oldest first."""
+    query = (
+        sa.select(builds)
+        .where(free(builds, lease.now), first_of_lane(builds, "created_at"))
+        .order_by(builds.c.created_at)
+        .limit(limit)
+    )
+    return [_stored(row) for row in claim(tx, builds, query, lease)]
+
+
+def _stored(row: sa.Row[Any]) -> StoredBuild:
+    return StoredBuild(load(row.build, Build), BuildState(row.state), row.reason, row.document, Effort.of(row))
+
+
+def find(tx: sa.Connection, id: str) -> StoredBuild | None:
+    row = tx.execute(sa.select(builds).where(builds.c.id == id)).first()
+    return None if row is None else _stored(row)
+
+
+def of_repository(tx: sa.Connection, source: str, number: int) -> StoredBuild | None:
+    """The newest build of pull request *number* whose commits are in repository *source*, a fork perhaps."""
+    rows = tx.execute(
+        sa.select(builds).where(builds.c.pull_request == number).order_by(builds.c.created_at.desc()).limit(100)
+    )
+    stored = (_stored(row) for row in rows)
+    return next((found for found in stored if found.build.source.full_name == source), None)
+
+
+def running(tx: sa.Connection, untouched_since: float, limit: int) -> list[StoredBuild]:
+    """Builds that the Container Manager has, with no news for a while, those longest without news first."""
+    query = (
+        sa.select(builds)
+        .where(builds.c.state == BuildState.RUNNING, builds.c.changed_at <= untouched_since)
+        .order_by(builds.c.changed_at)
+        .limit(limit)
+    )
+    return [_stored(row) for row in tx.execute(query)]
+
+
+def advance(tx: sa.Connection, build: Build, state: BuildState, now: float, document: str) -> None:
+    """Note how far a build is that goes on being worked on by the one who has it leased."""
+    _update(
+        tx,
+        build.id,
+        {"state": state, "changed_at": now, "build": dump(build), "commit": build.commit, "document": document},
+    )
+
+
+def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: str = "") -> None:
+    """Nothing is left to do to start this build. One that was not started may be asked for again."""
+    released = {"claim": None} if state in (BuildState.REFUSED, BuildState.CANCELLED) else {}
+    _update(tx, id, {**DONE, **released, "state": state, "changed_at": now, "reason": reason})
+
+
+def postpone(tx: sa.Connection, stored: StoredBuild, *, now: float, due_at: float, error: str) -> None:
+    """Put a build back, to be tried again at *due_at*."""
+    _update(tx, stored.build.id, postponed(stored.effort, now=now, due_at=due_at, error=error))
+
+
+def touch(tx: sa.Connection, id: str, now: float) -> None:
+    """The Container Manager has just told something of this build."""
+    _update(tx, id, {"changed_at": now})
+
+
+def send_again(tx: sa.Connection, id: str, now: float) -> None:
+    """Have a build that was given up on tried again, from where it stopped."""
+    row = tx.execute(sa.select(builds.c.document).where(builds.c.id == id)).one()
+    state = BuildState.STARTING if row.document else BuildState.QUEUED
+    _update(tx, id, {**ANEW, "state": state, "reason": "", "changed_at": now})
+
+
+def _update(tx: sa.Connection, id: str, values: dict[str, Any]) -> None:
+    tx.execute(sa.update(builds).where(builds.c.id == id).values(**values))
+
+
+def prune(tx: sa.Connection, before: float, limit: int) -> int:
+    """Delete up to *limit* builds that nothing was heard of since a time. Returns how many."""
+    old = sa.select(builds.c.id).where(builds.c.changed_at < before, ~builds.c.pending).limit(limit)
+    return tx.execute(sa.delete(builds).where(builds.c.id.in_(old))).rowcount

@@ -1,0 +1,98 @@
+"""Deliveries: written down when they come in, decided one lane after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from probo_bitbucket.model import Delivery, DeliveryState, Event, Ignored
+from probo_bitbucket.store.schema import deliveries
+from probo_bitbucket.store.sql import ANEW, DONE, Effort, Lease, claim, first_of_lane, free, postponed
+
+
+@frozen
+class WaitingDelivery:
+    """A delivery that is to be decided."""
+
+    id: int
+    delivery: Delivery
+    effort: Effort
+
+
+_RECORD = sa.insert(deliveries).returning(deliveries.c.id)
+
+
+def record(tx: sa.Connection, delivery: Delivery, event: Event) -> int:
+    """Write a delivery down, ignored ones with their reason. Returns its id."""
+    repository, pull_request = _subject(event)
+    ignored = isinstance(event, Ignored)
+    id = tx.scalar(
+        _RECORD,
+        {
+            "received_at": delivery.received_at,
+            "event_key": delivery.event_key,
+            "hook_uuid": delivery.hook_uuid,
+            "request_uuid": delivery.request_uuid,
+            "attempt": delivery.attempt,
+            "body": delivery.body,
+            "repository": repository,
+            "pull_request": pull_request,
+            "lane": f"{repository}#{pull_request}",
+            "state": DeliveryState.IGNORED if ignored else DeliveryState.WAITING,
+            "pending": not ignored,
+            "reason": event.reason if isinstance(event, Ignored) else "",
+            "decided_at": delivery.received_at if ignored else None,
+        },
+    )
+    return int(id)
+
+
+def _subject(event: Event) -> tuple[str, int | None]:
+    if isinstance(event, Ignored):
+        return (event.repository.full_name if event.repository else ""), None
+    return event.repository.full_name, event.pull_request.number
+
+
+def claim_waiting(tx: sa.Connection, lease: Lease, limit: int) -> list[WaitingDelivery]:
+    """Lease up to *limit* deliveries that are due, each the oldest of its lane, oldest first."""
+    query = (
+        sa.select(deliveries)
+        .where(free(deliveries, lease.now), first_of_lane(deliveries, "id"))
+        .order_by(deliveries.c.id)
+        .limit(limit)
+    )
+    return [_waiting(row) for row in claim(tx, deliveries, query, lease)]
+
+
+def _waiting(row: sa.Row[Any]) -> WaitingDelivery:
+    delivery = Delivery(row.event_key, row.body, row.received_at, row.hook_uuid, row.request_uuid, row.attempt)
+    return WaitingDelivery(row.id, delivery, Effort.of(row))
+
+
+def decide(
+    tx: sa.Connection, id: int, state: DeliveryState, reason: str, now: float, build_id: str | None = None
+) -> None:
+    """Write the decision on a delivery down."""
+    _update(tx, id, {**DONE, "state": state, "reason": reason, "build_id": build_id, "decided_at": now})
+
+
+def postpone(tx: sa.Connection, waiting: WaitingDelivery, *, now: float, due_at: float, error: str) -> None:
+    """Put a delivery back, to be decided at *due_at*."""
+    _update(tx, waiting.id, postponed(waiting.effort, now=now, due_at=due_at, error=error))
+
+
+def send_again(tx: sa.Connection, id: int) -> None:
+    """Have a delivery decided anew, as if it had just come in."""
+    _update(tx, id, {**ANEW, "state": DeliveryState.WAITING, "reason": "", "decided_at": None})
+
+
+def _update(tx: sa.Connection, id: int, values: dict[str, Any]) -> None:
+    tx.execute(sa.update(deliveries).where(deliveries.c.id == id).values(**values))
+
+
+def prune(tx: sa.Connection, before: float, limit: int) -> int:
+    """Delete up to *limit* decided deliveries received before a time. Returns how many."""
+    old = sa.select(deliveries.c.id).where(deliveries.c.received_at < before, ~deliveries.c.pending).limit(limit)
+    return tx.execute(sa.delete(deliveries).where(deliveries.c.id.in_(old))).rowcount

@@ -1,0 +1,159 @@
+"""The tables. What stands here is what the newest migration makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+# SQLite counts up by itself only for a column that is declared INTEGER.
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _work() -> tuple[Column[Any], ...]:
+    """The columns of a row that is something to do: who does it, when it is due, how often it failed."""
+    return (
+        Column("pending", Boolean, nullable=False),  # there is something to do
+        Column("due_at", Double, nullable=False, default=0.0, server_default="0"),
+        Column("leased_by", String(64), nullable=False, default="", server_default=""),
+        Column("leased_until", Double, nullable=False, default=0.0, server_default="0"),
+        Column("attempts", Integer, nullable=False, default=0, server_default="0"),
+        Column("failing_since", Double),
+        Column("last_error", Text, nullable=False, default="", server_default=""),
+    )
+
+
+def _pending(name: str, *columns: str) -> Index:
+    """An index of the rows that are something to do: as small as the backlog, however long the history."""
+    return Index(name, *columns, sqlite_where=text("pending = 1"), postgresql_where=text("pending"))
+
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _SERIAL, primary_key=True),
+    Column("received_at", Double, nullable=False),
+    Column("event_key", String(100), nullable=False),
+    Column("hook_uuid", String(100), nullable=False),
+    Column("request_uuid", String(100), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("repository", String(260), nullable=False),
+    Column("pull_request", BigInteger),
+    Column("lane", String(400), nullable=False),  # deliveries of one lane are decided one after the other
+    Column("body", LargeBinary, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("build_id", String(64)),
+    Column("decided_at", Double),
+    *_work(),
+    _pending("deliveries_pending", "id"),
+    _pending("deliveries_pending_lane", "lane", "id"),
+    Index("deliveries_received", "received_at"),
+)
+
+builds = Table(
+    "builds",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("claim", String(500), unique=True),  # what may be built only once; null when it may be built again
+    Column("lane", String(400), nullable=False),  # builds of one lane are started one after the other
+    Column("state", String(20), nullable=False),
+    Column("reason", Text, nullable=False, default="", server_default=""),
+    Column("created_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),  # of the state, or of any status
+    Column("repository", String(260), nullable=False),
+    Column("pull_request", BigInteger),
+    Column("commit", String(40), nullable=False),
+    Column("build", Text, nullable=False),  # model.Build as JSON
+    Column(
+        "document", Text, nullable=False, default="", server_default=""
+    ),  # what /startbuild gets, without credentials
+    *_work(),
+    _pending("builds_pending", "created_at"),
+    _pending("builds_pending_lane", "lane", "created_at"),
+    Index("builds_state", "state", "changed_at"),
+    Index("builds_of_pull_request", "repository", "pull_request", "created_at"),
+    Index("builds_changed", "changed_at"),
+)
+
+statuses = Table(
+    "statuses",
+    metadata,
+    Column("repository", String(260), primary_key=True),
+    Column("commit", String(40), primary_key=True),
+    Column("key", String(40), primary_key=True),
+    Column("build_id", String(64), nullable=False),
+    Column("context", Text, nullable=False),
+    Column("rank", Integer, nullable=False),  # 0 for final states, which go first; 1 for the others
+    Column("settled", Boolean, nullable=False),  # the Container Manager said that nothing follows
+    Column("tasks", Text, nullable=False),  # JSON: how far each task is that reported under this key
+    Column("desired", Text, nullable=False),  # model.Status as JSON
+    Column(
+        "reported", Text, nullable=False, default="", server_default=""
+    ),  # the one Bitbucket has, "" before the first
+    Column("version", BigInteger, nullable=False),  # of `desired`
+    Column("failed", Boolean, nullable=False, default=False, server_default=text("false")),  # given up, see last_error
+    Column("changed_at", Double, nullable=False),
+    *_work(),
+    _pending("statuses_pending", "rank", "due_at"),
+    Index("statuses_of_build", "build_id"),
+    Index("statuses_changed", "changed_at"),
+)
+
+chains = Table(
+    "chains",
+    metadata,
+    Column("name", String(200), primary_key=True),  # of the account, or of the coordinator's project
+    Column("origin", String(64), nullable=False),  # digest of the configured token that the chain began with
+    Column("refresh_token", Text, nullable=False),
+    Column("access_token", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("refreshed_at", Double, nullable=False),
+    Column("dead", Text, nullable=False),  # why Bitbucket does not accept it any more
+    Column("leased_by", String(64), nullable=False, default="", server_default=""),
+    Column("leased_until", Double, nullable=False, default=0.0, server_default="0"),
+)
+
+chain_members = Table(
+    "chain_members",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of a refresh token that the chain ever had
+    Column("chain", String(200), nullable=False, index=True),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(300), primary_key=True),
+    Column("repository", String(260), nullable=False, unique=True),  # identity
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("consumer", String(200), primary_key=True),
+    Column("minute", BigInteger, primary_key=True),
+    Column("sent", Integer, nullable=False),
+)
+
+house = Table(
+    "house",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("value", Text, nullable=False),
+)

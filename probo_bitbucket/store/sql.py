@@ -1,0 +1,85 @@
+"""What SQLite and PostgreSQL say differently, and how rows are worked on by one node at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+from sqlalchemy.dialects import postgresql, sqlite
+
+LEASE = 30.0  # seconds; a node renews its leases three times as often
+
+
+def insert(tx: sa.Connection, table: sa.Table) -> Any:
+    """An INSERT that knows ON CONFLICT."""
+    return (postgresql if tx.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+@frozen
+class Lease:
+    """Who works on a row, as seen at one moment."""
+
+    node: str
+    now: float
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {"leased_by": self.node, "leased_until": self.now + LEASE}
+
+
+@frozen
+class Effort:
+    """What was tried on a row so far. *failing_since* is the time of the first failure in a row of failures."""
+
+    attempts: int
+    failing_since: float | None
+
+    @classmethod
+    def of(cls, row: sa.Row[Any]) -> Effort:
+        return cls(row.attempts, row.failing_since)
+
+
+def free(table: sa.Table, now: float) -> sa.ColumnElement[bool]:
+    """Something to do, due, and in nobody's hands."""
+    return sa.and_(table.c.pending, table.c.due_at <= now, table.c.leased_until <= now)
+
+
+def first_of_lane(table: sa.Table, order: str) -> sa.ColumnElement[bool]:
+    """Nothing of the same lane is before this row, by the column *order*."""
+    earlier = table.alias("earlier")
+    return ~sa.exists().where(earlier.c.pending, earlier.c.lane == table.c.lane, earlier.c[order] < table.c[order])
+
+
+def claim(tx: sa.Connection, table: sa.Table, query: sa.Select[Any], lease: Lease) -> Sequence[sa.Row[Any]]:
+    """Lease the rows that *query* finds, passing over those that another node is just looking at."""
+    rows = tx.execute(query.with_for_update(skip_locked=True, of=table)).all()
+    keys = list(table.primary_key.columns)
+    for row in rows:
+        tx.execute(sa.update(table).where(*(key == row._mapping[key] for key in keys)).values(**lease.values))
+    return rows
+
+
+def renew(tx: sa.Connection, tables: Iterable[sa.Table], lease: Lease) -> None:
+    """Keep what this node has in hand."""
+    for table in tables:
+        mine = sa.and_(table.c.leased_by == lease.node, table.c.leased_until > lease.now)
+        tx.execute(sa.update(table).where(mine).values(leased_until=lease.now + LEASE))
+
+
+_RESTED: dict[str, Any] = {"leased_by": "", "leased_until": 0.0, "attempts": 0, "failing_since": None, "last_error": ""}
+DONE = {"pending": False, **_RESTED}  # the values of a row with which nothing is left to do
+ANEW = {"pending": True, "due_at": 0.0, **_RESTED}  # … and of one that is to be worked on again, from the beginning
+
+
+def postponed(effort: Effort, *, now: float, due_at: float, error: str) -> dict[str, Any]:
+    """The values of a row whose try failed and that is to be tried again at *due_at*."""
+    return {
+        "due_at": due_at,
+        "leased_by": "",
+        "leased_until": 0.0,
+        "attempts": effort.attempts + 1,
+        "failing_since": effort.failing_since if effort.failing_since is not None else now,
+        "last_error": error,
+    }

@@ -1,0 +1,147 @@
+"""Statuses: what Bitbucket shall show for one (repository, commit, key), and what it was last told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from probo_bitbucket.model import Phase, Status
+from probo_bitbucket.store.columns import dump, load
+from probo_bitbucket.store.schema import statuses
+from probo_bitbucket.store.sql import ANEW, DONE, Effort, Lease, claim, free, insert, postponed
+
+
+@frozen
+class StoredStatus:
+    """A desired state, its version, and what Bitbucket has (None before the first report)."""
+
+    build_id: str
+    context: str
+    desired: Status
+    reported: Status | None
+    version: int
+    settled: bool
+    tasks: dict[str, Phase]
+    effort: Effort
+    error: str
+
+
+@frozen
+class Wish:
+    """A new desired state, with what it comes from."""
+
+    build_id: str
+    context: str
+    status: Status
+    tasks: dict[str, Phase]
+    settled: bool
+    due_at: float = 0.0
+    worth_reporting: bool = True
+
+
+def find(tx: sa.Connection, status: Status) -> StoredStatus | None:
+    """What is stored under the (repository, commit, key) of *status*; locked until the transaction ends."""
+    row = tx.execute(sa.select(statuses).where(_key(status)).with_for_update()).first()
+    return None if row is None else _stored(row)
+
+
+def desire(tx: sa.Connection, wish: Wish, previous: StoredStatus | None, now: float) -> None:
+    """Make *wish* what Bitbucket shall show, in place of *previous*.
+
+    A version that is just being reported stays pending: whoever reports it sees that there is a newer one.
+    """
+    values: dict[str, Any] = {
+        "build_id": wish.build_id,
+        "context": wish.context,
+        "rank": 0 if wish.status.state.final else 1,
+        "settled": wish.settled,
+        "tasks": dump(wish.tasks),
+        "desired": dump(wish.status),
+        "changed_at": now,
+    }
+    if previous is None:
+        key = {"repository": wish.status.repository.full_name, "commit": wish.status.commit, "key": wish.status.key}
+        fresh = {"version": 1, "pending": True, "due_at": wish.due_at}
+        tx.execute(insert(tx, statuses).values(**key, **values, **fresh))
+        return
+    if wish.worth_reporting:
+        values |= {"version": previous.version + 1, "pending": True, "failed": False, "attempts": 0}
+        values |= {"due_at": wish.due_at} if previous.effort.failing_since is None else {}
+    tx.execute(sa.update(statuses).where(_key(wish.status)).values(**values))
+
+
+def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredStatus]:
+    """Lease up to *limit* statuses that Bitbucket does not have yet, final states first.
+
+    Repositories named in *busy* are passed over: they have as many requests on their way as one may have.
+    """
+    query = (
+        sa.select(statuses)
+        .where(free(statuses, lease.now), statuses.c.repository.not_in(busy))
+        .order_by(statuses.c.rank, statuses.c.due_at)
+        .limit(limit)
+    )
+    return [_stored(row) for row in claim(tx, statuses, query, lease)]
+
+
+def reported(tx: sa.Connection, stored: StoredStatus) -> None:
+    """Bitbucket has the version that *stored* has. A newer one stays to be reported."""
+    newer = statuses.c.version > stored.version
+    values = {**DONE, "reported": dump(stored.desired), "pending": newer}
+    tx.execute(sa.update(statuses).where(_key(stored.desired)).values(**values))
+
+
+def postpone(tx: sa.Connection, stored: StoredStatus, *, now: float, due_at: float, error: str) -> None:
+    """Put a status back, to be reported at *due_at*."""
+    values = postponed(stored.effort, now=now, due_at=due_at, error=error)
+    tx.execute(sa.update(statuses).where(_key(stored.desired)).values(**values))
+
+
+def give_up(tx: sa.Connection, stored: StoredStatus, error: str) -> None:
+    """Leave a status unreported, unless there is a newer version of it. It stays visible with its *error*."""
+    newer = statuses.c.version > stored.version
+    values = {**DONE, "pending": newer, "failed": ~newer, "last_error": error}
+    tx.execute(sa.update(statuses).where(_key(stored.desired)).values(**values))
+
+
+def send_again(tx: sa.Connection, status: Status) -> None:
+    """Report a status anew that was given up on."""
+    tx.execute(sa.update(statuses).where(_key(status)).values(**ANEW, failed=False))
+
+
+def of_build(tx: sa.Connection, build_id: str) -> list[StoredStatus]:
+    """All statuses of one build, in the order of their keys."""
+    query = sa.select(statuses).where(statuses.c.build_id == build_id).order_by(statuses.c.key).with_for_update()
+    return [_stored(row) for row in tx.execute(query)]
+
+
+def _key(status: Status) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        statuses.c.repository == status.repository.full_name,
+        statuses.c.commit == status.commit,
+        statuses.c.key == status.key,
+    )
+
+
+def _stored(row: sa.Row[Any]) -> StoredStatus:
+    return StoredStatus(
+        build_id=row.build_id,
+        context=row.context,
+        desired=load(row.desired, Status),
+        reported=load(row.reported, Status) if row.reported else None,
+        version=row.version,
+        settled=row.settled,
+        tasks=load(row.tasks, dict[str, Phase]),
+        effort=Effort.of(row),
+        error=row.last_error,
+    )
+
+
+def prune(tx: sa.Connection, before: float, limit: int) -> int:
+    """Delete up to *limit* statuses that were reported and last changed before a time. Returns how many."""
+    fields = (statuses.c.repository, statuses.c.commit, statuses.c.key)
+    old = sa.select(*fields).where(statuses.c.changed_at < before, ~statuses.c.pending).limit(limit)
+    return tx.execute(sa.delete(statuses).where(sa.tuple_(*fields).in_(old))).rowcount

@@ -1,0 +1,205 @@
+"""Calls to other servers: bounded in time and size, never redirected, failing in words.
+
+treq's own timeout ends with the headers of the answer; a peer that stalls in the body would hold us for ever. So the
+whole exchange has one deadline, and the body is collected here, with a limit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from attrs import field, frozen
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
+
+from probo_bitbucket import __version__
+from probo_bitbucket.breaker import Breaker
+from probo_bitbucket.errors import NotFound, Permanent, RateLimited, Temporary, Unauthorized
+
+USER_AGENT = f"probo-bitbucket/{__version__}"
+CONNECT_TIMEOUT = 10.0  # seconds
+REQUEST_TIMEOUT = 30.0  # seconds, from the first byte sent to the last one read
+ANSWER_LIMIT = 16 * 1024 * 1024  # bytes; GET /builds of the Container Manager is the largest answer there is
+
+
+@frozen
+class Answer:
+    """What an upstream answered."""
+
+    upstream: str
+    status: int
+    headers: Headers
+    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+
+    def json(self) -> Any:
+        """The body as JSON. Raises Temporary: an HTML page in place of JSON is a proxy's, and passes."""
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Temporary(f"{self.upstream} answered {self.status} with something that is not JSON") from error
+
+    def header(self, name: str) -> str:
+        """The first header of that name, or an empty text."""
+        values = self.headers.getRawHeaders(name)
+        return values[0] if values else ""
+
+    def checked(self) -> Answer:
+        """This answer if its status is 2xx; raises the kind of UpstreamError that its status means otherwise."""
+        if 200 <= self.status < 300:
+            return self
+        reason = f"{self.upstream} answered {self.status}{self._message()}"
+        if self.status == 401:
+            raise Unauthorized(reason)
+        if self.status == 404:
+            raise NotFound(reason, 404)
+        if self.status == 429:
+            raise RateLimited(reason, self.retry_after())
+        if self.status == 408 or self.status >= 500:
+            raise Temporary(reason, self.retry_after())
+        raise Permanent(reason, self.status)
+
+    def retry_after(self) -> float | None:
+        """Seconds that the upstream asks us to wait (RFC 9110, 10.2.3), None where it does not say."""
+        value = self.header("retry-after").strip()
+        if value.isascii() and value.isdigit():
+            return float(value[:6])
+        try:
+            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        except ValueError:
+            return None
+
+    def _message(self) -> str:
+        try:
+            document = msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, RecursionError):
+            return ""
+        error = document.get("error", document.get("message")) if isinstance(document, dict) else None
+        if isinstance(error, dict):
+            error = error.get("message")
+        return f": {error[:200]}" if isinstance(error, str) and error else ""
+
+
+class Upstream:
+    """A server that we call, known by a *name* for people. Never follows a redirect: none is expected anywhere,
+    and the Authorization header must not travel to another host."""
+
+    def __init__(self, name: str, http: HTTPClient, clock: IReactorTime, breaker: Breaker | None = None) -> None:
+        self.name = name
+        self._http = http
+        self._clock = clock
+        self.breaker = breaker or Breaker(clock, name)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        form: dict[str, str] | None = None,
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> Answer:
+        """Send one request and return the whole answer, whatever its status.
+
+        Raises Temporary when there was no answer, or not all of it, within *timeout* seconds.
+        """
+        self.breaker.enter()
+        sent: dict[str | bytes, str | bytes] = {"User-Agent": USER_AGENT, "Accept": "*/*", **(headers or {})}
+        data: bytes | dict[str, str] | None = form
+        if json is not None:
+            data = msgspec.json.encode(json)
+            sent["Content-Type"] = "application/json"
+        exchange = Deferred.fromCoroutine(self._exchange(method, url, sent, data))
+        exchange.addTimeout(timeout, self._clock)
+        try:
+            answer = await exchange
+        except (TimeoutError, CancelledError) as error:
+            self.breaker.failed()
+            raise Temporary(f"{self.name} did not answer within {timeout:g} s") from error
+        except Temporary:
+            self.breaker.failed()
+            raise
+        except Exception as error:  # whatever the network and TLS come up with is one thing to the caller
+            self.breaker.failed()
+            raise Temporary(f"{self.name} at {urlsplit(url).netloc} could not be reached: {_cause(error)}") from error
+        if answer.status >= 500:
+            self.breaker.failed()
+        else:
+            self.breaker.succeeded()
+        return answer
+
+    async def _exchange(
+        self, method: str, url: str, headers: dict[str | bytes, str | bytes], data: bytes | dict[str, str] | None
+    ) -> Answer:
+        response = await self._http.request(
+            method, url, headers=headers, data=data, allow_redirects=False, unbuffered=True
+        )
+        body = await _read(response, self.name)
+        return Answer(self.name, response.code, response.headers, body)
+
+
+def _read(response: IResponse, upstream: str) -> Deferred[bytes]:
+    collector = _Body(upstream)
+    response.deliverBody(collector)
+    return collector.finished
+
+
+class _Body(Protocol):
+    """Collects a body up to ANSWER_LIMIT; cancelling `finished` cuts the connection."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self.finished: Deferred[bytes] = Deferred(lambda _: self._cut())
+
+    def dataReceived(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > ANSWER_LIMIT:
+            self._cut()
+            self._end(Failure(Temporary(f"{self.upstream} answered with more than {ANSWER_LIMIT} bytes")))
+        else:
+            self._chunks.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self._end(b"".join(self._chunks))
+        else:
+            self._end(Failure(Temporary(f"{self.upstream} broke off in the middle of its answer")))
+
+    def _cut(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def _end(self, result: Any) -> None:
+        if not self.finished.called:
+            self.finished.callback(result)
+
+
+def _cause(error: BaseException) -> str:
+    """The words of the innermost error: Twisted wraps what happened on the wire in `ResponseNeverReceived([…])`."""
+    reasons = getattr(error, "reasons", None)
+    if reasons:
+        return _cause(reasons[0].value)
+    return str(error) or type(error).__name__
+
+
+def http_client(reactor: Any) -> tuple[HTTPClient, HTTPConnectionPool]:
+    """An HTTP client with verified TLS and a pool that keeps as many connections as we have calls at once."""
+    pool = HTTPConnectionPool(reactor)
+    # Twisted's default of 2 would open a new connection for almost every call of a burst.
+    pool.maxPersistentPerHost = 64
+    agent = Agent(reactor, BrowserLikePolicyForHTTPS(), connectTimeout=CONNECT_TIMEOUT, pool=pool)
+    return HTTPClient(agent), pool
