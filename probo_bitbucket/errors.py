@@ -20,7 +20,11 @@ class RateLimited(Temporary):
 
 
 class Unauthorized(Temporary):
-    """The credentials were not accepted (401). Heals when the operator gives new ones."""
+    """The credentials were not accepted (401)."""
+
+
+class DeadCredentials(Temporary):
+    """Bitbucket will not give a token for these credentials again: heals only when the operator gives new ones."""
 
 
 class Permanent(UpstreamError):

@@ -7,7 +7,6 @@ whole exchange has one deadline, and the body is collected here, with a limit.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -106,7 +105,7 @@ class Upstream:
         method: str,
         url: str,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: dict[str | bytes, str | bytes] | None = None,
         json: Any = None,
         form: dict[str, str] | None = None,
         timeout: float = REQUEST_TIMEOUT,

@@ -1,0 +1,210 @@
+"""Bitbucket Cloud's REST API 2.0, as far as it is needed here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+from attrs import frozen
+
+from probo_bitbucket.bitbucket.budget import Budget
+from probo_bitbucket.errors import Temporary
+from probo_bitbucket.model import Repository, Status, check_hash
+from probo_bitbucket.upstream import Answer, Upstream
+
+T = TypeVar("T")
+
+PAGE = 100  # entries; the most that Bitbucket gives at once
+PAGES = 50  # pages followed of one listing
+
+
+class Access(Protocol):
+    """The right to call Bitbucket: an account's credentials and its budget of requests."""
+
+    budget: Budget
+
+    async def authorization(self) -> str:
+        """The value of an Authorization header."""
+
+    async def refused(self, authorization: str) -> bool:
+        """Bitbucket answered 401 to this value. Returns whether another one can be had."""
+
+
+class Accounts(Protocol):
+    """Knows whose credentials a repository is reached with."""
+
+    def of(self, repository: Repository) -> Access: ...
+
+
+class _Commit(msgspec.Struct):
+    hash: str
+    message: str = ""
+
+
+class _Entry(msgspec.Struct):
+    path: str
+    type: str = ""
+
+
+class _Account(msgspec.Struct):
+    display_name: str = ""
+    nickname: str = ""
+    uuid: str = ""
+
+
+class _Link(msgspec.Struct):
+    href: str = ""
+
+
+class _Links(msgspec.Struct):
+    html: _Link = msgspec.field(default_factory=_Link)
+
+
+class _Page(msgspec.Struct, Generic[T]):
+    values: list[T]
+    next: str = ""
+
+
+class _PullRequest(msgspec.Struct):
+    id: int
+    state: str
+    title: str = ""
+    author: _Account | None = None
+    links: _Links = msgspec.field(default_factory=_Links)
+
+
+@frozen
+class Commit:
+    """A commit: its full hash and its message."""
+
+    hash: str
+    message: str
+
+
+@frozen
+class PullRequestSummary:
+    """What the Reaper asks of a pull request."""
+
+    number: int
+    state: str
+    title: str
+    url: str
+    author: str
+    author_id: str
+
+
+class Bitbucket:
+    """The calls. Every one raises a kind of UpstreamError when it does not succeed."""
+
+    def __init__(self, upstream: Upstream, base_url: str, accounts: Accounts) -> None:
+        self._upstream = upstream
+        self._base_url = base_url
+        self._accounts = accounts
+
+    async def file(self, repository: Repository, commit: str, path: str) -> bytes:
+        """The content of a file. Permanent with status 301 for one that Git LFS keeps elsewhere."""
+        return (await self._get(repository, f"src/{check_hash(commit)}/{quote(path)}")).body
+
+    async def root(self, repository: Repository, commit: str) -> list[str]:
+        """The names of the files in the root folder at a commit."""
+        entries = self._pages(repository, f"src/{check_hash(commit)}/", _Entry)
+        return [entry.path async for entry in entries if entry.type != "commit_directory"]
+
+    async def commit(self, repository: Repository, hash: str) -> Commit:
+        found = _decode(await self._get(repository, f"commit/{check_hash(hash)}"), _Commit)
+        return Commit(check_hash(found.hash), found.message)
+
+    async def pull_request(self, repository: Repository, number: int) -> PullRequestSummary:
+        found = _decode(await self._get(repository, f"pullrequests/{number}"), _PullRequest)
+        author = found.author or _Account()
+        return PullRequestSummary(
+            found.id,
+            found.state,
+            found.title,
+            found.links.html.href,
+            author.display_name or author.nickname,
+            author.uuid,
+        )
+
+    async def branches(self, repository: Repository) -> list[dict[str, Any]]:
+        """All branches, as Bitbucket describes them."""
+        return [branch async for branch in self._pages(repository, "refs/branches", dict[str, Any])]
+
+    async def commits(self, repository: Repository, revision: str = "") -> list[dict[str, Any]]:
+        """The newest commits of *revision* (a branch name or hash), or of all branches: one page, newest first."""
+        query = {"pagelen": str(PAGE), **({"include": revision} if revision else {})}
+        answer = await self._get(repository, f"commits?{urlencode(query)}")
+        return _decode(answer, _Page[dict[str, Any]]).values
+
+    async def post_status(self, status: Status) -> None:
+        """Make Bitbucket show *status*. A key that the commit has already is overwritten."""
+        body = {
+            "state": status.state,
+            "key": status.key,
+            "name": status.name,
+            "description": status.description,
+            "url": status.url,
+            **({"refname": status.refname} if status.refname else {}),
+        }
+        path = f"commit/{check_hash(status.commit)}/statuses/build"
+        answer = await self._call("POST", status.repository, path, urgent=status.state.final, json=body)
+        answer.checked()
+
+    async def _get(self, repository: Repository, path: str) -> Answer:
+        return (await self._call("GET", repository, path, urgent=True)).checked()
+
+    async def _pages(self, repository: Repository, path: str, kind: type[T]) -> AsyncIterator[T]:
+        url = f"{path}?pagelen={PAGE}"
+        for _ in range(PAGES):
+            page = _decode(await self._get(repository, url), _Page[kind])  # type: ignore[valid-type]
+            for value in page.values:
+                yield value
+            url = self._relative(repository, page.next)
+            if not url:
+                return
+
+    def _relative(self, repository: Repository, url: str) -> str:
+        """The rest of a link that stays in the repository, or nothing: no other address gets our credentials."""
+        prefix = f"{self._url(repository)}/"
+        return url.removeprefix(prefix) if url.startswith(prefix) else ""
+
+    def _url(self, repository: Repository) -> str:
+        return f"{self._base_url}/repositories/{repository.full_name}"
+
+    async def _call(self, method: str, repository: Repository, path: str, *, urgent: bool, json: Any = None) -> Answer:
+        """One request, and a second one with fresh credentials when the first is answered 401."""
+        access = self._accounts.of(repository)
+        authorization = await access.authorization()
+        answer = await self._send(access, authorization, method, repository, path, urgent, json)
+        if answer.status == 401 and await access.refused(authorization):
+            authorization = await access.authorization()
+            answer = await self._send(access, authorization, method, repository, path, urgent, json)
+            if answer.status == 401:
+                await access.refused(authorization)
+        return answer
+
+    async def _send(
+        self,
+        access: Access,
+        authorization: str,
+        method: str,
+        repository: Repository,
+        path: str,
+        urgent: bool,
+        json: Any,
+    ) -> Answer:
+        access.budget.spend(urgent=urgent)
+        answer = await self._upstream.request(
+            method, f"{self._url(repository)}/{path}", headers={"Authorization": authorization}, json=json
+        )
+        access.budget.learn(answer)
+        return answer
+
+
+def _decode(answer: Answer, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        raise Temporary(f"{answer.upstream} answered {answer.status} with an unexpected document: {error}") from error

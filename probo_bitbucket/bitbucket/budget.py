@@ -1,0 +1,62 @@
+"""How many requests Bitbucket still takes from one consumer this hour, and who may have them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+
+from probo_bitbucket.errors import RateLimited
+from probo_bitbucket.upstream import Answer
+
+HOUR = 60  # minutes
+RESERVE = 0.2  # of the limit: kept for what cannot wait, reading configurations and reporting final states
+PAUSE = 60.0  # seconds to be silent after a 429 that names no time
+
+
+@define
+class Budget:
+    """Counts requests by the minute over a rolling hour. *elsewhere* is what other nodes spent of it."""
+
+    clock: IReactorTime
+    limit: int
+    elsewhere: int = 0
+    silent_until: float = 0.0
+    near_until: float = 0.0
+    _sent: Counter[int] = field(factory=Counter)
+
+    def spend(self, *, urgent: bool) -> None:
+        """Take one request. Raises RateLimited, with the seconds to wait, when there is none left for this purpose."""
+        now = self.clock.seconds()
+        if now < self.silent_until:
+            raise RateLimited("Bitbucket's limit of requests is reached", self.silent_until - now)
+        if not urgent and now < self.near_until:
+            raise RateLimited("Bitbucket's limit of requests is near", min(PAUSE, self.near_until - now))
+        if self.left(now) <= (0 if urgent else int(self.limit * RESERVE)):
+            raise RateLimited(f"{self.limit} requests an hour are spent", PAUSE)
+        self._sent[_minute(now)] += 1
+
+    def left(self, now: float) -> int:
+        """Requests left of the rolling hour that ends at *now*."""
+        oldest = _minute(now) - HOUR
+        for minute in [minute for minute in self._sent if minute <= oldest]:
+            del self._sent[minute]
+        return self.limit - self.elsewhere - self._sent.total()
+
+    def sent_in(self, minute: int) -> int:
+        """Requests sent from here in one minute since the epoch."""
+        return self._sent[minute]
+
+    def learn(self, answer: Answer) -> None:
+        """Take over what Bitbucket says of the limit in an answer."""
+        now = self.clock.seconds()
+        if answer.status == 429:
+            self.silent_until = now + (answer.retry_after() or PAUSE)
+        elif answer.header("x-ratelimit-nearlimit").lower() == "true":
+            reset = answer.header("x-ratelimit-reset")
+            self.near_until = now + (float(reset[:6]) if reset.isdigit() else PAUSE)
+
+
+def _minute(now: float) -> int:
+    return int(now // 60)

@@ -1,0 +1,81 @@
+"""Bitbucket's OAuth 2.0 token endpoint. Knows the protocol; who keeps the tokens is not its business."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+from urllib.parse import urlencode
+
+from attrs import field, frozen
+
+from probo_bitbucket.errors import DeadCredentials, Permanent, Temporary, Unauthorized
+from probo_bitbucket.upstream import Upstream
+
+DEFAULT_LIFE = 3600.0  # seconds an access token lives where the answer does not say (RFC 6749 leaves it open)
+SCOPES = ("pullrequest",)  # the least that reads files and pull requests and posts build statuses
+
+
+@frozen
+class Grant:
+    """A pair of tokens. There is no refresh token for client credentials."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_in: float
+    scopes: tuple[str, ...]
+
+
+class OAuth:
+    """The token endpoint as one consumer uses it.
+
+    All grants raise DeadCredentials when Bitbucket refuses, Temporary when it could not be asked.
+    """
+
+    def __init__(self, upstream: Upstream, site_url: str, key: str, secret: str) -> None:
+        self._upstream = upstream
+        self._site_url = site_url
+        self._key = key
+        self._basic = base64.b64encode(f"{key}:{secret}".encode()).decode()
+
+    def authorize_url(self, state: str) -> str:
+        """Where to send the operator's browser to ask for consent."""
+        query = urlencode({"client_id": self._key, "response_type": "code", "state": state})
+        return f"{self._site_url}/site/oauth2/authorize?{query}"
+
+    async def exchange(self, code: str) -> Grant:
+        """Trade the *code* that came back with the browser for tokens."""
+        return await self._grant({"grant_type": "authorization_code", "code": code})
+
+    async def refresh(self, refresh_token: str) -> Grant:
+        """Trade a refresh token for a new pair. The used one dies about ten minutes later where tokens rotate."""
+        return await self._grant({"grant_type": "refresh_token", "refresh_token": refresh_token})
+
+    async def client_credentials(self) -> Grant:
+        """An access token for the consumer itself."""
+        return await self._grant({"grant_type": "client_credentials"})
+
+    async def _grant(self, form: dict[str, str]) -> Grant:
+        try:
+            answer = await self._upstream.request(
+                "POST",
+                f"{self._site_url}/site/oauth2/access_token",
+                headers={"Authorization": f"Basic {self._basic}", "Accept": "application/json"},
+                form=form,
+            )
+            return _read(answer.checked().json())
+        except (Permanent, Unauthorized) as error:
+            raise DeadCredentials(f"no token for the grant {form['grant_type']}: {error}") from error
+
+
+def _read(document: Any) -> Grant:
+    if not isinstance(document, dict) or not isinstance(document.get("access_token"), str):
+        raise Temporary("Bitbucket answered the request for a token without an access_token")
+    refresh_token = document.get("refresh_token")
+    expires_in = document.get("expires_in")
+    scopes = document.get("scopes") or document.get("scope")
+    return Grant(
+        access_token=document["access_token"],
+        refresh_token=refresh_token if isinstance(refresh_token, str) else "",
+        expires_in=float(expires_in) if isinstance(expires_in, int | float) else DEFAULT_LIFE,
+        scopes=tuple(scopes.split()) if isinstance(scopes, str) else (),
+    )

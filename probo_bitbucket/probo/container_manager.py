@@ -1,0 +1,109 @@
+"""The Container Manager, or a coordinator in front of it, as we call it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from probo_bitbucket.errors import NotFound, Permanent, Temporary
+from probo_bitbucket.model import Phase
+from probo_bitbucket.upstream import Answer, Upstream
+
+# The words of a JavaScript error over a document that the Container Manager cannot use: it will not get better.
+_REFUSALS = ("Cannot read prop", "Download: unsupported provider")
+
+
+class Refused(Permanent):
+    """The Container Manager will not start this build, however often it is asked."""
+
+
+class _Result(msgspec.Struct):
+    code: int | None = None
+
+
+class StepReport(msgspec.Struct):
+    """How far a step is, as `GET /builds/{id}` tells it. Its state lags behind its result."""
+
+    id: str
+    name: str = ""
+    plugin: str = "Shell"
+    state: str = ""
+    description: str = ""
+    result: _Result | None = None
+
+    @property
+    def phase(self) -> Phase:
+        if self.result is not None and self.result.code is not None:
+            return Phase.SUCCEEDED if self.result.code == 0 else Phase.FAILED
+        return {"success": Phase.SUCCEEDED, "error": Phase.FAILED, "running": Phase.RUNNING}.get(
+            self.state, Phase.PENDING
+        )
+
+
+class _Container(msgspec.Struct):
+    state: str = ""
+
+
+class BuildReport(msgspec.Struct):
+    """What `GET /builds/{id}` tells of a build."""
+
+    id: str
+    active: bool = False
+    status: str = ""
+    steps: list[StepReport] = []
+    container: _Container | None = None
+
+
+class ContainerManager:
+    """The calls. With a *token* it is a coordinator that is spoken to."""
+
+    def __init__(self, upstream: Upstream, url: str, token: str = "") -> None:
+        self._upstream = upstream
+        self._url = url
+        self._headers: dict[str | bytes, str | bytes] = {"Authorization": f"Bearer {token}"} if token else {}
+
+    async def start(self, build: dict[str, Any], project: dict[str, Any]) -> Any:
+        """`POST /startbuild`. Returns its answer. Raises Refused, or Temporary when it may have been started or not."""
+        document = {"build": build, "project": project}
+        answer = await self._upstream.request("POST", f"{self._url}/startbuild", headers=self._headers, json=document)
+        if answer.status == 500 and (words := _error(answer)).startswith(_REFUSALS):
+            raise Refused(f"the Container Manager refused the build: {words}", 500)
+        try:
+            return answer.checked().json()
+        except Permanent as error:
+            raise Refused(str(error), error.status) from error
+
+    async def find(self, build_id: str) -> BuildReport | None:
+        """`GET /builds/{id}`, None where the Container Manager does not know it."""
+        answer = await self._upstream.request(
+            "GET", f"{self._url}/builds/{quote(build_id, safe='')}", headers=self._headers
+        )
+        try:
+            return msgspec.json.decode(answer.checked().body, type=BuildReport)
+        except NotFound:
+            return None
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Temporary(f"{answer.upstream} answered with an unexpected document: {error}") from error
+
+    async def project(self, slug: str) -> dict[str, Any] | None:
+        """A coordinator's project for the repository *slug*, None where it has none."""
+        query = urlencode({"service": "bitbucket", "slug": slug, "single": "true"})
+        answer = await self._upstream.request("GET", f"{self._url}/projects?{query}", headers=self._headers)
+        try:
+            project = answer.checked().json()
+        except NotFound:
+            return None
+        if project is not None and not isinstance(project, dict):
+            raise Temporary(f"{answer.upstream} answered with a project that is not an object")
+        return project
+
+
+def _error(answer: Answer) -> str:
+    try:
+        document = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    error = document.get("error") if isinstance(document, dict) else None
+    return error if isinstance(error, str) else ""
