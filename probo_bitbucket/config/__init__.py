@@ -1,0 +1,44 @@
+"""Settings: read from files, environment and options, merged, and checked.
+
+Every value is kept as it was written until all sources are merged (`sources`), then read by its key's type
+(`values`). What is wrong is collected and told in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from probo_bitbucket.config.accounts import CredentialReader
+from probo_bitbucket.config.keys import KEYS, Key, describe
+from probo_bitbucket.config.settings import Settings
+from probo_bitbucket.config.sources import gather
+from probo_bitbucket.config.types import HandOut
+from probo_bitbucket.config.values import Reader
+from probo_bitbucket.config.written import Findings, SettingsError
+from probo_bitbucket.credentials import Account
+
+__all__ = ["KEYS", "HandOut", "Key", "Settings", "SettingsError", "describe", "load"]
+
+
+def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str, object]) -> Settings:
+    """Read the settings; *options* go by the keys' names, and those that are None were not given.
+
+    Raises SettingsError with everything that is wrong.
+    """
+    findings = Findings()
+    given = gather(files, environ, options, findings)
+    if findings.problems and not given:
+        raise SettingsError(tuple(findings.problems))  # nothing could be read, so nothing is worth being called missing
+    reader = Reader(environ, findings)
+    home = f"{files[-1]}: " if files else ""
+    plain = [key for key in KEYS if key.attribute not in ("credentials", "accounts")]
+    values = {key.attribute: reader.value(key, given.get(key.name), home) for key in plain}
+    credential_reader = CredentialReader(reader)
+    credentials = credential_reader.credentials(given)
+    accounts = tuple(credential_reader.accounts(given.get("accounts")))
+    if credentials:
+        accounts = (*accounts, Account("default", credentials, ("*",)))
+    if findings.problems:
+        raise SettingsError(tuple(findings.problems))
+    return Settings(**values, credentials=credentials, accounts=accounts, warnings=tuple(findings.warnings))

@@ -1,0 +1,45 @@
+"""The settings that the daemon runs with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import field, frozen
+
+from probo_bitbucket.config.types import HandOut
+from probo_bitbucket.credentials import Account, Credentials
+
+
+@frozen(kw_only=True)
+class Settings:
+    """Read, merged and checked. `keys.KEYS` says what each means; texts that were not given are empty."""
+
+    port: int
+    hostname: str
+    webhook_url: str
+    webhook_secrets: tuple[str, ...] = field(repr=False)
+    credentials: Credentials | None  # those of the top level
+    accounts: tuple[Account, ...]  # the first that covers a repository serves it
+    api_url: str
+    api_token: str = field(repr=False)
+    instance_name: str
+    build_url: str
+    bitbucket_api_url: str
+    bitbucket_site_url: str
+    data_dir: Path
+    database: str = field(repr=False)
+    hand_out: HandOut
+    retry_for: float  # seconds
+    retention: float  # seconds
+    rate_limit: int  # requests an hour
+    log_level: str
+    log_file_enabled: bool
+    log_file_path: Path
+    log_file_period: float  # seconds
+    log_file_count: int
+    warnings: tuple[str, ...]  # for the log, one line each
+
+    @property
+    def database_url(self) -> str:
+        """The database that was given, or SQLite in the data directory."""
+        return self.database or f"sqlite:///{self.data_dir / 'probo-bitbucket.db'}"

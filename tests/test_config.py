@@ -1,0 +1,229 @@
+"""Settings are read, merged and given the types that the keys say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from probo_bitbucket import config
+
+API = {"PROBO_BITBUCKET_API_URL": "http://cm:3020"}
+EXAMPLE = Path(__file__).parent.parent / "etc" / "probo-bitbucket.yaml"
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a settings file that only its owner can read."""
+
+    def write(text: str, name: str = "settings.yaml", mode: int = 0o600) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    return write
+
+
+def load(
+    *files: Path, environ: Mapping[str, str] | None = None, options: Mapping[str, object] | None = None
+) -> config.Settings:
+    return config.load(files, API | dict(environ or {}), options or {})
+
+
+def test_everything_but_api_url_has_a_default() -> None:
+    settings = load()
+    assert (settings.port, settings.hostname, settings.webhook_url) == (3012, "0.0.0.0", "/bitbucket-webhook")  # noqa: S104
+    assert (settings.bitbucket_api_url, settings.bitbucket_site_url) == (
+        "https://api.bitbucket.org/2.0",
+        "https://bitbucket.org",
+    )
+    assert (settings.instance_name, settings.build_url, settings.hand_out) == ("ProboCI", "", config.HandOut.HANDLE)
+    assert (settings.retry_for, settings.retention, settings.rate_limit) == (86400.0, 30 * 86400.0, 1000)
+    assert (settings.log_level, settings.log_file_enabled) == ("info", False)
+    assert (settings.log_file_period, settings.log_file_count) == (86400.0, 7)
+    assert (settings.webhook_secrets, settings.api_token, settings.accounts, settings.warnings) == ((), "", (), ())
+
+
+def test_the_database_is_sqlite_in_the_data_directory_unless_another_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    assert load().database_url == "sqlite:////probo-bitbucket-data/probo-bitbucket.db"
+    assert load(options={"database": "sqlite:///mine.db"}).database_url == "sqlite:////mine.db"
+    assert load(options={"database": "postgresql:///probo"}).database_url == "postgresql:///probo"
+
+
+def test_paths_do_not_follow_the_daemon_into_another_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load(options={"dataDir": "here"})
+    assert settings.data_dir == tmp_path / "here"
+    assert settings.log_file_path.is_absolute()
+
+
+def test_reading_creates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    load(options={"dataDir": "here"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_later_sources_win(write: Write) -> None:
+    first, second = write("port: 1\nhostname: one\n", "1.yaml"), write("port: 2\n", "2.yaml")
+    assert load(first, second).port == 2
+    assert load(second, first).port == 1
+    assert load(first, second).hostname == "one"
+    environ = {"PROBO_BITBUCKET_PORT": "3"}
+    assert load(first, environ=environ).port == 3
+    assert load(first, environ=environ, options={"port": 4}).port == 4
+    assert load(first, environ=environ, options={"port": None}).port == 3
+
+
+def test_a_directory_stands_for_its_yaml_files_by_name(write: Write, tmp_path: Path) -> None:
+    write("port: 2", "conf/20.yml")
+    write("port: 1\ninstanceName: Acme", "conf/10.yaml")
+    write("port: 3", "conf/30.yaml.bak")
+    settings = load(tmp_path / "conf")
+    assert (settings.port, settings.instance_name) == (2, "Acme")
+
+
+def test_a_later_mapping_replaces_the_whole_earlier_one(write: Write) -> None:
+    first = write("api: {url: 'http://one', token: t}\nlogFile: {enabled: true, count: 3}", "1.yaml")
+    second = write("api: {url: 'http://two'}\nlogFile: {count: 4}", "2.yaml")
+    settings = config.load([first, second], {}, {})
+    assert (settings.api_url, settings.api_token) == ("http://two", "")
+    assert (settings.log_file_enabled, settings.log_file_count) == (False, 4)
+
+
+def test_the_environment_replaces_one_key_of_a_mapping(write: Write) -> None:
+    path = write("api: {url: 'http://one/', token: t}")
+    settings = config.load([path], {"PROBO_BITBUCKET_API_TOKEN": "u"}, {})
+    assert (settings.api_url, settings.api_token) == ("http://one", "u")
+
+
+def test_an_empty_value_means_the_default(write: Write) -> None:
+    settings = load(write("port:\ninstanceName: ''\nlogFile:\n"), environ={"PROBO_BITBUCKET_HOSTNAME": ""})
+    assert (settings.port, settings.instance_name, settings.hostname) == (3012, "ProboCI", "0.0.0.0")  # noqa: S104
+
+
+def test_text_keeps_what_was_written(write: Write) -> None:
+    settings = load(write("bbClientKey: 012345\nbbClientSecret: 1_000\nbbWebhookSecret: 1e5\ninstanceName: on\n"))
+    assert (
+        settings.credentials == config.load([], API, {"bbClientKey": "012345", "bbClientSecret": "1_000"}).credentials
+    )
+    assert (settings.webhook_secrets, settings.instance_name) == (("1e5",), "on")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("1.5h", 5400), ("30d", 2592000), ("0", 0)]
+)
+def test_durations_become_seconds(text: str, seconds: float) -> None:
+    assert load(options={"retryFor": text}).retry_for == seconds
+
+
+@pytest.mark.parametrize(("text", "level"), [("warn", "warn"), ("30", "info"), ("35", "warn"), ("60", "fatal")])
+def test_bunyans_numbers_are_levels(text: str, level: str) -> None:
+    assert load(options={"log_level": text}).log_level == level
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1w", 604800), ("daily", 86400), ("12h", 43200)])
+def test_bunyans_periods_become_seconds(text: str, seconds: float) -> None:
+    assert load(options={"logFile.period": text}).log_file_period == seconds
+
+
+def test_a_log_file_can_be_switched_on_by_one_word(write: Write) -> None:
+    assert load(write("logFile: true")).log_file_enabled
+    assert not load(write("logFile: off")).log_file_enabled
+
+
+def test_the_webhook_secret_can_be_a_list(write: Write) -> None:
+    assert load(write("bbWebhookSecret: [new, 0123]")).webhook_secrets == ("new", "0123")
+    assert load(options={"bbWebhookSecret": "one"}).webhook_secrets == ("one",)
+
+
+def test_a_secret_can_be_in_a_file_beside_the_settings(write: Write) -> None:
+    write("token of the file\n", "hook")
+    settings = load(write("bbWebhookSecretFile: hook"))
+    assert settings.webhook_secrets == ("token of the file",)
+
+
+def test_a_secret_can_be_a_credential_of_systemd(write: Write, tmp_path: Path) -> None:
+    write("t1\n", "api")
+    directory = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    path = write("api: {url: 'http://a', tokenFile: '%d/api'}")
+    assert load(path, environ=directory).api_token == "t1"
+    environ = directory | {"PROBO_BITBUCKET_API_TOKEN_FILE": "${CREDENTIALS_DIRECTORY}/api"}
+    assert load(environ=environ).api_token == "t1"
+
+
+def test_a_later_source_may_give_a_secret_in_another_form(write: Write) -> None:
+    path = write("api: {url: 'http://a', tokenFile: not-there}")
+    assert load(path, environ={"PROBO_BITBUCKET_API_TOKEN": "t"}).api_token == "t"
+
+
+def test_aliases_can_be_used(write: Write) -> None:
+    assert load(write("instanceName: &name Acme\nhostname: *name")).hostname == "Acme"
+
+
+def test_a_file_with_secrets_that_others_can_read_is_warned_about(write: Write) -> None:
+    open_file = write("bbWebhookSecret: canary", "open.yaml", 0o640)
+    closed = write("bbWebhookSecret: canary", "closed.yaml", 0o600)
+    harmless = write("port: 1\nbbWebhookSecretFile: closed.yaml", "harmless.yaml", 0o644)
+    (warning,) = load(open_file, closed, harmless).warnings
+    assert warning == f"{open_file}: holds bbWebhookSecret and is open to other users; run: chmod 600 {open_file}"
+    (warning,) = load(write("accounts: [{name: a, repositories: a, bbAccessToken: t}]", mode=0o644)).warnings
+    assert "holds bbAccessToken" in warning
+
+
+def test_keys_of_the_container_manager_do_nothing(write: Write) -> None:
+    path = write("auth: {url: 'http://localhost:3012/auth_lookup'}\n")
+    assert load(path).warnings == (f"{path}:1: auth: is for the Container Manager and does nothing here",)
+
+
+def test_repr_shows_no_secret() -> None:
+    secrets = [key for key in config.KEYS if key.secret and key.attribute != "credentials"]
+    given = {key.name: f"canary-{number}" for number, key in enumerate(secrets)} | {
+        "database": "postgresql://a:canary@b/c"
+    }
+    consumer = {"bbClientKey": "k", "bbClientSecret": "canary", "bbRefreshToken": "canary", "bbAccessToken": "canary"}
+    for credentials in (consumer, {"bbAccessToken": "canary"}, {"bbEmail": "a@b", "bbApiToken": "canary"}):
+        settings = load(options=given | credentials)
+        assert settings.api_token.startswith("canary")
+        assert "canary" not in repr(settings)
+
+
+def test_every_attribute_of_settings_comes_from_a_key() -> None:
+    attributes = {attribute.name for attribute in config.Settings.__attrs_attrs__}
+    assert attributes == {key.attribute for key in config.KEYS} | {"warnings"}
+
+
+def test_the_table_for_the_docs_has_a_row_for_every_key() -> None:
+    table = config.describe()
+    for key in config.KEYS:
+        (row,) = [line for line in table.splitlines() if line.startswith((f"| `{key.name}` ", f"| `{key.name}`,"))]
+        assert key.help in row
+        assert row.count(" | ") == 4
+
+
+def test_the_example_names_every_key_and_works_once_it_is_filled_in(write: Write) -> None:
+    text = EXAMPLE.read_text()
+    for key in config.KEYS:
+        assert re.search(rf"\b{key.name.rpartition('.')[2]}:", text), key.name
+    with pytest.raises(config.SettingsError) as caught:
+        config.load([EXAMPLE], {}, {})
+    assert all("placeholder" in problem for problem in caught.value.problems)
+    filled = write(re.sub(r"\{[A-Z_]+\}", "mine", text))
+    defaults = config.load([], {"PROBO_BITBUCKET_API_URL": "http://localhost:3020"}, {})
+    assert config.load([filled], {}, {}).port == defaults.port
+
+
+def test_the_commented_lines_of_the_example_are_settings(write: Write) -> None:
+    """Only one kind of credentials may stay, so theirs are taken out."""
+    lines = [re.sub(r"^# (?=( *- | +)?[A-Za-z_]+:(\s|$))", "", line) for line in EXAMPLE.read_text().splitlines()]
+    lines = [line for line in lines if not re.match(r"bb(Client|Refresh|Access|Email|ApiToken)", line)]
+    path = write("\n".join(line for line in lines if not line.startswith("#")).replace("File: secrets/acme", ": t"))
+    settings = config.load([path], {}, {})
+    assert settings.accounts[0].repositories == ("acme/*", "acme-labs/site-*")
+    assert settings.build_url == "http://{{buildId}}.example.com:3050/"

@@ -1,0 +1,122 @@
+"""Credentials are one of four kinds, at the top level and in every account."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from probo_bitbucket import config
+from probo_bitbucket.credentials import AccessToken, Account, ApiToken, Credentials, OAuthConsumer
+
+API = {"PROBO_BITBUCKET_API_URL": "http://cm:3020"}
+NAMES = {
+    "k": "bbClientKey",
+    "s": "bbClientSecret",
+    "r": "bbRefreshToken",
+    "a": "bbAccessToken",
+    "e": "bbEmail",
+    "t": "bbApiToken",
+}
+
+
+def load_text(tmp_path: Path, text: str) -> config.Settings:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    return config.load([path], API, {})
+
+
+def problems_of(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(config.SettingsError) as caught:
+        load_text(tmp_path, text)
+    return [problem.removeprefix(f"{tmp_path}/") for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("given", "credentials"),
+    [
+        ("", None),
+        ("ks", OAuthConsumer("k", "s")),
+        ("ksr", OAuthConsumer("k", "s", "r")),
+        ("ksra", OAuthConsumer("k", "s", "r", "a")),
+        ("a", AccessToken("a")),
+        ("et", ApiToken("e@x", "t")),
+    ],
+)
+def test_four_kinds_of_credentials(given: str, credentials: Credentials | None) -> None:
+    options = {NAMES[letter]: "e@x" if letter == "e" else letter for letter in given}
+    settings = config.load([], API, options)
+    assert settings.credentials == credentials
+    assert settings.accounts == ((Account("default", credentials, ("*",)),) if credentials else ())
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("k", "bbClientSecret missing beside bbClientKey"),
+        ("s", "bbClientKey missing beside bbClientSecret"),
+        ("r", "bbClientKey and bbClientSecret missing beside bbRefreshToken"),
+        ("ar", "bbClientKey and bbClientSecret missing beside bbAccessToken, bbRefreshToken"),
+        ("ksa", "bbRefreshToken missing beside bbClientKey, bbClientSecret, bbAccessToken"),
+        ("e", "bbApiToken missing beside bbEmail"),
+        ("t", "bbEmail missing beside bbApiToken"),
+        ("ae", "different kinds of credentials are mixed (bbAccessToken, bbEmail)"),
+        ("kset", "different kinds of credentials are mixed (bbClientKey, bbClientSecret, bbEmail, bbApiToken)"),
+    ],
+)
+def test_mixed_or_incomplete_credentials_are_told_apart(given: str, problem: str) -> None:
+    options = {NAMES[letter]: "e@x" if letter == "e" else letter for letter in given}
+    with pytest.raises(config.SettingsError) as caught:
+        config.load([], API, options)
+    (told,) = caught.value.problems
+    assert told.partition(": ")[2].startswith(f"{problem}; give either ")
+
+
+def test_accounts_come_before_the_credentials_of_the_top_level(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from a file\n".replace(" ", "-"))
+    settings = load_text(
+        tmp_path,
+        """
+bbAccessToken: top
+accounts:
+  - {name: acme, repositories: [acme, 'Labs/site-*'], bbAccessTokenFile: token}
+  - {name: emil, repositories: emil, bbEmail: e@x, bbApiToken: 0123}
+""",
+    )
+    assert settings.accounts == (
+        Account("acme", AccessToken("from-a-file"), ("acme/*", "Labs/site-*")),
+        Account("emil", ApiToken("e@x", "0123"), ("emil/*",)),
+        Account("default", AccessToken("top"), ("*",)),
+    )
+
+
+def test_an_account_covers_what_its_globs_match() -> None:
+    account = Account("acme", AccessToken("t"), ("acme/*", "Labs/site-*"))
+    covered = ("acme/a", "Acme/b", "labs/site-1")
+    assert all(account.covers(name) for name in covered)
+    assert not any(account.covers(name) for name in ("acme2/a", "labs/other", "x/acme"))
+    assert Account("default", AccessToken("t"), ("*",)).covers("any/thing")
+
+
+@pytest.mark.parametrize(
+    ("accounts", "problem"),
+    [
+        ("{name: a}", "s.yaml:1: accounts: a mapping came; a list of mappings (in a settings file) is expected"),
+        ("[a]", "s.yaml:1: accounts[0]: text came; a mapping is expected"),
+        ("[{repositories: a, bbAccessToken: t}]", "s.yaml:1: accounts[0].name: is missing: "),
+        ("[{name: a, bbAccessToken: t}]", "s.yaml:1: accounts[0].repositories: is missing: "),
+        ("[{name: a, repositories: [], bbAccessToken: t}]", "s.yaml:1: accounts[0].repositories: is missing: "),
+        ("[{name: a, repositories: a/b/c, bbAccessToken: t}]", "s.yaml:1: accounts[0].repositories: 'a/b/c' came; "),
+        ("[{name: default, repositories: a, bbAccessToken: t}]", "s.yaml:1: accounts[0].name: 'default' came; "),
+        ("[{name: a, repositories: a}]", "s.yaml:1: accounts[0]: has no credentials; give either "),
+        ("[{name: a, repositories: a, bbClientKey: k}]", "s.yaml:1: accounts[0].bbClientKey: bbClientSecret missing"),
+        ("[{name: a, repositories: a, bbAccessTokn: k}]", "s.yaml:1: accounts[0].bbAccessTokn: unknown key; did you "),
+        (
+            "\n- {name: a, repositories: a, bbAccessToken: t}\n- {name: a, repositories: b, bbAccessToken: t}",
+            "s.yaml:3: accounts[1].name: 'a' is the name of two accounts",
+        ),
+    ],
+)
+def test_a_wrong_account_is_told_with_its_place(tmp_path: Path, accounts: str, problem: str) -> None:
+    (told,) = problems_of(tmp_path, f"accounts: {accounts}")
+    assert told.startswith(problem)

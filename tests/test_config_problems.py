@@ -1,0 +1,160 @@
+"""What is wrong with settings is told in one go, one readable line each, and never shows a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from probo_bitbucket import config
+
+API = "api: {url: 'http://cm:3020'}\n"
+
+
+def problems(
+    *files: Path, environ: Mapping[str, str] | None = None, options: Mapping[str, object] | None = None
+) -> tuple[str, ...]:
+    with pytest.raises(config.SettingsError) as caught:
+        config.load(files, environ or {}, options or {})
+    assert str(caught.value).splitlines() == list(caught.value.problems)
+    return caught.value.problems
+
+
+def problems_of(tmp_path: Path, text: str | bytes) -> list[str]:
+    """The problems of a file, without the file's name."""
+    path = tmp_path / "s.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    found = problems(path, environ={"PROBO_BITBUCKET_API_URL": "http://cm:3020"})
+    return [problem.removeprefix(str(path)) for problem in found]
+
+
+def problem_in(tmp_path: Path, text: str) -> str:
+    (problem,) = problems_of(tmp_path, text)
+    return problem
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("port: many\nbbClientKee: k\n")
+    assert problems(path, environ={"PROBO_BITBUCKET_HANDOUT": "x"}, options={"rateLimit": 0}) == (
+        f"{path}:2: bbClientKee: unknown key; did you mean bbClientKey?",
+        "PROBO_BITBUCKET_HANDOUT: unknown variable; did you mean PROBO_BITBUCKET_HAND_OUT?",
+        f"{path}:1: port: 'many' came; a whole number from 0 to 65535 is expected",
+        f"{path}: api.url: is missing: URL of the Container Manager (or coordinator) that builds are sent to, "
+        "such as http://localhost:3020.",
+        "--rateLimit: '0' came; a whole number from 1 to 1000000 is expected",
+    )
+
+
+def test_a_problem_names_where_the_value_came_from(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(API + "\nport: 1\n")
+    expected = "a whole number from 0 to 65535 is expected"
+    assert problems(path, environ={"PROBO_BITBUCKET_PORT": "-1"}) == (f"PROBO_BITBUCKET_PORT: '-1' came; {expected}",)
+    assert problems(path, options={"port": "70000"}) == (f"--port: '70000' came; {expected}",)
+    (problem,) = problems(path, options={"bbWebhookUrl": "hook"})
+    assert problem.startswith("--bitbucket-webhook-path: 'hook' came; a path that starts with / ")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("port: 0755", ":1: port: '0755' came; a whole number from 0 to 65535 is expected"),
+        ("port: 1:30", ":1: port: '1:30' came; a whole number from 0 to 65535 is expected"),
+        ("\nport: [1]", ":2: port: a list came; a whole number from 0 to 65535 is expected"),
+        ("port: true", ":1: port: true or false came; a whole number from 0 to 65535 is expected (text"),
+        ("instanceName: {a: 1}", ":1: instanceName: a mapping came; text without line breaks is expected"),
+        ("retryFor: -1", ":1: retryFor: '-1' came; a duration (a number of seconds, or 90s, 15m, 24h, 30d) "),
+        ("handOut: all", ":1: handOut: 'all' came; handle or token is expected"),
+        ("log_level: 70", ":1: log_level: '70' came; a level (trace, debug, info, warn, error, fatal, or 10"),
+        ("bbApiUrl: ftp://x", ":1: bbApiUrl: 'ftp://x' came; an http:// or https:// URL without user, query"),
+        ("buildUrl: http://x", ":1: buildUrl: 'http://x' came; an http:// or https:// URL with {{buildId}}"),
+        ("api: http://cm", ":1: api: text came; a mapping is expected"),
+        ("api:\n  url: 'http://cm'\n  tokn: t", ":3: api.tokn: unknown key; did you mean token?"),
+        ("zzz: 1", ":1: zzz: unknown key; correct its spelling, or remove it"),
+        ("port: 1\n\nport: 2", ":3: 'port' is here twice, first in line 1; remove one"),
+        ("- port: 1", ":1: a list came; a mapping (`key: value` lines) is expected"),
+        ("buildUrl: {{buildId}}", ":1: a key that is not text; put {{ … }} into quotes"),
+        ("port: 1\nhostname: 'x", ":2:13: is not YAML: found unexpected end of stream"),
+        ("port: 1\n  hostname: x", ":2:11: is not YAML: mapping values are not allowed here"),
+        (b"port: 1\n# Gr\xf6\xdfe\n", ":2: is not UTF-8; save the file in that encoding"),
+        ("hostname: \x01", ": is not YAML: it holds a control character"),
+        ('hostname: "\\UFFFFFFFF"', ": is not YAML: an escape or number in it is out of range"),
+        ("[" * 5000, ": is nested too deeply"),
+        ("accounts: &a [*a]", ":1: the alias stands inside of what it names; write the value out"),
+    ],
+)  # fmt: skip
+def test_each_problem_has_its_line_and_what_to_do(tmp_path: Path, text: str | bytes, problem: str) -> None:
+    told, *_ = problems_of(tmp_path, text)  # others may follow from it
+    assert told.startswith(problem)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "none.yaml"
+    assert f"{path}: cannot be read: No such file or directory" in problems(path)
+
+
+@pytest.mark.parametrize("value", ["'{BITBUCKET_CLIENT_KEY}'", "{BITBUCKET_CLIENT_KEY}", "<your key>"])
+def test_a_placeholder_is_not_taken_for_a_value(tmp_path: Path, value: str) -> None:
+    problem = problem_in(tmp_path, f"bbClientKey: {value}\nbbClientSecret: s")
+    assert problem == ":1: bbClientKey: is still the placeholder of an example; put your own value there"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bbClientSecret: [canary]",
+        "bbClientSecret: {canary: canary}",
+        "bbClientSecret: 'canary canary'",
+        "bbClientSecret: *canary",
+        "bbClientSecret: !canary",
+        "bbClientSecret: !canary!x y",
+        "bbClientSecret: canary: canary",
+        "{bbClientSecret:canary}",
+        "bbClientSecret:canary",
+        "bbClientSecret: '<canary>'",
+        "bbClientSecret: |\n  canary\n",
+        "bbWebhookSecret: " + "canary" * 22,
+        "bbWebhookSecret: [a, [canary]]",
+        "database: mysql://me:canary@db/probo",
+        "database: 'postgresql://me:canary canary@db/probo'",
+        "bbApiUrl: http://me:canary@api",
+        "api: {url: 'http://a', token: 'canary canary'}",
+        "accounts: [{name: a, repositories: a, bbAccessToken: 'canary canary'}]",
+        "bbEmail: a@b\nbbClientSecret: canary",
+    ],
+)
+def test_no_message_shows_a_secret(tmp_path: Path, text: str) -> None:
+    assert "canary" not in "".join(problems_of(tmp_path, text))
+
+
+def test_a_secret_is_given_once(tmp_path: Path) -> None:
+    problem = problem_in(tmp_path, "bbAccessToken: a\nbbAccessTokenFile: b")
+    assert problem.startswith(":2: bbAccessTokenFile: stands beside ")
+    assert problem.endswith("s.yaml:1: bbAccessToken; give one of the two")
+
+
+def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    expected = f":1: bbAccessTokenFile: {tmp_path / 'none'} cannot be read: No such file or directory"
+    assert problem_in(tmp_path, "bbAccessTokenFile: none") == expected
+    (tmp_path / "latin").write_bytes(b"\xf6")
+    assert problem_in(tmp_path, "bbAccessTokenFile: latin").endswith("latin is not UTF-8")
+
+
+def test_a_secret_file_without_a_secret_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    assert problem_in(tmp_path, "bbAccessTokenFile: empty").startswith(
+        ":1: bbAccessTokenFile: a value that is not shown"
+    )
+
+
+def test_a_credential_of_systemd_needs_systemd(tmp_path: Path) -> None:
+    assert "CREDENTIALS_DIRECTORY is not set" in problem_in(tmp_path, "bbAccessTokenFile: '%d/token'")
+
+
+def test_nested_aliases_do_not_multiply(tmp_path: Path) -> None:
+    names = [f"a{number}" for number in range(40)]
+    lines = ["a0: &a0 x"] + [f"{b}: &{b} [*{a}, *{a}, *{a}]" for a, b in pairwise(names)]
+    assert len(problems_of(tmp_path, "\n".join(lines))) == len(names)
