@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import frozen
 
-from probo_bitbucket.model import Build, BuildState
+from probo_bitbucket.model import Build, BuildState, Repository
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds
 from probo_bitbucket.store.sql import ANEW, DONE, Effort, Lease, claim, first_of_lane, free, insert, postponed
@@ -36,6 +36,7 @@ def request(tx: sa.Connection, build: Build, now: float) -> str:
         "created_at": build.created_at,
         "changed_at": now,
         "repository": build.repository.full_name,
+        "source": build.source.full_name,
         "pull_request": target,
         "commit": build.commit,
         "build": dump(build),
@@ -43,6 +44,13 @@ def request(tx: sa.Connection, build: Build, now: float) -> str:
     if tx.execute(insert(tx, builds).values(**values).on_conflict_do_nothing(index_elements=["claim"])).rowcount:
         return build.id
     return str(tx.scalar(sa.select(builds.c.id).where(builds.c.claim == build.claim)))
+
+
+def request_now(tx: sa.Connection, build: Build, lease: Lease) -> StoredBuild:
+    """Ask for a build that was not asked for before, and lease it at once."""
+    request(tx, build, lease.now)
+    _update(tx, build.id, lease.values)
+    return StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None))
 
 
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int) -> list[StoredBuild]:
@@ -65,13 +73,15 @@ def find(tx: sa.Connection, id: str) -> StoredBuild | None:
     return None if row is None else _stored(row)
 
 
-def of_repository(tx: sa.Connection, source: str, number: int) -> StoredBuild | None:
-    """The newest build of pull request *number* whose commits are in repository *source*, a fork perhaps."""
-    rows = tx.execute(
-        sa.select(builds).where(builds.c.pull_request == number).order_by(builds.c.created_at.desc()).limit(100)
-    )
-    stored = (_stored(row) for row in rows)
-    return next((found for found in stored if found.build.source.full_name == source), None)
+def home_of_pull_request(tx: sa.Connection, source: str, number: int) -> Repository | None:
+    """Where pull request *number* is whose commits are in the repository named *source*, if we built any of them.
+
+    A project names the repository that the source is downloaded from: for a fork, that is not the one with the pull
+    request.
+    """
+    query = sa.select(builds).where(builds.c.source == source, builds.c.pull_request == number)
+    row = tx.execute(query.order_by(builds.c.created_at.desc()).limit(1)).first()
+    return None if row is None else _stored(row).build.repository
 
 
 def running(tx: sa.Connection, untouched_since: float, limit: int) -> list[StoredBuild]:
@@ -103,6 +113,11 @@ def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: 
 def postpone(tx: sa.Connection, stored: StoredBuild, *, now: float, due_at: float, error: str) -> None:
     """Put a build back, to be tried again at *due_at*."""
     _update(tx, stored.build.id, postponed(stored.effort, now=now, due_at=due_at, error=error))
+
+
+def explain(tx: sa.Connection, id: str, reason: str) -> None:
+    """Note why a build is going to fail, for what is reported of it later."""
+    _update(tx, id, {"reason": reason})
 
 
 def touch(tx: sa.Connection, id: str, now: float) -> None:

@@ -30,7 +30,7 @@ class Chain:
     dead: str = ""
 
 
-def begin(tx: sa.Connection, name: str, refresh_token: str, access_token: str = "") -> Chain:
+def begin(tx: sa.Connection, name: str, refresh_token: str) -> Chain:
     """The chain of that name, begun anew if *refresh_token* is none that it ever had.
 
     A token of the settings that is replaced by hand thus starts a new chain, and one that was rotated away since
@@ -40,7 +40,7 @@ def begin(tx: sa.Connection, name: str, refresh_token: str, access_token: str = 
     if chain is not None and (not refresh_token or owner(tx, refresh_token) == name):
         return chain
     tx.execute(sa.delete(chains).where(chains.c.name == name))
-    fresh = Chain(name, digest(refresh_token), refresh_token, access_token)
+    fresh = Chain(name, digest(refresh_token), refresh_token)
     tx.execute(insert(tx, chains).values(**_values(fresh)))
     _remember(tx, name, refresh_token)
     return fresh

@@ -77,6 +77,7 @@ builds = Table(
     Column("created_at", Double, nullable=False),
     Column("changed_at", Double, nullable=False),  # of the state, or of any status
     Column("repository", String(260), nullable=False),
+    Column("source", String(260), nullable=False),  # where the commit is: a fork perhaps
     Column("pull_request", BigInteger),
     Column("commit", String(40), nullable=False),
     Column("build", Text, nullable=False),  # model.Build as JSON
@@ -87,6 +88,7 @@ builds = Table(
     _pending("builds_pending", "created_at"),
     _pending("builds_pending_lane", "lane", "created_at"),
     Index("builds_state", "state", "changed_at"),
+    Index("builds_of_source", "source", "pull_request", "created_at"),
     Index("builds_of_pull_request", "repository", "pull_request", "created_at"),
     Index("builds_changed", "changed_at"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,13 +59,6 @@ def claim(tx: sa.Connection, table: sa.Table, query: sa.Select[Any], lease: Leas
     for row in rows:
         tx.execute(sa.update(table).where(*(key == row._mapping[key] for key in keys)).values(**lease.values))
     return rows
-
-
-def renew(tx: sa.Connection, tables: Iterable[sa.Table], lease: Lease) -> None:
-    """Keep what this node has in hand."""
-    for table in tables:
-        mine = sa.and_(table.c.leased_by == lease.node, table.c.leased_until > lease.now)
-        tx.execute(sa.update(table).where(mine).values(leased_until=lease.now + LEASE))
 
 
 _RESTED: dict[str, Any] = {"leased_by": "", "leased_until": 0.0, "attempts": 0, "failing_since": None, "last_error": ""}
