@@ -15,6 +15,7 @@ from attrs import field, frozen
 _SLUG = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.-]{1,128}")
 _HASH = re.compile(r"[0-9a-f]{7,40}")
 
+FULL_HASH = 40
 SHORT_HASH = 12  # characters of a commit hash in a pull request's payload
 
 
@@ -161,6 +162,8 @@ class Build:
     @property
     def claim(self) -> str:
         """What may be built only once: (repository, pull request or branch, commit)."""
+        if self.kind is BuildKind.HASH:
+            return self.id  # who asks for a commit by name wants a new build each time
         target = f"#{self.pull_request.number}" if self.pull_request else self.branch
         return f"{self.repository.identity} {target} {self.commit[:SHORT_HASH]}"
 

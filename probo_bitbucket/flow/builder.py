@@ -1,0 +1,173 @@
+"""Builder: reads a build's configuration and has the Container Manager start it, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import msgspec
+from attrs import define, evolve
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from probo_bitbucket.bitbucket.api import Bitbucket
+from probo_bitbucket.errors import NotFound, Permanent
+from probo_bitbucket.flow.announcement import Announcement
+from probo_bitbucket.flow.projects import Projects
+from probo_bitbucket.model import FULL_HASH, Build, BuildKind, BuildState, Repository
+from probo_bitbucket.probo import configuration, documents
+from probo_bitbucket.probo.configuration import SPELLINGS, Configuration, ConfigurationError
+from probo_bitbucket.probo.container_manager import ContainerManager, Refused
+from probo_bitbucket.store import Database, Lease, Transaction, builds
+from probo_bitbucket.store.builds import StoredBuild
+
+
+class NotBuilt(Permanent):
+    """There will be no build, for a reason that no later try would change."""
+
+
+@define
+class Builder:
+    """The step from a wanted build to one that runs. *wake* tells the reporter that there is a status."""
+
+    store: Database
+    clock: IReactorTime
+    bitbucket: Bitbucket
+    container_manager: ContainerManager
+    projects: Projects
+    announcement: Announcement
+    site_url: str
+    in_thread: Callable[..., Deferred[Any]]  # a large configuration takes a second to read
+    wake: Callable[[], None]
+
+    name = "builder"
+    concurrency = 64
+    log = Logger()
+
+    async def claim(self, lease: Lease, limit: int) -> Sequence[StoredBuild]:
+        return await self.store.transact(builds.claim_pending, lease, limit)
+
+    async def work(self, job: StoredBuild) -> None:
+        with suppress(NotBuilt):  # it is written down why
+            await self.start(job)
+
+    async def start(self, job: StoredBuild) -> Any:
+        """Start a build; return the Container Manager's answer, None where an earlier try had started it.
+
+        Raises NotBuilt, or the UpstreamError of a passing trouble.
+        """
+        try:
+            return await self._start(job if job.document else await self._prepare(job))
+        except ConfigurationError as error:
+            await self._conclude(job.build, BuildState.INVALID, error.advice)
+            raise NotBuilt(error.advice) from error
+        except Refused as error:
+            await self._conclude(job.build, BuildState.REFUSED, str(error))
+            raise NotBuilt(str(error)) from error
+        except NotBuilt as error:
+            await self._conclude(job.build, BuildState.CANCELLED, str(error), announce=False)
+            raise
+
+    async def _prepare(self, job: StoredBuild) -> StoredBuild:
+        """Read what the build needs, and store it, so that no later try has to read it again."""
+        project = await self.projects.of(job.build)
+        if project is None:
+            raise NotBuilt(f"the coordinator has no project for {job.build.repository.full_name}")
+        build, config = await _both(self._resolved(job.build), self._configuration(job.build))
+        document = documents.build(build, config.document, project["id"], self.site_url)
+        text = msgspec.json.encode({"build": document, "project": project}).decode()
+        return await self._advance(evolve(job, build=build, document=text), BuildState.READY)
+
+    async def _resolved(self, build: Build) -> Build:
+        """The build with the full hash of its commit. One that was asked for by its hash is named by its message."""
+        by_hash = build.kind is BuildKind.HASH
+        if len(build.commit) == FULL_HASH and not by_hash:
+            return build
+        try:
+            commit = await self.bitbucket.commit(build.source, build.commit)
+        except NotFound as error:
+            raise NotBuilt(f"commit {build.commit} is not in {build.source.full_name} any more") from error
+        return evolve(build, commit=commit.hash, name=commit.message if by_hash else build.name)
+
+    async def _configuration(self, build: Build) -> Configuration:
+        """The configuration, by one request where it has its usual name. Raises ConfigurationError."""
+        usual, *others = SPELLINGS
+        try:
+            return await self._file(build.source, build.commit, usual)
+        except NotFound:
+            names = await self.bitbucket.root(build.source, build.commit)
+        for name in others:
+            if name in names:
+                return await self._file(build.source, build.commit, name)
+        raise configuration.missing(SPELLINGS)
+
+    async def _file(self, repository: Repository, commit: str, name: str) -> Configuration:
+        try:
+            content = await self.bitbucket.file(repository, commit, name)
+        except Permanent as error:
+            if 300 <= error.status < 400:
+                raise configuration.kept_elsewhere(name) from error
+            raise
+        return cast(Configuration, await self.in_thread(configuration.read, content, name))
+
+    async def _start(self, job: StoredBuild) -> Any:
+        """Have the build started. From the second try on the Container Manager is asked first whether it has it."""
+        if job.state is BuildState.STARTING and await self.container_manager.find(job.build.id) is not None:
+            await self._running(job.build)
+            return None
+        job = await self._advance(job, BuildState.STARTING)
+        document: dict[str, Any] = msgspec.json.decode(job.document)
+        project = await self.projects.with_service_auth(document["project"], job.build)
+        answer = await self.container_manager.start(document["build"], project)
+        await self._running(job.build)
+        return answer
+
+    async def _advance(self, job: StoredBuild, state: BuildState) -> StoredBuild:
+        now = self.clock.seconds()
+        await self.store.transact(builds.advance, job.build, state, now, job.document)
+        return evolve(job, state=state)
+
+    async def _running(self, build: Build) -> None:
+        await self.store.transact(builds.conclude, build.id, BuildState.RUNNING, self.clock.seconds())
+        self._log("Build started", "build.started", build)
+
+    async def _conclude(self, build: Build, state: BuildState, reason: str, *, announce: bool = True) -> None:
+        def conclude(tx: Transaction) -> None:
+            now = self.clock.seconds()
+            builds.conclude(tx, build.id, state, now, reason)
+            if announce:
+                self.announcement.failed(tx, build, reason, now)
+
+        await self.store.transact(conclude)
+        self._log("Build not started", f"build.{state}", build, reason)
+        self.wake()
+
+    def _log(self, words: str, event: str, build: Build, reason: str | None = None) -> None:
+        self.log.info(
+            words,
+            event=event,
+            build=build.id,
+            repository=build.repository.full_name,
+            pull_request=build.pull_request.number if build.pull_request else None,
+            commit=build.commit,
+            reason=reason,
+        )
+
+    async def postpone(self, job: StoredBuild, now: float, due_at: float, error: str) -> None:
+        self._log("Build not started yet, trying again", "build.postponed", job.build, error)
+        await self.store.transact(builds.postpone, job, now=now, due_at=due_at, error=error)
+
+    async def give_up(self, job: StoredBuild, error: Exception) -> None:
+        await self._conclude(job.build, BuildState.FAILED, f"The build could not be started: {error}")
+
+
+async def _both(first: Any, second: Any) -> tuple[Any, Any]:
+    """The results of two coroutines that run side by side; the error of the first counts before the second's."""
+    running = [Deferred.fromCoroutine(first), Deferred.fromCoroutine(second)]
+    outcomes = await DeferredList(running, consumeErrors=True)
+    for succeeded, outcome in outcomes:
+        if not succeeded:
+            outcome.raiseException()
+    return outcomes[0][1], outcomes[1][1]

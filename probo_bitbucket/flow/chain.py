@@ -1,0 +1,165 @@
+"""Chain: an OAuth consumer's tokens, kept alive. The only place that uses a refresh token.
+
+An access token is reused while it has life left. One refresh is on its way at a time, in this process and, by a lock
+in the store, on all nodes; its result is stored before it is used, because the refresh token that was spent for it
+dies within minutes.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from probo_bitbucket.bitbucket.budget import Budget
+from probo_bitbucket.bitbucket.oauth import Grant, OAuth
+from probo_bitbucket.errors import DeadCredentials
+from probo_bitbucket.logs import hide
+from probo_bitbucket.store import Database, Lease, StoreUnavailable, credentials
+from probo_bitbucket.store.credentials import Chain
+
+MARGIN = 120.0  # seconds of life that an access token must have left: a download may take that long to begin
+PAUSE = 0.5  # seconds before looking again whether another node is done, or the store is back
+DEAD_PAUSE = 300.0  # seconds before credentials that Bitbucket refused are tried again
+
+
+class TokenChain:
+    """The access to Bitbucket of one OAuth consumer, by refresh tokens, or by client credentials if *refresh_token*
+    is empty."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        name: str,
+        refresh_token: str,
+        oauth: OAuth,
+        store: Database,
+        clock: IReactorTime,
+        node: str,
+        budget: Budget,
+    ) -> None:
+        self.name = name
+        self.budget = budget
+        self._first = refresh_token
+        self._oauth = oauth
+        self._store = store
+        self._clock = clock
+        self._node = node
+        self._chain: Chain | None = None
+        self._waiting: list[Deferred[Chain]] = []
+        self._dead_until = 0.0
+
+    async def authorization(self) -> str:
+        return f"Bearer {await self.access_token()}"
+
+    async def access_token(self) -> str:
+        """An access token with at least MARGIN seconds to live. Raises DeadCredentials or Temporary."""
+        chain = self._chain
+        if chain is None or not self._fresh(chain):
+            chain = await self._refreshed()
+        return chain.access_token
+
+    async def refused(self, authorization: str) -> bool:
+        """Forget an access token that Bitbucket answered 401 to. Another one can be had."""
+        token = authorization.removeprefix("Bearer ")
+        if self._chain is not None and self._chain.access_token == token:
+            self._chain = None
+            await self._store.transact(credentials.discard, self.name, token)
+        return True
+
+    async def newest(self) -> Chain:
+        """The newest pair, with an access token that has life left."""
+        await self.access_token()
+        return await self._store.transact(credentials.begin, self.name, self._first)
+
+    def _fresh(self, chain: Chain) -> bool:
+        return bool(chain.access_token) and chain.expires_at - self._clock.seconds() > MARGIN
+
+    def _refreshed(self) -> Deferred[Chain]:
+        """One refresh for all who ask meanwhile. Nobody's hanging up can cancel it for the others."""
+        waiting: Deferred[Chain] = Deferred()
+        self._waiting.append(waiting)
+        if len(self._waiting) == 1:
+            Deferred.fromCoroutine(self._refresh()).addBoth(self._answer)
+        return waiting
+
+    def _answer(self, result: Chain | Failure) -> None:
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            deferred.callback(result)  # a Failure makes it fail
+
+    async def _refresh(self) -> Chain:
+        chain = await self._locked()
+        if self._fresh(chain):
+            await self._store.transact(credentials.unlock, self.name)
+            self._chain = chain
+            return chain
+        try:
+            grant = await self._grant(chain)
+        except DeadCredentials as error:
+            await self._mourn(chain, str(error))
+            raise
+        except BaseException:
+            await self._store.transact(credentials.unlock, self.name, chain.dead)
+            raise
+        return await self._keep(chain, grant)
+
+    async def _locked(self) -> Chain:
+        """The chain as stored, once no other node refreshes it. Raises DeadCredentials without asking Bitbucket
+        for a chain that it refused a short while ago."""
+        await self._store.transact(credentials.begin, self.name, self._first)
+        while True:
+            now = self._clock.seconds()
+            chain = await self._store.transact(credentials.lock, self.name, Lease(self._node, now))
+            if chain is None:
+                await deferLater(self._clock, PAUSE)
+            elif chain.dead and now < self._dead_until:
+                await self._store.transact(credentials.unlock, self.name, chain.dead)
+                raise DeadCredentials(chain.dead)
+            else:
+                return chain
+
+    async def _grant(self, chain: Chain) -> Grant:
+        if chain.refresh_token:
+            return await self._oauth.refresh(chain.refresh_token)
+        return await self._oauth.client_credentials()
+
+    async def _mourn(self, chain: Chain, reason: str) -> None:
+        self._dead_until = self._clock.seconds() + DEAD_PAUSE
+        await self._store.transact(credentials.unlock, self.name, reason)
+        if not chain.dead:
+            self.log.critical(
+                "Bitbucket refuses these credentials: all work of the account waits for new ones",
+                event="credentials.dead",
+                account=self.name,
+                reason=reason,
+            )
+
+    async def _keep(self, chain: Chain, grant: Grant) -> Chain:
+        """Store what Bitbucket gave, however long that takes: the token it replaces is as good as dead."""
+        now = self._clock.seconds()
+        for token in (grant.access_token, grant.refresh_token):
+            hide(token, passing=True)
+        newest = evolve(
+            chain,
+            access_token=grant.access_token,
+            refresh_token=grant.refresh_token or chain.refresh_token,
+            expires_at=now + grant.expires_in,
+            refreshed_at=now,
+            dead="",
+        )
+        while True:
+            try:
+                await self._store.transact(credentials.succeed, newest)
+            except StoreUnavailable as error:
+                self.log.warn("New tokens cannot be stored yet", event="credentials.unstored", reason=str(error))
+                await deferLater(self._clock, PAUSE)
+            else:
+                break
+        self._chain = newest
+        self.log.info("Access token renewed", event="credentials.renewed", account=self.name, seconds=grant.expires_in)
+        return newest

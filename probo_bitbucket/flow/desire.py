@@ -1,0 +1,104 @@
+"""The desired state of a status: what replaces what, and what is worth a request to Bitbucket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve, frozen
+
+from probo_bitbucket.bitbucket import statuses as rules
+from probo_bitbucket.model import Build, Phase, Repository, Status, Update
+from probo_bitbucket.store import Transaction, statuses
+from probo_bitbucket.store.statuses import StoredStatus, Wish
+
+PILE = 1.0  # seconds that a change between two states in progress waits for the next one
+TASKS = 200  # tasks remembered under one key
+
+
+@frozen
+class Subject:
+    """What a status is about, and the pages it can link to, best first."""
+
+    build_id: str
+    repository: Repository
+    commit: str
+    refname: str
+    urls: Sequence[str]
+
+    @classmethod
+    def of(cls, build: Build, build_url: str = "") -> Subject:
+        """The subject that *build* is. *build_url* is the template of the environments' addresses."""
+        urls = [environment_url(build_url, build.id)]
+        if build.pull_request:
+            urls.append(build.pull_request.url)
+        return cls(build.id, build.source, build.commit, build.branch, urls)
+
+
+def environment_url(template: str, build_id: str) -> str:
+    """The address of a build's environment, by the same template as in the Container Manager's settings."""
+    return template.replace("{{buildId}}", build_id)
+
+
+def take(tx: Transaction, subject: Subject, update: Update, now: float, site_url: str) -> Status:
+    """Make *update* the desired state, unless a later one of the same task overtook it. Returns its status."""
+    status = rules.compose(
+        subject.repository,
+        subject.commit,
+        context=update.context,
+        phase=update.phase,
+        final=update.final,
+        description=update.description,
+        urls=[update.target_url, *subject.urls],
+        refname=subject.refname,
+        site_url=site_url,
+    )
+    previous = statuses.find(tx, status)
+    if previous is not None and overtaken(previous, update):
+        return status
+    wish = Wish(
+        build_id=update.build_id,
+        context=update.context,
+        status=status,
+        tasks=_tasks(previous, update),
+        settled=update.final and not update.task_id,
+        due_at=now if status.state.final or previous is None else now + PILE,
+        worth_reporting=previous is None or _worth_reporting(previous, status),
+    )
+    statuses.desire(tx, wish, previous, now)
+    return status
+
+
+def overtaken(previous: StoredStatus, update: Update) -> bool:
+    """Tell whether *update* is older than what is known.
+
+    The Container Manager sends what has a task without waiting, so it can arrive late: after a later state of the
+    same task, or after the `[■]` without a task that ends the set-up.
+    """
+    if previous.build_id != update.build_id or not update.task_id:
+        return False
+    known = previous.tasks.get(update.task_id)
+    if known is not None:
+        return update.phase.rank < known.rank or (previous.settled and not update.final)
+    return previous.settled
+
+
+def _tasks(previous: StoredStatus | None, update: Update) -> dict[str, Phase]:
+    """How far the tasks of this run are. A new run begins with an update that has no task after the end of one."""
+    fresh = previous is None or previous.build_id != update.build_id or (previous.settled and not update.task_id)
+    tasks = {} if fresh or previous is None else dict(previous.tasks)
+    if update.task_id:
+        tasks[update.task_id] = update.phase
+    return dict(list(tasks.items())[-TASKS:])
+
+
+def _worth_reporting(previous: StoredStatus, status: Status) -> bool:
+    if previous.error and previous.reported != previous.desired:
+        return True
+    return previous.desired != status and not rules.same_to_a_reader(previous.desired, status)
+
+
+def stop(tx: Transaction, stored: StoredStatus, phase: Phase, description: str, now: float) -> None:
+    """End a status that would stay in progress for ever."""
+    status = evolve(stored.desired, state=rules.state(phase, final=True), description=description)
+    wish = Wish(stored.build_id, stored.context, status, stored.tasks, settled=True, due_at=now)
+    statuses.desire(tx, wish, stored, now)

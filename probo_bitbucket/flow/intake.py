@@ -1,0 +1,50 @@
+"""Intake: writes a delivery down, so that the 200 that Bitbucket gets is a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define
+from twisted.logger import Logger
+
+from probo_bitbucket.bitbucket import payloads, signature
+from probo_bitbucket.model import Delivery, Ignored
+from probo_bitbucket.store import Database, deliveries
+
+
+class BadSignature(Exception):
+    """The call does not come from a webhook of ours."""
+
+
+@define
+class Intake:
+    """Accepts deliveries. *wake* tells the next step that there is one."""
+
+    store: Database
+    secrets: Sequence[str]
+    site_url: str
+    wake: Callable[[], None]
+
+    log = Logger()
+
+    async def accept(self, delivery: Delivery, signed: str | None) -> int:
+        """Check and store a delivery; return its id when it is committed.
+
+        Raises BadSignature, PayloadError, or StoreUnavailable.
+        """
+        if self.secrets and not signature.verify(self.secrets, delivery.body, signed):
+            raise BadSignature("X-Hub-Signature does not fit" if signed else "X-Hub-Signature is missing")
+        event = payloads.read(delivery.event_key, delivery.body, self.site_url)
+        id = await self.store.transact(deliveries.record, delivery, event)
+        ignored = isinstance(event, Ignored)
+        self.log.info(
+            "Delivery ignored" if ignored else "Delivery accepted",
+            event="delivery.ignored" if ignored else "delivery.accepted",
+            delivery=id,
+            event_key=delivery.event_key,
+            repository=event.repository.full_name if event.repository else None,
+            reason=event.reason if isinstance(event, Ignored) else None,
+        )
+        if not ignored:
+            self.wake()
+        return id

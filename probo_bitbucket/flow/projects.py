@@ -1,0 +1,61 @@
+"""Projects: what the Container Manager calls a repository, made up by us or, in coordinator mode, asked for."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from attrs import define
+
+from probo_bitbucket.flow.accounts import Access, Accounts
+from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.model import Build
+from probo_bitbucket.probo import documents
+from probo_bitbucket.probo.container_manager import ContainerManager
+from probo_bitbucket.store import Database, projects
+
+
+class Projects(Protocol):
+    async def of(self, build: Build) -> dict[str, Any] | None:
+        """The project document of a build, None where there is no such project."""
+
+    async def with_service_auth(self, project: dict[str, Any], build: Build) -> dict[str, Any]:
+        """The project with what the Container Manager sends back to us when it wants a token."""
+
+
+@define
+class OwnProjects:
+    """Direct mode: every repository is a project. With *hand_out_tokens* the real tokens leave the house."""
+
+    store: Database
+    accounts: Accounts
+    hand_out_tokens: bool
+
+    async def of(self, build: Build) -> dict[str, Any] | None:
+        id = await self.store.transact(projects.project_id, build.repository)
+        return documents.project(build.repository, build.source, id)
+
+    async def with_service_auth(self, project: dict[str, Any], build: Build) -> dict[str, Any]:
+        access = self.accounts.of(build.repository)
+        return {**project, "service_auth": documents.service_auth(*await self._pair(access, build))}
+
+    async def _pair(self, access: Access, build: Build) -> tuple[str, str]:
+        if self.hand_out_tokens and isinstance(access, TokenChain):
+            chain = await access.newest()
+            return chain.access_token, chain.refresh_token or chain.access_token
+        handle = await self.accounts.handle(access, build.id)
+        return handle, handle
+
+
+@define
+class CoordinatorProjects:
+    """Coordinator mode: the coordinator knows the projects, each with its own `service_auth`."""
+
+    coordinator: ContainerManager
+    accounts: Accounts
+
+    async def of(self, build: Build) -> dict[str, Any] | None:
+        return await self.coordinator.project(build.repository.full_name)
+
+    async def with_service_auth(self, project: dict[str, Any], build: Build) -> dict[str, Any]:
+        del build
+        return project

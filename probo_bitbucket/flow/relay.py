@@ -1,0 +1,74 @@
+"""Relay: turns an update of the Container Manager into the desired state of one (repository, commit, key)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, evolve
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from probo_bitbucket.flow.desire import Subject, environment_url, take
+from probo_bitbucket.model import InvalidName, Phase, Repository, Status, Update, check_hash
+from probo_bitbucket.probo import updates
+from probo_bitbucket.probo.updates import Reported, UpdateError
+from probo_bitbucket.store import Database, Transaction, builds
+from probo_bitbucket.store.builds import StoredBuild
+
+
+@define
+class Relay:
+    """Accepts updates. *wake* tells the reporter that there is one."""
+
+    store: Database
+    clock: IReactorTime
+    build_url: str
+    site_url: str
+    wake: Callable[[], None]
+
+    log = Logger()
+
+    async def accept(self, body: bytes, build_id: str = "", context: str = "") -> Status:
+        """Store an update; return the status that it asks for when it is committed.
+
+        Raises UpdateError or StoreUnavailable.
+        """
+        reported = updates.read(body, build_id=build_id, context=context)
+        status = await self.store.transact(self._take, reported)
+        self.log.debug(
+            "Update accepted",
+            event="update.accepted",
+            build=reported.update.build_id,
+            context=reported.update.context,
+            state=reported.update.state,
+        )
+        self.wake()
+        return status
+
+    def _take(self, tx: Transaction, reported: Reported) -> Status:
+        now = self.clock.seconds()
+        stored = builds.find(tx, reported.update.build_id)
+        if stored is not None:
+            builds.touch(tx, stored.build.id, now)
+            return take(
+                tx, Subject.of(stored.build, self.build_url), _with_cause(stored, reported.update), now, self.site_url
+            )
+        return take(tx, self._foreign(reported), reported.update, now, self.site_url)
+
+    def _foreign(self, reported: Reported) -> Subject:
+        """The subject of a build that another handler asked for, as the Container Manager describes it."""
+        try:
+            repository = Repository.parse(reported.project_slug)
+            commit = check_hash(reported.commit)
+        except InvalidName as error:
+            raise UpdateError(f"`build.project.slug` or `build.commit.ref`: {error}") from error
+        id = reported.update.build_id
+        urls = [environment_url(self.build_url, id), reported.pull_request_url, reported.commit_url]
+        return Subject(id, repository, commit, reported.branch, urls)
+
+
+def _with_cause(stored: StoredBuild, update: Update) -> Update:
+    """Name the cause that only we know: the Container Manager sees no more than a download that fails."""
+    if stored.reason and update.phase is Phase.FAILED:
+        return evolve(update, description=f"{stored.reason} {update.description}")
+    return update

@@ -1,0 +1,71 @@
+"""Reporter: makes Bitbucket agree with the desired state of every status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from probo_bitbucket.bitbucket.api import Bitbucket
+from probo_bitbucket.store import Database, Lease, statuses
+from probo_bitbucket.store.statuses import StoredStatus
+
+PER_REPOSITORY = 16  # requests on their way at once: one repository that hangs must not take all there are
+
+
+@define
+class Reporter:
+    """The step from a desired state to Bitbucket."""
+
+    store: Database
+    bitbucket: Bitbucket
+
+    name = "reporter"
+    concurrency = 128
+    log = Logger()
+    _sending: Counter[str] = field(factory=Counter)
+
+    async def claim(self, lease: Lease, limit: int) -> Sequence[StoredStatus]:
+        busy = [repository for repository, count in self._sending.items() if count >= PER_REPOSITORY]
+        # Never so many at once that one repository could get more than its share.
+        jobs = await self.store.transact(statuses.claim_pending, lease, min(limit, PER_REPOSITORY), busy=busy)
+        self._sending.update(job.desired.repository.full_name for job in jobs)
+        return jobs
+
+    async def work(self, job: StoredStatus) -> None:
+        try:
+            await self.bitbucket.post_status(job.desired)
+        finally:
+            self._sending -= Counter([job.desired.repository.full_name])
+        await self.store.transact(statuses.reported, job)
+        self._log("Status reported", "status.reported", job)
+
+    async def postpone(self, job: StoredStatus, now: float, due_at: float, error: str) -> None:
+        self._log("Status not reported, trying again", "status.postponed", job, error)
+        await self.store.transact(statuses.postpone, job, now=now, due_at=due_at, error=error)
+
+    async def give_up(self, job: StoredStatus, error: Exception) -> None:
+        self.log.error(
+            "Status given up",
+            event="status.failed",
+            build=job.build_id,
+            repository=job.desired.repository.full_name,
+            commit=job.desired.commit,
+            key=job.desired.key,
+            reason=str(error),
+        )
+        await self.store.transact(statuses.give_up, job, str(error))
+
+    def _log(self, words: str, event: str, job: StoredStatus, reason: str | None = None) -> None:
+        self.log.info(
+            words,
+            event=event,
+            build=job.build_id,
+            repository=job.desired.repository.full_name,
+            commit=job.desired.commit,
+            key=job.desired.key,
+            state=job.desired.state,
+            reason=reason,
+        )

@@ -1,0 +1,42 @@
+"""Requests for a build that come from the web app, not from a webhook: the caller waits for the answer."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from attrs import define
+from twisted.internet.interfaces import IReactorTime
+
+from probo_bitbucket.errors import UpstreamError
+from probo_bitbucket.flow.builder import Builder, NotBuilt
+from probo_bitbucket.flow.schedule import FIRST
+from probo_bitbucket.model import Build, BuildKind, Repository, check_hash
+from probo_bitbucket.store import Database, Lease, builds
+
+
+@define
+class HashRequests:
+    """Starts builds of type `hash`."""
+
+    store: Database
+    clock: IReactorTime
+    builder: Builder
+    node: str
+
+    async def start(self, slug: str, sha: str) -> Any:
+        """Build commit *sha* of the repository *slug*; return the Container Manager's answer.
+
+        Raises InvalidName or UpstreamError. What may heal is tried again later all the same.
+        """
+        now = self.clock.seconds()
+        repository = Repository.parse(slug)
+        build = Build(str(uuid4()), BuildKind.HASH, repository, repository, check_hash(sha), sha, now)
+        job = await self.store.transact(builds.request_now, build, Lease(self.node, now))
+        try:
+            return await self.builder.start(job)
+        except NotBuilt:
+            raise
+        except UpstreamError as error:
+            await self.builder.postpone(job, now, now + FIRST, str(error))
+            raise

@@ -1,0 +1,35 @@
+"""When to try again: exponential backoff with jitter, for hours, from what the store knows of earlier tries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from probo_bitbucket.errors import DeadCredentials, Temporary
+from probo_bitbucket.store import Effort
+
+FIRST = 2.0  # seconds before the second try, on average
+LONGEST = 600.0  # seconds between two tries
+CREDENTIALS_PAUSE = 30.0  # seconds before looking whether there are new credentials
+
+
+@frozen
+class Schedule:
+    """Tries again for *retry_for* seconds after the first failure. *random* gives numbers from 0 up to 1."""
+
+    retry_for: float
+    random: Callable[[], float]
+
+    def due_at(self, effort: Effort, error: BaseException, now: float) -> float | None:
+        """The time of the next try, None when it is time to give up.
+
+        Work that waits for credentials is never given up: it is an operator who is waited for.
+        """
+        if isinstance(error, DeadCredentials):
+            return now + CREDENTIALS_PAUSE
+        if effort.failing_since is not None and now - effort.failing_since >= self.retry_for:
+            return None
+        backoff = min(LONGEST, FIRST * 2.0 ** min(effort.attempts, 20)) * (0.5 + self.random())
+        asked = error.retry_after if isinstance(error, Temporary) else None
+        return now + max(backoff, asked or 0.0)

@@ -1,0 +1,139 @@
+"""Takes work out of the store, does as much at once as is sensible, and puts back what could not be done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from attrs import define
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+
+from probo_bitbucket.errors import Permanent, UpstreamError
+from probo_bitbucket.flow.schedule import Schedule
+from probo_bitbucket.store import Effort, Lease, StoreUnavailable
+
+POLL = 1.0  # seconds; work becomes due by itself, and other nodes write some down
+STORE_PAUSE = 1.0  # seconds before the store is asked again that could not be reached
+PATIENCE = 8.0  # seconds that work on its way may take to end when the service stops
+
+
+class Job(Protocol):
+    @property
+    def effort(self) -> Effort: ...
+
+
+J = TypeVar("J", bound=Job)
+
+
+class Step(Protocol[J]):
+    """One step of a flow, as its worker drives it."""
+
+    name: str
+    concurrency: int
+
+    async def claim(self, lease: Lease, limit: int) -> Sequence[J]:
+        """Lease work that is due."""
+
+    async def work(self, job: J) -> None:
+        """Do it, and write it down. Raises UpstreamError."""
+
+    async def postpone(self, job: J, now: float, due_at: float, error: str) -> None:
+        """Put it back, to be done later."""
+
+    async def give_up(self, job: J, error: Exception) -> None:
+        """Write down that it will not be done."""
+
+
+@define(eq=False, slots=False)
+class Worker(Service):
+    """Drives one step. `wake` it when there may be something to do."""
+
+    step: Step[Job]
+    node: str
+    clock: IReactorTime
+    schedule: Schedule
+
+    log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._in_hand: set[Deferred[None]] = set()
+        self._claiming = False
+        self._woken = False
+        self._poll = LoopingCall(self.wake)
+        self._poll.clock = self.clock
+
+    def startService(self) -> None:
+        super().startService()
+        self._poll.start(POLL, now=True)
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when nothing is in hand any more; what takes longer than PATIENCE is cancelled."""
+        super().stopService()
+        self._poll.stop()
+        late = self.clock.callLater(PATIENCE, self._cancel)
+        ended = DeferredList(list(self._in_hand))
+        return ended.addCallback(lambda _: late.cancel() if late.active() else None)
+
+    def _cancel(self) -> None:
+        for deferred in list(self._in_hand):
+            deferred.cancel()
+
+    def wake(self) -> None:
+        """Look for work now. Calls while it is being looked for lead to one more look."""
+        self._woken = True
+        if not self._claiming and self.running:
+            self._claiming = True
+            Deferred.fromCoroutine(self._look())
+
+    async def _look(self) -> None:
+        try:
+            while self._woken and self.running and (free := self.step.concurrency - len(self._in_hand)) > 0:
+                self._woken = False
+                jobs = await self.step.claim(Lease(self.node, self.clock.seconds()), free)
+                for job in jobs:
+                    self._begin(job)
+                self._woken = self._woken or bool(jobs)
+        except StoreUnavailable as error:
+            self.log.error("The store cannot be read", event="store.unavailable", reason=str(error))
+        except Exception:  # noqa: BLE001 (the next look must come)
+            self.log.failure("Looking for work failed", event="worker.failed")
+        finally:
+            self._claiming = False
+
+    def _begin(self, job: Job) -> None:
+        doing = Deferred.fromCoroutine(self._do(job))
+        self._in_hand.add(doing)
+        doing.addBoth(lambda _: self._end(doing))
+
+    def _end(self, doing: Deferred[None]) -> None:
+        self._in_hand.discard(doing)
+        self.wake()
+
+    async def _do(self, job: Job) -> None:
+        try:
+            await self.step.work(job)
+        except CancelledError:
+            return  # the service stops; the lease comes free
+        except Exception as error:  # noqa: BLE001 (nothing that goes wrong may lose the job)
+            if not isinstance(error, UpstreamError | StoreUnavailable):
+                self.log.failure("A step failed unexpectedly", event="step.failed", step=self.step.name)
+            await self._settle(job, error)
+
+    async def _settle(self, job: Job, error: Exception) -> None:
+        """Put the job back or give it up, however long it takes until the store can be written."""
+        now = self.clock.seconds()
+        due_at = None if isinstance(error, Permanent) else self.schedule.due_at(job.effort, error, now)
+        while True:
+            try:
+                if due_at is None:
+                    await self.step.give_up(job, error)
+                else:
+                    await self.step.postpone(job, now, due_at, str(error))
+            except StoreUnavailable:
+                await deferLater(self.clock, STORE_PAUSE)
+            else:
+                return

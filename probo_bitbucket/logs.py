@@ -1,0 +1,128 @@
+"""The log for people: one line an event, with only the fields that were meant for it, and never a secret.
+
+    2026-11-22T10:00:00.123Z info  build.started The build was started repository=acme/site pull_request=7
+
+The name comes from the event's own field `event`, or else from the module that logs. A traceback follows its line,
+indented; so whatever begins with a time in the first column begins an entry, and nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from zope.interface import implementer
+
+HIDDEN = "‹hidden›"
+
+# What a line may tell, in this order. An event can carry more, whole documents and tokens even: none of that is shown.
+FIELDS = (
+    "account", "delivery", "event_key", "repository", "pull_request", "branch", "commit", "build", "context", "key",
+    "state", "client", "method", "path", "upstream", "status", "attempt", "retry_at", "seconds", "count", "file",
+    "reason",
+)  # fmt: skip
+
+# They announce every connection that is made.
+_NOISE = ("Starting factory", "Stopping factory")
+
+_LEVELS = {"trace": LogLevel.debug, "fatal": LogLevel.critical}  # the Node handlers' names for these; the others agree
+
+_PASSING_SECRETS = 500  # access tokens live for two hours; this many are more than any account renews in that time
+
+
+class Secrets:
+    """Texts that must not be shown, as they are or as they look in a URL or in a log line."""
+
+    def __init__(self) -> None:
+        self._lasting: set[str] = set()
+        self._passing: deque[str] = deque(maxlen=_PASSING_SECRETS)
+        self._spellings: list[str] = []
+
+    def hide(self, secret: str, *, passing: bool = False) -> None:
+        """Never show *secret* again. A *passing* one, an access token, is forgotten when many newer ones came."""
+        if not secret or secret in self._lasting or secret in self._passing:
+            return
+        if passing:
+            self._passing.append(secret)
+        else:
+            self._lasting.add(secret)
+        spellings = {spelling for text in (*self._lasting, *self._passing) for spelling in _spellings(text)}
+        self._spellings = sorted(spellings, key=len, reverse=True)  # one secret can be a part of another
+
+    def redact(self, text: str) -> str:
+        for spelling in self._spellings:
+            text = text.replace(spelling, HIDDEN)
+        return text
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    return secret, quote(secret, safe=""), escape(secret), escape(_backslashed(secret))
+
+
+def escape(text: str) -> str:
+    """Write line breaks, control characters and whatever else a terminal might act on as Python would."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _quoted(text: str) -> str:
+    """Give *text* quotes where a reader could not tell where it ends."""
+    if text and not any(c in text for c in ' "='):
+        return text
+    return f'"{_backslashed(text)}"'
+
+
+def _backslashed(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _name(event: LogEvent) -> str:
+    name: str = event.get("event") or event["log_namespace"]
+    return name.removeprefix("probo_bitbucket.")
+
+
+def _fields(event: LogEvent) -> Iterator[str]:
+    for field in FIELDS:
+        if (value := event.get(field)) is not None:
+            yield f"{field}={_quoted(str(value))}"
+
+
+def _traceback(event: LogEvent) -> Iterator[str]:
+    if (failure := event.get("log_failure")) is not None:
+        for line in failure.getTraceback().splitlines():
+            yield f"    {escape(line)}"
+
+
+def format_event(event: LogEvent) -> str:
+    """Return the lines of *event*, each with its line end."""
+    time = datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    level = event.get("log_level", LogLevel.info).name
+    line = " ".join((time, f"{level:<5}", _name(event), formatEvent(event), *_fields(event)))
+    return "\n".join((escape(line), *_traceback(event), ""))
+
+
+secrets = Secrets()
+hide = secrets.hide
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """Gives every event of *level*, a name of the settings, and above to *write*."""
+
+    def __init__(self, write: Callable[[bytes], object], level: str) -> None:
+        self._write = write
+        self._level = _LEVELS.get(level) or LogLevel.levelWithName(level)
+
+    def __call__(self, event: LogEvent) -> None:
+        if event.get("log_level", LogLevel.info) < self._level or _is_noise(event):
+            return
+        # A lone surrogate, out of a file name or out of JSON, cannot be encoded.
+        self._write(secrets.redact(format_event(event)).encode("utf-8", "backslashreplace"))
+
+
+def _is_noise(event: LogEvent) -> bool:
+    return (event.get("log_format") or "").startswith(_NOISE)
