@@ -1,0 +1,76 @@
+"""Answers in JSON, and what each kind of error is answered with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from probo_bitbucket.bodies import BodyError
+from probo_bitbucket.errors import NotFound, Permanent, Temporary, UpstreamError
+from probo_bitbucket.flow.accounts import NotOurs
+from probo_bitbucket.flow.intake import BadSignature
+from probo_bitbucket.model import InvalidName
+from probo_bitbucket.store import StoreUnavailable
+
+RETRY_AFTER = 5  # seconds after which the store may be back
+
+_log = Logger()
+
+
+class BodyTooLarge(Exception):
+    """A body of more bytes than this route takes."""
+
+
+# The first that fits counts: an error is listed before what it is a kind of.
+_STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (BodyTooLarge, 413),
+    (BodyError, 400),
+    (InvalidName, 400),
+    (BadSignature, 401),
+    (NotOurs, 403),
+    (NotFound, 404),
+    (Permanent, 502),
+    (Temporary, 503),
+    (UpstreamError, 502),
+    (StoreUnavailable, 503),
+)
+
+
+def answer(request: Request, status: int, document: Any) -> bytes:
+    """Set status and headers of an answer, and return its body."""
+    body = msgspec.json.encode(document)
+    request.setResponseCode(status)
+    request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"content-length", b"%d" % len(body))
+    return body
+
+
+def error_answer(request: Request, failure: Failure) -> bytes:
+    """The answer to a request that ended with an error. Only what is unexpected is logged with its traceback."""
+    error = failure.value
+    if isinstance(error, HTTPException):
+        return _http_error(request, error)
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    if isinstance(error, StoreUnavailable):
+        request.setHeader(b"retry-after", b"%d" % RETRY_AFTER)
+        _log.error("The store is not available", event="store.unavailable", reason=str(error))
+        return answer(request, status, {"error": "the store is not available"})
+    if status == 500:
+        _log.failure("A request failed unexpectedly", failure, event="http.failed", path=request.path.decode("latin-1"))
+        return answer(request, status, {"error": "internal error"})
+    return answer(request, status, {"error": str(error)})
+
+
+def _http_error(request: Request, error: HTTPException) -> bytes:
+    """Routes that do not exist, in the form that the Node handlers' server had for them."""
+    path = request.path.decode("latin-1")
+    if isinstance(error, MethodNotAllowed):
+        request.setHeader(b"allow", ", ".join(error.valid_methods or ()).encode())
+        method = request.method.decode("latin-1")
+        return answer(request, 405, {"code": "MethodNotAllowed", "message": f"{method} is not allowed"})
+    return answer(request, 404, {"code": "ResourceNotFound", "message": f"{path} does not exist"})

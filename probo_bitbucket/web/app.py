@@ -1,0 +1,198 @@
+"""The routes: the webhook for Bitbucket, and what the Container Manager, the Reaper and the web app call.
+
+A handler parses, calls one step, and answers.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, cast
+from urllib.parse import unquote
+
+import msgspec
+from attrs import define
+from klein import Klein
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.resource import IResource
+
+from probo_bitbucket.bodies import BodyError, decode
+from probo_bitbucket.errors import UpstreamError
+from probo_bitbucket.flow.accounts import NotOurs
+from probo_bitbucket.flow.intake import Intake
+from probo_bitbucket.flow.lookup import Lookup
+from probo_bitbucket.flow.relay import Relay
+from probo_bitbucket.flow.requests import HashRequests
+from probo_bitbucket.model import Delivery, InvalidName, Repository
+from probo_bitbucket.store import StoreUnavailable
+from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
+
+DELIVERY_LIMIT = 1024 * 1024  # bytes, inflated; Bitbucket sends 256 KB at most
+
+
+class _Project(msgspec.Struct):
+    slug: str
+
+
+class _HashBody(msgspec.Struct):
+    """`POST /builds/hash`."""
+
+    project: _Project
+    sha: str
+
+
+@define(eq=False, slots=False)
+class App:
+    """All routes, on the steps that do their work."""
+
+    intake: Intake
+    relay: Relay
+    lookup: Lookup
+    hash_requests: HashRequests
+    clock: IReactorTime
+
+    def resource(self, webhook_url: str) -> IResource:
+        klein = Klein()
+        routes = (
+            ("POST", webhook_url, self.webhook),
+            ("POST", "/builds/<build_id>/status/<context>", self.status),
+            ("POST", "/update", self.update),
+            ("POST", "/builds/hash", self.build_hash),
+            ("GET", "/auth_lookup", self.auth_lookup),
+            ("GET", "/pull-request/<owner>/<repo>/<number>", self.pull_request),
+            ("GET", "/branches/<owner>/<repo>", self.branches),
+            ("GET", "/commits/<owner>/<repo>", self.commits),
+        )
+        for method, path, handler in routes:
+            klein.route(path, methods=[method], endpoint=handler.__name__)(handler)
+        klein.handle_errors(Exception)(error_answer)  # type: ignore[arg-type]
+        return cast(IResource, klein.resource())
+
+    async def webhook(self, request: Request) -> bytes:
+        delivery = Delivery(
+            event_key=_header(request, "x-event-key"),
+            body=_inflated(request),
+            received_at=self.clock.seconds(),
+            hook_uuid=_header(request, "x-hook-uuid"),
+            request_uuid=_header(request, "x-request-uuid"),
+            attempt=_attempt(_header(request, "x-attempt-number")),
+        )
+        await self.intake.accept(delivery, request.getHeader("x-hub-signature"))
+        return answer(request, 200, {"ok": True})
+
+    async def status(self, request: Request, build_id: str, context: str) -> bytes:
+        return await self._relay(request, unquote(build_id), unquote(context))
+
+    async def update(self, request: Request) -> bytes:
+        return await self._relay(request)
+
+    async def _relay(self, request: Request, build_id: str = "", context: str = "") -> bytes:
+        status = await self.relay.accept(_body(request), build_id, context)
+        shown = {
+            "state": status.state,
+            "description": status.description,
+            "key": status.key,
+            "url": status.url,
+            "name": status.name,
+        }
+        return answer(request, 200, shown)
+
+    async def auth_lookup(self, request: Request) -> bytes:
+        """Always a JSON object: anything else ends the Container Manager's process, or hangs its build."""
+        kind = _argument(request, "type")
+        if kind not in ("", "bitbucket"):
+            raise BodyError(f"this handler has no tokens for the provider {kind[:80]!r}")
+        token = await self.lookup.access_token(_required(request, "refreshToken"))
+        return answer(request, 200, {"access_token": token, "token_type": "bearer"})
+
+    async def pull_request(self, request: Request, owner: str, repo: str, number: str) -> bytes:
+        """`state` is null where it is not known: the Reaper looks at nothing else, and destroys what is closed."""
+        try:
+            return answer(request, 200, await self._pull_request(request, owner, repo, number))
+        except (UpstreamError, StoreUnavailable, NotOurs, InvalidName, BodyError):
+            failure = Failure()
+            error_answer(request, failure)
+            return answer(request, request.code, {"error": str(failure.value), "state": None})
+
+    async def _pull_request(self, request: Request, owner: str, repo: str, number: str) -> dict[str, Any]:
+        if not (number.isascii() and number.isdigit() and len(number) < 10):
+            raise BodyError("the number of the pull request must be a whole number")
+        found = await self.lookup.pull_request(
+            _repository(owner, repo), int(number), _argument(request, "refreshToken")
+        )
+        return {
+            "id": found.number,
+            "number": found.number,
+            "state": "open" if found.state == "OPEN" else "closed",
+            "url": found.url,
+            "title": found.title,
+            "userName": found.author,
+            "userId": found.author_id,
+        }
+
+    async def branches(self, request: Request, owner: str, repo: str) -> bytes:
+        found = await self.lookup.branches(_repository(owner, repo), _argument(request, "refreshToken"))
+        return answer(request, 200, found)
+
+    async def commits(self, request: Request, owner: str, repo: str) -> bytes:
+        found = await self.lookup.commits(
+            _repository(owner, repo), _argument(request, "sha"), _argument(request, "refreshToken")
+        )
+        return answer(request, 200, found)
+
+    async def build_hash(self, request: Request) -> bytes:
+        wanted = decode(_body(request), _HashBody, BodyError)
+        return answer(request, 200, await self.hash_requests.start(wanted.project.slug, wanted.sha))
+
+
+def _header(request: Request, name: str) -> str:
+    return (request.getHeader(name) or "").replace("\0", "")[:100]
+
+
+def _attempt(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 1
+
+
+def _body(request: Request) -> bytes:
+    return cast(Any, request).content.read()  # type: ignore[no-any-return]
+
+
+def _inflated(request: Request) -> bytes:
+    """The body as its signature was made over it. Raises BodyTooLarge or BodyError."""
+    body = _body(request)
+    encoding = (request.getHeader("content-encoding") or "identity").lower()
+    if encoding == "gzip":
+        body = _gunzip(body)
+    elif encoding != "identity":
+        raise BodyError(f"the content encoding {encoding[:40]!r} is not understood")
+    if len(body) > DELIVERY_LIMIT:
+        raise BodyTooLarge(f"the body has more than {DELIVERY_LIMIT} bytes")
+    return body
+
+
+def _gunzip(body: bytes) -> bytes:
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        inflated = stream.decompress(body, DELIVERY_LIMIT + 1)  # a few KB can inflate to gigabytes
+    except zlib.error as error:
+        raise BodyError(f"the body is not gzip: {error}") from error
+    if not stream.eof and len(inflated) <= DELIVERY_LIMIT:
+        raise BodyError("the body is not gzip: it ends too early")
+    return inflated
+
+
+def _argument(request: Request, name: str) -> str:
+    values = cast(Any, request).args.get(name.encode(), [b""])
+    return cast(bytes, values[0]).decode("utf-8", "replace")
+
+
+def _required(request: Request, name: str) -> str:
+    value = _argument(request, name)
+    if not value:
+        raise BodyError(f"Missing required query param: {name}")
+    return value
+
+
+def _repository(owner: str, repo: str) -> Repository:
+    return Repository.parse(f"{unquote(owner)}/{unquote(repo)}")
