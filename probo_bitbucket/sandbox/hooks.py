@@ -11,8 +11,7 @@ from uuid import uuid4
 import treq
 from attrs import Factory, define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
-from twisted.internet.error import ConnectingCancelledError
-from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.client import ResponseFailed
 from twisted.web.http import INTERNAL_SERVER_ERROR

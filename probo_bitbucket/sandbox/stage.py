@@ -1,0 +1,90 @@
+"""The stage: a simulated Bitbucket and Container Manager, with the real handler between them, on real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+
+from probo_bitbucket import config
+from probo_bitbucket.sandbox.bitbucket import BitbucketCloud
+from probo_bitbucket.sandbox.container_manager import ContainerManager
+from probo_bitbucket.service import Handler
+
+KEY = "sandbox-consumer"
+SECRET = "sandbox-consumer-secret"  # noqa: S105 (of the simulated Bitbucket)
+HOOK_SECRET = "sandbox-hook-secret"  # noqa: S105
+EVENTS = ("pullrequest:created", "pullrequest:updated", "pullrequest:push")
+CONFIGURATION = b"steps:\n  - name: Hello\n    command: echo hi\n  - name: Fine\n    command: 'true'\n"
+
+
+class Stage:
+    """Settings can be given by their YAML names; they replace those of the stage."""
+
+    def __init__(self, reactor: Any, data_dir: Path, **settings: Any) -> None:
+        self._reactor = reactor
+        self._data_dir = data_dir
+        self._given = settings
+        self.cloud = BitbucketCloud(cast(IReactorTime, reactor))
+        self.consumer = self.cloud.add_consumer(KEY, SECRET, "http://localhost/setup")
+        self.refresh_token = self.cloud.credentials.issue_refresh_token(KEY)
+        self.container_manager = ContainerManager(
+            cast(IReactorTime, reactor), handler_url="", auth_url="", archive_url=""
+        )
+        self.handler: Handler | None = None
+        self.url = ""
+
+    async def open(self) -> None:
+        """Start all three; `url` is the handler's then."""
+        await self.cloud.listen(self._reactor)
+        self._given.setdefault("api", {"url": await self.container_manager.listen(self._reactor)})
+        self.start_handler()
+
+    def start_handler(self) -> None:
+        """Start the handler, on the port that it had before if it was stopped."""
+        settings = self.settings()
+        self.handler = Handler(settings, self._reactor)
+        self.handler.privilegedStartService()
+        self.handler.startService()
+        self._given["port"] = self.handler.port
+        self.url = f"http://127.0.0.1:{self.handler.port}"
+        setting = self.container_manager.setting
+        setting.handler_url, setting.auth_url, setting.archive_url = self.url, f"{self.url}/auth_lookup", self.cloud.url
+
+    async def stop_handler(self) -> None:
+        """Stop the handler as a signal would."""
+        if self.handler is not None:
+            await self.handler.stopService()
+            self.handler = None
+
+    async def close(self) -> None:
+        await self.stop_handler()
+        await self.container_manager.stop()
+        await self.cloud.stop()
+
+    def settings(self) -> config.Settings:
+        """The handler's settings, read from a file as an operator's are."""
+        written: Mapping[str, Any] = {
+            "port": 0,
+            "hostname": "127.0.0.1",
+            "dataDir": str(self._data_dir),
+            "bbClientKey": KEY,
+            "bbClientSecret": SECRET,
+            "bbRefreshToken": self.refresh_token,
+            "bbApiUrl": self.cloud.api_url,
+            "bbSiteUrl": self.cloud.url,
+            "bbWebhookSecret": HOOK_SECRET,
+            **self._given,
+        }
+        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._data_dir / "settings.yaml"
+        path.touch(mode=0o600)
+        path.write_bytes(msgspec.json.encode(written))  # JSON is YAML
+        return config.load([path], {}, {})
+
+    def watch(self, full_name: str) -> None:
+        """Give a repository, or a workspace, the webhook that it needs."""
+        self.cloud.add_hook(full_name, f"{self.url}/bitbucket-webhook", EVENTS, HOOK_SECRET)
