@@ -1,0 +1,174 @@
+"""The lines of the log: their form, what cannot break them, and what is never in them."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import Logger, LogPublisher
+from twisted.python.log import LogPublisher as LegacyPublisher
+
+from probo_bitbucket import logs
+
+TIME = 1795341600.1234  # 2026-11-22T10:00:00.123Z
+
+
+class Log:
+    """A logger whose lines can be read."""
+
+    def __init__(self, level: str = "debug") -> None:
+        self.publisher = LogPublisher(logs.LineObserver(self._add, level))
+        self.logger = Logger("probo_bitbucket.flow.builder", observer=self.publisher)
+        self.text = ""
+
+    def _add(self, line: bytes) -> None:
+        self.text += line.decode()
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.split("\n")[:-1]
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> logs.Secrets:
+    fresh = logs.Secrets()
+    monkeypatch.setattr(logs, "secrets", fresh)
+    return fresh
+
+
+def after_time(line: str) -> str:
+    return line.partition("Z ")[2]
+
+
+def test_a_line_has_time_level_name_message_and_fields() -> None:
+    event = {
+        "log_time": TIME, "log_namespace": "probo_bitbucket.flow.builder", "log_format": "Build {build} was started",
+        "event": "build.started", "build": "b-1", "repository": "acme/site", "attempt": 2, "seconds": 0.25,
+    }  # fmt: skip
+    assert logs.format_event(event) == (
+        "2026-11-22T10:00:00.123Z info  build.started Build b-1 was started "
+        "repository=acme/site build=b-1 attempt=2 seconds=0.25\n"
+    )
+
+
+def test_without_an_event_name_the_module_is_named(log: Log) -> None:
+    log.logger.warn("Hm")
+    assert after_time(log.lines[0]) == "warn  flow.builder Hm"
+
+
+def test_fields_that_are_not_meant_for_the_log_are_left_out(log: Log) -> None:
+    log.logger.info("Asked", token="t0ken", document={"a": 1}, build="b-1", commit=None)
+    assert after_time(log.lines[0]) == "info  flow.builder Asked build=b-1"
+
+
+def test_a_value_with_blanks_or_quotes_can_be_told_from_what_follows(log: Log) -> None:
+    log.logger.info("No", branch='a" status=200 "', reason="not there")
+    assert after_time(log.lines[0]) == r'info  flow.builder No branch="a\" status=200 \"" reason="not there"'
+
+
+def test_no_value_can_begin_a_line_or_move_the_cursor(log: Log) -> None:
+    hostile = "a\nb\rc\x1b[2Jd\u2028e\x85f\u202eg\x00h"
+    log.logger.info("Title {title}", title=hostile, branch=hostile)
+    assert len(log.lines) == 1
+    assert log.lines[0].isprintable()
+    assert r"Title a\nb\rc\x1b[2Jd\u2028e\x85f\u202eg\x00h" in log.lines[0]
+
+
+@given(st.text())
+def test_whatever_the_text_it_is_one_printable_line(text: str) -> None:
+    log = Log()
+    log.logger.info("{text}", text=text, branch=text)
+    assert len(log.lines) == 1
+    assert log.lines[0].isprintable()
+
+
+def test_a_lone_surrogate_is_written(log: Log) -> None:
+    log.logger.info("File", file="\udce9.yaml")
+    assert after_time(log.lines[0]) == r"info  flow.builder File file=\udce9.yaml"
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def test_a_traceback_follows_indented(log: Log) -> None:
+    try:
+        fail("first\nsecond")
+    except ValueError:
+        log.logger.failure("Cannot build", build="b-1")
+    head, *rest = log.lines
+    assert after_time(head) == "critical flow.builder Cannot build build=b-1"
+    assert rest[0] == "    Traceback (most recent call last):"
+    assert rest[-2:] == ["    builtins.ValueError: first", "    second"]
+    assert all(line.startswith("    ") for line in rest)
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        ("trace", ["debug", "info", "warn", "error", "critical"]),
+        ("debug", ["debug", "info", "warn", "error", "critical"]),
+        ("info", ["info", "warn", "error", "critical"]),
+        ("warn", ["warn", "error", "critical"]),
+        ("error", ["error", "critical"]),
+        ("fatal", ["critical"]),
+    ],
+)
+def test_the_level_of_the_settings_filters(level: str, shown: list[str]) -> None:
+    log = Log(level)
+    for name in ("debug", "info", "warn", "error", "critical"):
+        getattr(log.logger, name)("x")
+    assert [after_time(line).split()[0] for line in log.lines] == shown
+
+
+def test_events_of_the_old_logging_are_shown(log: Log) -> None:
+    old = LegacyPublisher(observerPublisher=log.publisher, publishPublisher=log.publisher)
+    old.msg("Site starting on 3012")
+    assert after_time(log.lines[0]).endswith("Site starting on 3012")
+
+
+def test_the_coming_and_going_of_factories_is_not_shown(log: Log) -> None:
+    log.logger.info("Starting factory {factory!r}", factory=1)
+    log.logger.info("Stopping factory {factory!r}", factory=1)
+    log.logger.info("Received SIGTERM, shutting down.")
+    assert [after_time(line) for line in log.lines] == ["info  flow.builder Received SIGTERM, shutting down."]
+
+
+@pytest.mark.parametrize("spelling", ["{}", "https://bitbucket.org/?a=1&refreshToken={}"])
+@pytest.mark.parametrize("secret", ["s3cr3t", "a/b+c=", 'quo"te', "two words"])
+def test_a_secret_is_shown_nowhere(log: Log, secrets: logs.Secrets, secret: str, spelling: str) -> None:
+    secrets.hide(secret)
+    said = spelling.format(secret)
+    try:
+        fail(said)
+    except ValueError:
+        log.logger.failure("Called {url}", url=said, reason=said)
+    log.logger.debug("{url}", url=quote(said, safe=""))
+    assert secret not in log.text
+    assert quote(secret, safe="") not in log.text
+    assert log.text.count(logs.HIDDEN) == 4
+
+
+def test_of_two_secrets_that_overlap_nothing_is_left(secrets: logs.Secrets) -> None:
+    secrets.hide("abc")
+    secrets.hide("abcdef")
+    assert secrets.redact("x abcdef abc y") == "x ‹hidden› ‹hidden› y"
+
+
+def test_an_empty_secret_hides_nothing(secrets: logs.Secrets) -> None:
+    secrets.hide("")
+    assert secrets.redact("text") == "text"
+
+
+def test_passing_secrets_make_room_and_lasting_ones_stay(secrets: logs.Secrets) -> None:
+    secrets.hide("lasting-secret")
+    for number in range(600):
+        secrets.hide(f"token-{number:03}", passing=True)
+    assert secrets.redact("lasting-secret token-599 token-000") == "‹hidden› ‹hidden› token-000"
