@@ -1,0 +1,39 @@
+# make demo: see it work. make test: see that it works. PYTHON=python3.12 chooses another Python (3.11 or later).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: venv demo test format dist clean
+
+venv: $(READY)
+
+# An editable installation shows every change at once, but hides the plugin: Twisted looks for plugins on the path only.
+$(READY): pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -qq --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install -qq --editable . --group dev
+	pwd > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/checkout.pth"
+	touch $@
+
+# ONCE=1 ends after the first whole build; without it the sandbox stays until Ctrl-C.
+demo: $(READY)
+	$(BIN)/probo-bitbucket sandbox $(if $(ONCE),--once)
+
+test: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+format: $(READY)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+dist: $(READY)
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
