@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from treq.client import HTTPClient
 from twisted.internet import reactor
@@ -20,9 +20,9 @@ class StageTestCase(TestCase):
     """A stage that is open, with the repository `acme/site` on it. `settings` are those of its handler."""
 
     timeout = 30
-    settings: dict[str, Any] = {}
+    settings: ClassVar[dict[str, Any]] = {}
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override] # trial waits for coroutines, too
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.stage = Stage(reactor, Path(folder.name), **self.settings)
@@ -34,7 +34,7 @@ class StageTestCase(TestCase):
         self.repository = self.cloud.add_repository("acme/site", {".probo.yaml": CONFIGURATION})
         self.stage.watch("acme/site")
 
-    async def tearDown(self) -> None:
+    async def tearDown(self) -> None:  # type: ignore[override]
         await self.stage.close()
         await self.pool.closeCachedConnections()
 

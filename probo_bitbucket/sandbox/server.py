@@ -82,7 +82,7 @@ class Server:
 class _Door(Resource):
     """Lets every request through to its server."""
 
-    isLeaf = True  # noqa: N815
+    isLeaf = True
 
     def __init__(self, server: Server) -> None:
         super().__init__()

@@ -52,7 +52,7 @@ class WholeSegments(Resource):
     Klein decodes first and splits then, so that a context `Acme%2FShell%2FHello` would look like three segments.
     """
 
-    isLeaf = True  # noqa: N815 (Twisted's name)
+    isLeaf = True
 
     def __init__(self, inner: IResource) -> None:
         super().__init__()

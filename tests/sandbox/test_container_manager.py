@@ -29,7 +29,7 @@ STEPS = [{"name": "Hello", "command": "echo hi"}, {"name": "Fail", "command": "f
 class Handler(Resource):
     """Answers as a handler, and as Bitbucket, that have nothing against it."""
 
-    isLeaf = True  # noqa: N815
+    isLeaf = True
 
     def render(self, request: Request) -> bytes:
         request.setHeader("Content-Type", "application/json")

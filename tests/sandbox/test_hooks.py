@@ -22,7 +22,7 @@ EVENTS = [
 
 
 class Receiver(Resource):
-    isLeaf = True  # noqa: N815
+    isLeaf = True
 
     def render(self, request: Request) -> bytes:
         return b'{"ok":true}'

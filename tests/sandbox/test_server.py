@@ -18,7 +18,7 @@ from probo_bitbucket.sandbox.server import Server
 
 
 class Counter(Resource):
-    isLeaf = True  # noqa: N815
+    isLeaf = True
     calls = 0
 
     def render(self, request: Request) -> bytes:
