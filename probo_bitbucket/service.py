@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import random
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import define, field, frozen
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.web.client import HTTPConnectionPool
 from twisted.web.server import Site
 
 from probo_bitbucket.bitbucket.api import Bitbucket
@@ -21,26 +21,32 @@ from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.bitbucket.oauth import OAuth
 from probo_bitbucket.config import HandOut, Settings
 from probo_bitbucket.credentials import Account, OAuthConsumer
-from probo_bitbucket.flow.accounts import Access, Accounts, FixedAccess, NoAccess
+from probo_bitbucket.flow.accounts import Access, Accounts, FixedAccess, NoAccess, OwnAccounts
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.builder import Builder
+from probo_bitbucket.flow.catchup import CatchUp
 from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.flow.coordinated import CoordinatorProjects, HandOn, ProjectAccounts
 from probo_bitbucket.flow.decision import Decision
 from probo_bitbucket.flow.intake import Intake
-from probo_bitbucket.flow.leases import Leases
+from probo_bitbucket.flow.janitor import Janitor
 from probo_bitbucket.flow.lookup import Lookup
-from probo_bitbucket.flow.projects import CoordinatorProjects, OwnProjects, Projects
+from probo_bitbucket.flow.projects import OwnProjects, Projects
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.flow.reporter import Reporter
 from probo_bitbucket.flow.requests import HashRequests
+from probo_bitbucket.flow.rounds import Rounds
 from probo_bitbucket.flow.schedule import Schedule
 from probo_bitbucket.flow.worker import Worker
 from probo_bitbucket.probo.container_manager import ContainerManager
-from probo_bitbucket.store import Database, Engine, nodes
+from probo_bitbucket.store import LEASE, Database, Engine, Lease, nodes
 from probo_bitbucket.store.migrate import upgrade
 from probo_bitbucket.upstream import Upstream, http_client
 from probo_bitbucket.web.app import App
 from probo_bitbucket.web.site import make_site
+
+CATCH_UP_INTERVAL = 30.0  # seconds
+JANITOR_INTERVAL = 3600.0  # seconds
 
 
 def make_service(settings: Settings, reactor: Any) -> IService:
@@ -56,7 +62,7 @@ class Handler(Service):
     def __init__(self, settings: Settings, reactor: Any) -> None:
         self.settings = settings
         self._reactor = reactor
-        self._parts = Parts.assemble(settings, reactor)
+        self._parts = assemble(settings, reactor)
         self._port: IListeningPort | None = None
 
     @property
@@ -71,7 +77,6 @@ class Handler(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._parts.leases.start()
         for worker in self._parts.workers:
             worker.startService()
         self.log.info("Listening on port {port}", port=self.port, event="daemon.listening")
@@ -79,7 +84,7 @@ class Handler(Service):
     async def _stop(self) -> None:
         await maybeDeferred(cast(IListeningPort, self._port).stopListening)
         await DeferredList([worker.stopService() for worker in self._parts.workers])
-        await self._parts.leases.stop()
+        await self._parts.store.transact(nodes.release, self._parts.node)
         await self._parts.pool.closeCachedConnections()
         await self._parts.store.stop()
 
@@ -96,9 +101,9 @@ class Parts:
     engine: Engine
     store: Database
     site: Site
-    workers: tuple[Worker, ...]
-    leases: Leases
-    pool: Any
+    workers: tuple[Service, ...]
+    pool: HTTPConnectionPool
+    node: str
 
     def open_store(self, settings: Settings) -> None:
         """Bring the tables up to date and start the store's thread."""
@@ -107,79 +112,112 @@ class Parts:
         if not settings.database:
             self.store.transact(nodes.release_all)  # no other process uses this file
 
-    @classmethod
-    def assemble(cls, settings: Settings, reactor: Any) -> Parts:
-        """Make every part, and give each what it needs of the others."""
-        node = str(uuid4())
-        if not settings.database:
-            make_private_directory(settings.data_dir)
-        engine = Engine(settings.database_url)
-        store = Database(engine, reactor)
-        http, pool = http_client(reactor)
-        schedule = Schedule(settings.retry_for, random.random)
 
-        def upstream(name: str) -> Upstream:
-            return Upstream(name, http, reactor)
+def assemble(settings: Settings, reactor: Any) -> Parts:
+    """Make every part, and give each what it needs of the others."""
+    if not settings.database:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    node = str(uuid4())
+    engine = Engine(settings.database_url)
+    store = Database(engine, reactor)
+    http, pool = http_client(reactor)
+    schedule = Schedule(settings.retry_for, random.random)
+    site_url, build_url = settings.bitbucket_site_url, settings.build_url
+    announcement = Announcement(settings.instance_name, build_url, site_url)
+    container_manager = ContainerManager(
+        Upstream("the Container Manager", http, reactor), settings.api_url, settings.api_token
+    )
+    keys = Keys(settings, Upstream("Bitbucket's token endpoint", http, reactor), store, reactor, node)
+    accounts, projects = keys.coordinated(container_manager) if settings.api_token else keys.own()
+    bitbucket = Bitbucket(Upstream("Bitbucket", http, reactor), settings.bitbucket_api_url, accounts)
 
-        site = upstream("Bitbucket's token endpoint")
-        accounts = Accounts(
-            settings.accounts,
-            store,
-            lambda account: make_access(account, settings, site, store, reactor, node),
-            NoAccess("this repository", Budget(reactor, settings.rate_limit)),
+    def work(step: Any) -> Worker:
+        return Worker(step, node, reactor, schedule)
+
+    reporter = work(Reporter(store, bitbucket))
+    builder_step = Builder(
+        store=store,
+        clock=reactor,
+        bitbucket=bitbucket,
+        container_manager=container_manager,
+        projects=projects,
+        announcement=announcement,
+        site_url=site_url,
+        in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+        wake=reporter.wake,
+    )
+    builder = work(builder_step)
+    decision = work(Decision(store, reactor, site_url, builder.wake))
+    catch_up = CatchUp(store, reactor, container_manager, build_url, site_url, settings.instance_name, reporter.wake)
+    janitor = Janitor(store, reactor, settings.retention, keys.chains)
+    app = App(
+        intake=Intake(store, settings.webhook_secrets, site_url, decision.wake),
+        relay=Relay(store, reactor, build_url, site_url, reporter.wake),
+        lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
+        hash_requests=HashRequests(store, reactor, builder_step, node),
+        clock=reactor,
+    )
+    return Parts(
+        engine=engine,
+        store=store,
+        site=make_site(app.resource(settings.webhook_url)),
+        workers=(
+            Rounds("leases", lambda: store.transact(nodes.renew, Lease(node, reactor.seconds())), LEASE / 3, reactor),
+            decision,
+            builder,
+            reporter,
+            Rounds("catch-up", catch_up.round, CATCH_UP_INTERVAL, reactor),
+            Rounds("janitor", janitor.round, JANITOR_INTERVAL, reactor),
+        ),
+        pool=pool,
+        node=node,
+    )
+
+
+@define
+class Keys:
+    """Makes the credentials of the settings into what calls Bitbucket."""
+
+    settings: Settings
+    endpoint: Upstream
+    store: Database
+    reactor: Any
+    node: str
+    chains: list[TokenChain] = field(factory=list)
+
+    def own(self) -> tuple[OwnAccounts, Projects]:
+        """Direct mode: the accounts of the settings, and every repository is a project."""
+        nobody = NoAccess("this repository", self._budget())
+        accounts = OwnAccounts(self.settings.accounts, self.store, self._access, nobody)
+        return accounts, OwnProjects(self.store, accounts, self.settings.hand_out is HandOut.TOKEN)
+
+    def coordinated(self, coordinator: ContainerManager) -> tuple[Accounts, Projects]:
+        """Coordinator mode: the coordinator has the projects and, for an OAuth consumer, their refresh tokens."""
+        consumer = self.settings.credentials
+        if not isinstance(consumer, OAuthConsumer) or consumer.refresh_token:
+            return self.own()[0], CoordinatorProjects(coordinator)
+        hand_on = HandOn(coordinator, self.reactor)
+        accounts = ProjectAccounts(
+            coordinator,
+            self.store,
+            lambda name, token: self._chain(name, consumer, token, hand_on),
+            self._budget(),
         )
-        bitbucket = Bitbucket(upstream("Bitbucket"), settings.bitbucket_api_url, accounts)
-        container_manager = ContainerManager(upstream("the Container Manager"), settings.api_url, settings.api_token)
-        announcement = Announcement(settings.instance_name, settings.build_url, settings.bitbucket_site_url)
+        return accounts, CoordinatorProjects(coordinator)
 
-        def work(step: Any) -> Worker:
-            return Worker(step, node, reactor, schedule)
+    def _access(self, account: Account) -> Access:
+        credentials = account.credentials
+        if isinstance(credentials, OAuthConsumer):
+            return self._chain(account.name, credentials, credentials.refresh_token)
+        return FixedAccess(account.name, credentials, self._budget())
 
-        reporter = work(Reporter(store, bitbucket))
-        builder_step = Builder(
-            store=store,
-            clock=reactor,
-            bitbucket=bitbucket,
-            container_manager=container_manager,
-            projects=_projects(settings, store, accounts, container_manager),
-            announcement=announcement,
-            site_url=settings.bitbucket_site_url,
-            in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
-            wake=reporter.wake,
-        )
-        builder = work(builder_step)
-        decision = work(Decision(store, reactor, settings.bitbucket_site_url, builder.wake))
-        app = App(
-            intake=Intake(store, settings.webhook_secrets, settings.bitbucket_site_url, decision.wake),
-            relay=Relay(store, reactor, settings.build_url, settings.bitbucket_site_url, reporter.wake),
-            lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
-            hash_requests=HashRequests(store, reactor, builder_step, node),
-            clock=reactor,
-        )
-        workers = (decision, builder, reporter)
-        return cls(
-            engine, store, make_site(app.resource(settings.webhook_url)), workers, Leases(store, node, reactor), pool
-        )
+    def _chain(
+        self, name: str, consumer: OAuthConsumer, refresh_token: str, hand_on: HandOn | None = None
+    ) -> TokenChain:
+        oauth = OAuth(self.endpoint, self.settings.bitbucket_site_url, consumer.key, consumer.secret)
+        chain = TokenChain(name, refresh_token, oauth, self.store, self.reactor, self.node, self._budget(), hand_on)
+        self.chains.append(chain)
+        return chain
 
-
-def make_access(
-    account: Account, settings: Settings, site: Upstream, store: Database, reactor: Any, node: str
-) -> Access:
-    """The access to Bitbucket that an account's credentials give."""
-    budget = Budget(reactor, settings.rate_limit)
-    credentials = account.credentials
-    if not isinstance(credentials, OAuthConsumer):
-        return FixedAccess(account.name, credentials, budget)
-    oauth = OAuth(site, settings.bitbucket_site_url, credentials.key, credentials.secret)
-    return TokenChain(account.name, credentials.refresh_token, oauth, store, reactor, node, budget)
-
-
-def _projects(settings: Settings, store: Database, accounts: Accounts, coordinator: ContainerManager) -> Projects:
-    if settings.api_token:
-        return CoordinatorProjects(coordinator, accounts)
-    return OwnProjects(store, accounts, settings.hand_out is HandOut.TOKEN)
-
-
-def make_private_directory(path: Path) -> None:
-    """Tokens lie in there: nobody else shall look in."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def _budget(self) -> Budget:
+        return Budget(self.reactor, self.settings.rate_limit)

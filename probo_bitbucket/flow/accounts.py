@@ -90,7 +90,19 @@ class Handle:
     build_id: str
 
 
-class Accounts:
+class Accounts(Protocol):
+    """Knows whose credentials a repository is reached with, and whose a caller of ours may ask for."""
+
+    def of(self, repository: Repository) -> Access: ...
+
+    async def by_token(self, text: str) -> tuple[Access, str]:
+        """The access that a handle or a refresh token of ours stands for, and the id of the build, if it tells one.
+
+        Raises NotOurs.
+        """
+
+
+class OwnAccounts:
     """All accounts, in the order of the settings; *nobody* serves the repositories that none of them covers."""
 
     def __init__(
@@ -107,10 +119,6 @@ class Accounts:
         return next((access for account, access in self._accounts if account.covers(name)), self._nobody)
 
     async def by_token(self, text: str) -> tuple[Access, str]:
-        """The access that a handle or a refresh token of ours stands for, and the id of the build, if it tells one.
-
-        Raises NotOurs.
-        """
         handle = await self._read_handle(text)
         if handle is not None:
             return self._named(handle.account), handle.build_id

@@ -7,6 +7,8 @@ dies within minutes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -27,8 +29,10 @@ DEAD_PAUSE = 300.0  # seconds before credentials that Bitbucket refused are trie
 
 
 class TokenChain:
-    """The access to Bitbucket of one OAuth consumer, by refresh tokens, or by client credentials if *refresh_token*
-    is empty."""
+    """The access to Bitbucket of one OAuth consumer: by refresh tokens, or by client credentials if there is none.
+
+    *renewed* is told of each new pair, with the one before it.
+    """
 
     log = Logger()
 
@@ -41,6 +45,7 @@ class TokenChain:
         clock: IReactorTime,
         node: str,
         budget: Budget,
+        renewed: Callable[[Chain, Chain], None] | None = None,
     ) -> None:
         self.name = name
         self.budget = budget
@@ -48,6 +53,7 @@ class TokenChain:
         self._oauth = oauth
         self._store = store
         self._clock = clock
+        self._renewed = renewed
         self._node = node
         self._chain: Chain | None = None
         self._waiting: list[Deferred[Chain]] = []
@@ -75,6 +81,12 @@ class TokenChain:
         """The newest pair, with an access token that has life left."""
         await self.access_token()
         return await self._store.transact(credentials.begin, self.name, self._first)
+
+    async def refresh_if_idle(self, seconds: float) -> None:
+        """Refresh a chain that was not refreshed for so long, or never: an unused one dies after three months."""
+        chain = await self._store.transact(credentials.begin, self.name, self._first)
+        if chain.refresh_token and chain.refreshed_at <= self._clock.seconds() - seconds:
+            await self._refreshed()
 
     def _fresh(self, chain: Chain) -> bool:
         return bool(chain.access_token) and chain.expires_at - self._clock.seconds() > MARGIN
@@ -161,5 +173,7 @@ class TokenChain:
             else:
                 break
         self._chain = newest
+        if self._renewed:
+            self._renewed(chain, newest)
         self.log.info("Access token renewed", event="credentials.renewed", account=self.name, seconds=grant.expires_in)
         return newest

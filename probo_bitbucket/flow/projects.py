@@ -6,11 +6,10 @@ from typing import Any, Protocol
 
 from attrs import define
 
-from probo_bitbucket.flow.accounts import Access, Accounts
+from probo_bitbucket.flow.accounts import Access, OwnAccounts
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.model import Build
 from probo_bitbucket.probo import documents
-from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import Database, projects
 
 
@@ -27,7 +26,7 @@ class OwnProjects:
     """Direct mode: every repository is a project. With *hand_out_tokens* the real tokens leave the house."""
 
     store: Database
-    accounts: Accounts
+    accounts: OwnAccounts
     hand_out_tokens: bool
 
     async def of(self, build: Build) -> dict[str, Any] | None:
@@ -44,18 +43,3 @@ class OwnProjects:
             return chain.access_token, chain.refresh_token or chain.access_token
         handle = await self.accounts.handle(access, build.id)
         return handle, handle
-
-
-@define
-class CoordinatorProjects:
-    """Coordinator mode: the coordinator knows the projects, each with its own `service_auth`."""
-
-    coordinator: ContainerManager
-    accounts: Accounts
-
-    async def of(self, build: Build) -> dict[str, Any] | None:
-        return await self.coordinator.project(build.repository.full_name)
-
-    async def with_service_auth(self, project: dict[str, Any], build: Build) -> dict[str, Any]:
-        del build
-        return project

@@ -99,6 +99,23 @@ class ContainerManager:
             raise Temporary(f"{answer.upstream} answered with a project that is not an object")
         return project
 
+    async def store_tokens(
+        self, *, project_id: str, token: str, refresh_token: str, previous: str, created_at: float, expires_in: float
+    ) -> None:
+        """`POST /projects/tokens` of a coordinator. With *previous* it updates every project that has that token."""
+        headers: dict[str | bytes, str | bytes] = {
+            **self._headers,
+            "projectid": project_id,
+            "providertype": "bitbucket",
+            "token": token,
+            "refreshtoken": refresh_token,
+            "previousrefreshtoken": previous,
+            "tokencreatedat": str(int(created_at)),
+            "tokenexpiresin": str(int(expires_in)),
+        }
+        answer = await self._upstream.request("POST", f"{self._url}/projects/tokens", headers=headers)
+        answer.checked()
+
 
 def _error(answer: Answer) -> str:
     try:

@@ -121,8 +121,9 @@ def explain(tx: sa.Connection, id: str, reason: str) -> None:
 
 
 def touch(tx: sa.Connection, id: str, now: float) -> None:
-    """The Container Manager has just told something of this build."""
-    _update(tx, id, {"changed_at": now})
+    """The Container Manager has just told something of this build. One that had ended is run again."""
+    again = sa.case((builds.c.state == BuildState.ENDED, BuildState.RUNNING), else_=builds.c.state)
+    _update(tx, id, {"changed_at": now, "state": again})
 
 
 def send_again(tx: sa.Connection, id: str, now: float) -> None:

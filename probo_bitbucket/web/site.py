@@ -37,7 +37,6 @@ class BoundedRequest(Request):
             self.channel.forceAbortClient()
 
     def process(self) -> None:
-        self.setHeader(b"server", b"probo-bitbucket")
         if self._received > BODY_LIMIT:
             self.setHeader(b"connection", b"close")
             self.write(answer(self, 413, {"error": f"the body has more than {BODY_LIMIT} bytes"}))
@@ -60,6 +59,7 @@ class WholeSegments(Resource):
 
     def render(self, request: IRequest) -> Any:
         path = cast(Any, request).path
+        request.setHeader(b"server", b"probo-bitbucket")
         request.postpath = path.removeprefix(b"/").split(b"/")
         return self._inner.render(request)
 
