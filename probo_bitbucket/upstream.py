@@ -125,7 +125,7 @@ class Upstream:
         try:
             answer = await exchange
         except (TimeoutError, CancelledError) as error:
-            self.breaker.failed()
+            # Not held against the upstream: one repository that is slow says nothing of the others.
             raise Temporary(f"{self.name} did not answer within {timeout:g} s") from error
         except Temporary:
             self.breaker.failed()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from probo_bitbucket.flow.desire import Subject, take
@@ -19,11 +21,18 @@ class Announcement:
 
     def failed(self, tx: Transaction, build: Build, description: str, now: float) -> None:
         """Show the author that the environment will not be there, and why."""
+        self._say(tx, build, "env", Phase.FAILED, description, now)
+
+    def advised(self, tx: Transaction, build: Build, warnings: Sequence[str], now: float) -> None:
+        """Show the author what the configuration says without effect. It is no failure: nothing must block a merge."""
+        self._say(tx, build, "configuration", Phase.SUCCEEDED, f"Please check: {' '.join(warnings)}", now)
+
+    def _say(self, tx: Transaction, build: Build, what: str, phase: Phase, description: str, now: float) -> None:
         update = Update(
             build_id=build.id,
-            context=f"{self.instance_name}/env",
-            phase=Phase.FAILED,
-            state="error",
+            context=f"{self.instance_name}/{what}",
+            phase=phase,
+            state=phase,
             description=description,
             final=True,
         )

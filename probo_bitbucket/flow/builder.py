@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -27,6 +27,11 @@ from probo_bitbucket.store.builds import StoredBuild
 class NotBuilt(Permanent):
     """There will be no build, for a reason that no later try would change."""
 
+    def __init__(self, build: Build, state: BuildState, reason: str) -> None:
+        super().__init__(reason)
+        self.build = build
+        self.state = state
+
 
 @define
 class Builder:
@@ -46,8 +51,11 @@ class Builder:
     concurrency = 64
     log = Logger()
 
-    async def claim(self, lease: Lease, limit: int) -> Sequence[StoredBuild]:
-        return await self.store.transact(builds.claim_pending, lease, limit)
+    async def claim(self, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[StoredBuild]:
+        return await self.store.transact(builds.claim_pending, lease, limit, busy=busy)
+
+    def repository(self, job: StoredBuild) -> str:
+        return job.build.repository.full_name
 
     async def work(self, job: StoredBuild) -> None:
         with suppress(NotBuilt):  # it is written down why
@@ -60,25 +68,31 @@ class Builder:
         """
         try:
             return await self._start(job if job.document else await self._prepare(job))
-        except ConfigurationError as error:
-            await self._conclude(job.build, BuildState.INVALID, error.advice)
-            raise NotBuilt(error.advice) from error
-        except Refused as error:
-            await self._conclude(job.build, BuildState.REFUSED, str(error))
-            raise NotBuilt(str(error)) from error
         except NotBuilt as error:
-            await self._conclude(job.build, BuildState.CANCELLED, str(error), announce=False)
+            await self._conclude(error.build, error.state, str(error))
             raise
 
     async def _prepare(self, job: StoredBuild) -> StoredBuild:
         """Read what the build needs, and store it, so that no later try has to read it again."""
         project = await self.projects.of(job.build)
         if project is None:
-            raise NotBuilt(f"the coordinator has no project for {job.build.repository.full_name}")
+            reason = f"the coordinator has no project for {job.build.repository.full_name}"
+            raise NotBuilt(job.build, BuildState.CANCELLED, reason)
         build, config = await _both(self._resolved(job.build), self._configuration(job.build))
+        if isinstance(config, ConfigurationError):
+            raise NotBuilt(build, BuildState.INVALID, config.advice)
         document = documents.build(build, config.document, project["id"], self.site_url)
         text = msgspec.json.encode({"build": document, "project": project}).decode()
-        return await self._advance(evolve(job, build=build, document=text), BuildState.READY)
+
+        def ready(tx: Transaction) -> None:
+            now = self.clock.seconds()
+            builds.advance(tx, build, BuildState.READY, now, text)
+            if config.warnings:
+                self.announcement.advised(tx, build, config.warnings, now)
+
+        await self.store.transact(ready)
+        self.wake()
+        return evolve(job, build=build, document=text, state=BuildState.READY)
 
     async def _resolved(self, build: Build) -> Build:
         """The build with the full hash of its commit. One that was asked for by its hash is named by its message."""
@@ -88,11 +102,19 @@ class Builder:
         try:
             commit = await self.bitbucket.commit(build.source, build.commit)
         except NotFound as error:
-            raise NotBuilt(f"commit {build.commit} is not in {build.source.full_name} any more") from error
+            reason = f"commit {build.commit} is not in {build.source.full_name} any more"
+            raise NotBuilt(build, BuildState.CANCELLED, reason) from error
         return evolve(build, commit=commit.hash, name=commit.message if by_hash else build.name)
 
-    async def _configuration(self, build: Build) -> Configuration:
-        """The configuration, by one request where it has its usual name. Raises ConfigurationError."""
+    async def _configuration(self, build: Build) -> Configuration | ConfigurationError:
+        """The configuration, or what its author has to mend."""
+        try:
+            return await self._read_configuration(build)
+        except ConfigurationError as error:
+            return error
+
+    async def _read_configuration(self, build: Build) -> Configuration:
+        """Takes one request where the configuration has its usual name."""
         usual, *others = SPELLINGS
         try:
             return await self._file(build.source, build.commit, usual)
@@ -117,27 +139,26 @@ class Builder:
         if job.state is BuildState.STARTING and await self.container_manager.find(job.build.id) is not None:
             await self._running(job.build)
             return None
-        job = await self._advance(job, BuildState.STARTING)
+        now = self.clock.seconds()
+        await self.store.transact(builds.advance, job.build, BuildState.STARTING, now, job.document)
         document: dict[str, Any] = msgspec.json.decode(job.document)
         project = await self.projects.with_service_auth(document["project"], job.build)
-        answer = await self.container_manager.start(document["build"], project)
+        try:
+            answer = await self.container_manager.start(document["build"], project)
+        except Refused as error:
+            raise NotBuilt(job.build, BuildState.REFUSED, str(error)) from error
         await self._running(job.build)
         return answer
-
-    async def _advance(self, job: StoredBuild, state: BuildState) -> StoredBuild:
-        now = self.clock.seconds()
-        await self.store.transact(builds.advance, job.build, state, now, job.document)
-        return evolve(job, state=state)
 
     async def _running(self, build: Build) -> None:
         await self.store.transact(builds.conclude, build.id, BuildState.RUNNING, self.clock.seconds())
         self._log("Build started", "build.started", build)
 
-    async def _conclude(self, build: Build, state: BuildState, reason: str, *, announce: bool = True) -> None:
+    async def _conclude(self, build: Build, state: BuildState, reason: str) -> None:
         def conclude(tx: Transaction) -> None:
             now = self.clock.seconds()
             builds.conclude(tx, build.id, state, now, reason)
-            if announce:
+            if state is not BuildState.CANCELLED:
                 self.announcement.failed(tx, build, reason, now)
 
         await self.store.transact(conclude)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from uuid import uuid4
 
 from attrs import define
@@ -28,8 +28,11 @@ class Decision:
     concurrency = 100
     log = Logger()
 
-    async def claim(self, lease: Lease, limit: int) -> Sequence[WaitingDelivery]:
-        return await self.store.transact(deliveries.claim_waiting, lease, limit)
+    async def claim(self, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[WaitingDelivery]:
+        return await self.store.transact(deliveries.claim_waiting, lease, limit, busy=busy)
+
+    def repository(self, job: WaitingDelivery) -> str:
+        return job.repository
 
     async def work(self, job: WaitingDelivery) -> None:
         event = payloads.read(job.delivery.event_key, job.delivery.body, self.site_url)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from attrs import define, field
+from attrs import define
 from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.store import Database, Lease, statuses
 from probo_bitbucket.store.statuses import StoredStatus
-
-PER_REPOSITORY = 16  # requests on their way at once: one repository that hangs must not take all there are
 
 
 @define
@@ -25,20 +22,15 @@ class Reporter:
     name = "reporter"
     concurrency = 128
     log = Logger()
-    _sending: Counter[str] = field(factory=Counter)
 
-    async def claim(self, lease: Lease, limit: int) -> Sequence[StoredStatus]:
-        busy = [repository for repository, count in self._sending.items() if count >= PER_REPOSITORY]
-        # Never so many at once that one repository could get more than its share.
-        jobs = await self.store.transact(statuses.claim_pending, lease, min(limit, PER_REPOSITORY), busy=busy)
-        self._sending.update(job.desired.repository.full_name for job in jobs)
-        return jobs
+    async def claim(self, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[StoredStatus]:
+        return await self.store.transact(statuses.claim_pending, lease, limit, busy=busy)
+
+    def repository(self, job: StoredStatus) -> str:
+        return job.desired.repository.full_name
 
     async def work(self, job: StoredStatus) -> None:
-        try:
-            await self.bitbucket.post_status(job.desired)
-        finally:
-            self._sending -= Counter([job.desired.repository.full_name])
+        await self.bitbucket.post_status(job.desired)
         await self.store.transact(statuses.reported, job)
         self._log("Status reported", "status.reported", job)
 

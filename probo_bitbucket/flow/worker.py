@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Protocol, TypeVar
 
 from attrs import define
@@ -18,6 +19,7 @@ from probo_bitbucket.store import Effort, Lease, StoreUnavailable
 
 POLL = 1.0  # seconds; work becomes due by itself, and other nodes write some down
 STORE_PAUSE = 1.0  # seconds before the store is asked again that could not be reached
+SHARE = 16  # jobs of one repository in hand at once: one that hangs must not take all there are
 PATIENCE = 8.0  # seconds that work on its way may take to end when the service stops
 
 
@@ -35,8 +37,11 @@ class Step(Protocol[J]):
     name: str
     concurrency: int
 
-    async def claim(self, lease: Lease, limit: int) -> Sequence[J]:
-        """Lease work that is due."""
+    async def claim(self, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[J]:
+        """Lease work that is due, but none of the repositories named in *busy*."""
+
+    def repository(self, job: J) -> str:
+        """The full name of the repository whose work it is."""
 
     async def work(self, job: J) -> None:
         """Do it, and write it down. Raises UpstreamError."""
@@ -61,6 +66,7 @@ class Worker(Service):
 
     def __attrs_post_init__(self) -> None:
         self._in_hand: set[Deferred[None]] = set()
+        self._shares: Counter[str] = Counter()
         self._claiming = False
         self._woken = False
         self._poll = LoopingCall(self.wake)
@@ -93,7 +99,9 @@ class Worker(Service):
         try:
             while self._woken and self.running and (free := self.step.concurrency - len(self._in_hand)) > 0:
                 self._woken = False
-                jobs = await self.step.claim(Lease(self.node, self.clock.seconds()), free)
+                busy = [repository for repository, count in self._shares.items() if count >= SHARE]
+                lease = Lease(self.node, self.clock.seconds())
+                jobs = await self.step.claim(lease, min(free, SHARE), busy)
                 for job in jobs:
                     self._begin(job)
                 self._woken = self._woken or bool(jobs)
@@ -105,12 +113,15 @@ class Worker(Service):
             self._claiming = False
 
     def _begin(self, job: Job) -> None:
+        share = Counter([self.step.repository(job)])
+        self._shares += share
         doing = Deferred.fromCoroutine(self._do(job))
         self._in_hand.add(doing)
-        doing.addBoth(lambda _: self._end(doing))
+        doing.addBoth(lambda _: self._end(doing, share))
 
-    def _end(self, doing: Deferred[None]) -> None:
+    def _end(self, doing: Deferred[None], share: Counter[str]) -> None:
         self._in_hand.discard(doing)
+        self._shares -= share
         self.wake()
 
     async def _do(self, job: Job) -> None:

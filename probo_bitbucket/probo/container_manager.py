@@ -95,8 +95,8 @@ class ContainerManager:
             project = answer.checked().json()
         except NotFound:
             return None
-        if project is not None and not isinstance(project, dict):
-            raise Temporary(f"{answer.upstream} answered with a project that is not an object")
+        if project is not None and not (isinstance(project, dict) and isinstance(project.get("id"), str)):
+            raise Temporary(f"{answer.upstream} answered with a project that is not an object with an id")
         return project
 
     async def store_tokens(

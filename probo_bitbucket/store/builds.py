@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,11 +54,14 @@ def request_now(tx: sa.Connection, build: Build, lease: Lease) -> StoredBuild:
     return StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None))
 
 
-def claim_pending(tx: sa.Connection, lease: Lease, limit: int) -> list[StoredBuild]:
-    """Lease up to *limit* builds that are to be started, each the oldest of its lane, oldest first."""
+def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredBuild]:
+    """Lease up to *limit* builds that are to be started, each the oldest of its lane, oldest first.
+
+    Those of the repositories named in *busy* are passed over.
+    """
     query = (
         sa.select(builds)
-        .where(free(builds, lease.now), first_of_lane(builds, "created_at"))
+        .where(free(builds, lease.now), builds.c.repository.not_in(busy), first_of_lane(builds, "created_at"))
         .order_by(builds.c.created_at)
         .limit(limit)
     )

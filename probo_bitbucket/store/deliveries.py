@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ class WaitingDelivery:
     """A delivery that is to be decided."""
 
     id: int
+    repository: str
     delivery: Delivery
     effort: Effort
 
@@ -55,11 +57,14 @@ def _subject(event: Event) -> tuple[str, int | None]:
     return event.repository.full_name, event.pull_request.number
 
 
-def claim_waiting(tx: sa.Connection, lease: Lease, limit: int) -> list[WaitingDelivery]:
-    """Lease up to *limit* deliveries that are due, each the oldest of its lane, oldest first."""
+def claim_waiting(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[WaitingDelivery]:
+    """Lease up to *limit* deliveries that are due, each the oldest of its lane, oldest first.
+
+    Those of the repositories named in *busy* are passed over.
+    """
     query = (
         sa.select(deliveries)
-        .where(free(deliveries, lease.now), first_of_lane(deliveries, "id"))
+        .where(free(deliveries, lease.now), deliveries.c.repository.not_in(busy), first_of_lane(deliveries, "id"))
         .order_by(deliveries.c.id)
         .limit(limit)
     )
@@ -68,7 +73,7 @@ def claim_waiting(tx: sa.Connection, lease: Lease, limit: int) -> list[WaitingDe
 
 def _waiting(row: sa.Row[Any]) -> WaitingDelivery:
     delivery = Delivery(row.event_key, row.body, row.received_at, row.hook_uuid, row.request_uuid, row.attempt)
-    return WaitingDelivery(row.id, delivery, Effort.of(row))
+    return WaitingDelivery(row.id, row.repository, delivery, Effort.of(row))
 
 
 def decide(
