@@ -110,6 +110,7 @@ class OwnAccounts:
     ) -> None:
         self._store = store
         self._nobody = nobody
+        self._key = b""
         self._accounts = [(account, make_access(account)) for account in accounts]
         self._by_name: dict[str, Access] = {account.name: access for account, access in self._accounts}
 
@@ -146,5 +147,6 @@ class OwnAccounts:
         return Handle(parts[1], parts[2])
 
     async def _sign(self, text: str) -> str:
-        key = await self._store.transact(house.secret, "handle key")
-        return hmac.digest(key.encode(), text.encode(), hashlib.sha256).hex()
+        if not self._key:
+            self._key = (await self._store.transact(house.secret, "handle key")).encode()
+        return hmac.digest(self._key, text.encode(), hashlib.sha256).hex()

@@ -8,7 +8,6 @@ from uuid import uuid4
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
-from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.builder import Builder, NotBuilt
 from probo_bitbucket.flow.schedule import FIRST
 from probo_bitbucket.model import Build, BuildKind, Repository, check_hash
@@ -37,6 +36,6 @@ class HashRequests:
             return await self.builder.start(job)
         except NotBuilt:
             raise
-        except UpstreamError as error:
+        except Exception as error:  # whatever it is, the build must not stay in this node's hands
             await self.builder.postpone(job, now, now + FIRST, str(error))
             raise
