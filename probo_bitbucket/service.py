@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 from uuid import uuid4
@@ -102,15 +103,19 @@ class Parts:
     store: Database
     site: Site
     workers: tuple[Service, ...]
+    chains: Sequence[TokenChain]
     pool: HTTPConnectionPool
     node: str
 
     def open_store(self, settings: Settings) -> None:
-        """Bring the tables up to date and start the store's thread."""
+        """Bring the tables up to date, make the configured tokens known, and start the store's thread."""
         upgrade(self.engine)
+        with self.engine.begin() as tx:
+            if not settings.database:
+                nodes.release_all(tx)  # no other process uses this file
+            for chain in self.chains:
+                chain.begin(tx)
         self.store.start()
-        if not settings.database:
-            self.store.transact(nodes.release_all)  # no other process uses this file
 
 
 def assemble(settings: Settings, reactor: Any) -> Parts:
@@ -169,6 +174,7 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
             Rounds("catch-up", catch_up.round, CATCH_UP_INTERVAL, reactor),
             Rounds("janitor", janitor.round, JANITOR_INTERVAL, reactor),
         ),
+        chains=keys.chains,
         pool=pool,
         node=node,
     )

@@ -20,7 +20,7 @@ from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.bitbucket.oauth import Grant, OAuth
 from probo_bitbucket.errors import DeadCredentials
 from probo_bitbucket.logs import hide
-from probo_bitbucket.store import Database, Lease, StoreUnavailable, credentials
+from probo_bitbucket.store import Database, Lease, StoreUnavailable, Transaction, credentials
 from probo_bitbucket.store.credentials import Chain
 
 MARGIN = 120.0  # seconds of life that an access token must have left: a download may take that long to begin
@@ -80,11 +80,15 @@ class TokenChain:
     async def newest(self) -> Chain:
         """The newest pair, with an access token that has life left."""
         await self.access_token()
-        return await self._store.transact(credentials.begin, self.name, self._first)
+        return await self._store.transact(self.begin)
+
+    def begin(self, tx: Transaction) -> Chain:
+        """The chain as stored, begun with the configured token where it is not."""
+        return credentials.begin(tx, self.name, self._first)
 
     async def refresh_if_idle(self, seconds: float) -> None:
         """Refresh a chain that was not refreshed for so long, or never: an unused one dies after three months."""
-        chain = await self._store.transact(credentials.begin, self.name, self._first)
+        chain = await self._store.transact(self.begin)
         if chain.refresh_token and chain.refreshed_at <= self._clock.seconds() - seconds:
             await self._refreshed()
 
@@ -123,7 +127,7 @@ class TokenChain:
     async def _locked(self) -> Chain:
         """The chain as stored, once no other node refreshes it. Raises DeadCredentials without asking Bitbucket
         for a chain that it refused a short while ago."""
-        await self._store.transact(credentials.begin, self.name, self._first)
+        await self._store.transact(self.begin)
         while True:
             now = self._clock.seconds()
             chain = await self._store.transact(credentials.lock, self.name, Lease(self._node, now))
