@@ -6,7 +6,8 @@ the same `Transaction`, and commits.
 
 from sqlalchemy import Connection as Transaction
 
-from probo_bitbucket.store.database import Database, Engine, StoreUnavailable
+from probo_bitbucket.store.database import Database
+from probo_bitbucket.store.engine import Engine, StoreDefect, StoreUnavailable
 from probo_bitbucket.store.sql import LEASE, Effort, Lease
 
-__all__ = ["LEASE", "Database", "Effort", "Engine", "Lease", "StoreUnavailable", "Transaction"]
+__all__ = ["LEASE", "Database", "Effort", "Engine", "Lease", "StoreDefect", "StoreUnavailable", "Transaction"]

@@ -27,24 +27,25 @@ class StoredBuild:
 
 def request(tx: sa.Connection, build: Build, now: float) -> str:
     """Ask for a build, unless the same was asked for before. Returns the id of the one that there is then."""
-    target = build.pull_request.number if build.pull_request else None
+    number = build.pull_request.number if build.pull_request else None
     values = {
         "id": build.id,
         "claim": build.claim,
-        "lane": f"{build.repository.identity}#{target or build.branch}",
+        "lane": f"{build.repository.identity}#{number or build.branch or build.id}",
         "state": BuildState.QUEUED,
         "pending": True,
         "created_at": build.created_at,
         "changed_at": now,
         "repository": build.repository.full_name,
         "source": build.source.full_name,
-        "pull_request": target,
+        "pull_request": number,
         "commit": build.commit,
         "build": dump(build),
     }
-    if tx.execute(insert(tx, builds).values(**values).on_conflict_do_nothing(index_elements=["claim"])).rowcount:
-        return build.id
-    return str(tx.scalar(sa.select(builds.c.id).where(builds.c.claim == build.claim)))
+    # An update that changes nothing: unlike "do nothing" it returns the row, and no other node can release it between.
+    same = {"index_elements": ["claim"], "set_": {"claim": builds.c.claim}}
+    made = insert(tx, builds).values(**values).on_conflict_do_update(**same).returning(builds.c.id)
+    return str(tx.scalar(made))
 
 
 def request_now(tx: sa.Connection, build: Build, lease: Lease) -> StoredBuild:
@@ -61,8 +62,8 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
     """
     query = (
         sa.select(builds)
-        .where(free(builds, lease.now), builds.c.repository.not_in(busy), first_of_lane(builds, "created_at"))
-        .order_by(builds.c.created_at)
+        .where(free(builds, lease.now), builds.c.repository.not_in(busy), first_of_lane(builds, "created_at", "id"))
+        .order_by(builds.c.created_at, builds.c.id)
         .limit(limit)
     )
     return [_stored(row) for row in claim(tx, builds, query, lease)]
@@ -115,8 +116,9 @@ def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: 
 
 
 def postpone(tx: sa.Connection, stored: StoredBuild, *, now: float, due_at: float, error: str) -> None:
-    """Put a build back, to be tried again at *due_at*."""
-    _update(tx, stored.build.id, postponed(stored.effort, now=now, due_at=due_at, error=error))
+    """Put a build back, to be tried again at *due_at*, unless another node has started it meanwhile."""
+    values = postponed(stored.effort, now=now, due_at=due_at, error=error)
+    tx.execute(sa.update(builds).where(builds.c.id == stored.build.id, builds.c.pending).values(**values))
 
 
 def explain(tx: sa.Connection, id: str, reason: str) -> None:

@@ -42,7 +42,7 @@ def begin(tx: sa.Connection, name: str, refresh_token: str) -> Chain:
     tx.execute(sa.delete(chains).where(chains.c.name == name))
     fresh = Chain(name, digest(refresh_token), refresh_token)
     tx.execute(insert(tx, chains).values(**_values(fresh)))
-    _remember(tx, name, refresh_token)
+    _remember(tx, name, refresh_token, given_at=None)
     return fresh
 
 
@@ -72,11 +72,10 @@ def unlock(tx: sa.Connection, name: str, dead: str = "") -> None:
 
 
 def succeed(tx: sa.Connection, chain: Chain) -> None:
-    """Store the newest pair, and give the right to refresh back."""
-    tx.execute(
-        sa.update(chains).where(chains.c.name == chain.name).values(**_values(chain), leased_by="", leased_until=0.0)
-    )
-    _remember(tx, chain.name, chain.refresh_token)
+    """Store the newest pair, and give the right to refresh back. A chain that was begun anew meanwhile stays."""
+    same = sa.and_(chains.c.name == chain.name, chains.c.origin == chain.origin)
+    tx.execute(sa.update(chains).where(same).values(**_values(chain), leased_by="", leased_until=0.0))
+    _remember(tx, chain.name, chain.refresh_token, given_at=chain.refreshed_at)
 
 
 def discard(tx: sa.Connection, name: str, access_token: str) -> None:
@@ -85,9 +84,21 @@ def discard(tx: sa.Connection, name: str, access_token: str) -> None:
     tx.execute(sa.update(chains).where(mine).values(expires_at=0.0))
 
 
-def _remember(tx: sa.Connection, name: str, refresh_token: str) -> None:
+def prune(tx: sa.Connection, before: float, limit: int) -> int:
+    """Forget up to *limit* refresh tokens that Bitbucket gave before a time, but no chain's newest. Returns how many.
+
+    Those of the settings stay: forgotten, they would begin their chains anew, with a token that is spent.
+    """
+    newest = [digest(token) for token in tx.scalars(sa.select(chains.c.refresh_token))]
+    old = sa.select(chain_members.c.digest).where(
+        chain_members.c.given_at < before, chain_members.c.digest.not_in(newest)
+    )
+    return tx.execute(sa.delete(chain_members).where(chain_members.c.digest.in_(old.limit(limit)))).rowcount
+
+
+def _remember(tx: sa.Connection, name: str, refresh_token: str, given_at: float | None) -> None:
     if refresh_token:
-        member = insert(tx, chain_members).values(digest=digest(refresh_token), chain=name)
+        member = insert(tx, chain_members).values(digest=digest(refresh_token), chain=name, given_at=given_at)
         tx.execute(member.on_conflict_do_update(index_elements=["digest"], set_={"chain": name}))
 
 

@@ -79,22 +79,28 @@ def _waiting(row: sa.Row[Any]) -> WaitingDelivery:
 def decide(
     tx: sa.Connection, id: int, state: DeliveryState, reason: str, now: float, build_id: str | None = None
 ) -> None:
-    """Write the decision on a delivery down."""
-    _update(tx, id, {**DONE, "state": state, "reason": reason, "build_id": build_id, "decided_at": now})
+    """Write the decision on a delivery down, unless another node has decided it meanwhile."""
+    decision = {"state": state, "reason": reason, "build_id": build_id, "decided_at": now}
+    _update(tx, _pending(id), {**DONE, **decision})
 
 
 def postpone(tx: sa.Connection, waiting: WaitingDelivery, *, now: float, due_at: float, error: str) -> None:
     """Put a delivery back, to be decided at *due_at*."""
-    _update(tx, waiting.id, postponed(waiting.effort, now=now, due_at=due_at, error=error))
+    _update(tx, _pending(waiting.id), postponed(waiting.effort, now=now, due_at=due_at, error=error))
 
 
 def send_again(tx: sa.Connection, id: int) -> None:
     """Have a delivery decided anew, as if it had just come in."""
-    _update(tx, id, {**ANEW, "state": DeliveryState.WAITING, "reason": "", "decided_at": None})
+    anew = {"state": DeliveryState.WAITING, "reason": "", "build_id": None, "decided_at": None}
+    _update(tx, deliveries.c.id == id, {**ANEW, **anew})
 
 
-def _update(tx: sa.Connection, id: int, values: dict[str, Any]) -> None:
-    tx.execute(sa.update(deliveries).where(deliveries.c.id == id).values(**values))
+def _pending(id: int) -> sa.ColumnElement[bool]:
+    return sa.and_(deliveries.c.id == id, deliveries.c.pending)
+
+
+def _update(tx: sa.Connection, which: sa.ColumnElement[bool], values: dict[str, Any]) -> None:
+    tx.execute(sa.update(deliveries).where(which).values(**values))
 
 
 def prune(tx: sa.Connection, before: float, limit: int) -> int:

@@ -48,13 +48,13 @@ deliveries = Table(
     metadata,
     Column("id", _SERIAL, primary_key=True),
     Column("received_at", Double, nullable=False),
-    Column("event_key", String(100), nullable=False),
-    Column("hook_uuid", String(100), nullable=False),
-    Column("request_uuid", String(100), nullable=False),
+    Column("event_key", Text, nullable=False),
+    Column("hook_uuid", Text, nullable=False),
+    Column("request_uuid", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("repository", String(260), nullable=False),
     Column("pull_request", BigInteger),
-    Column("lane", String(400), nullable=False),  # deliveries of one lane are decided one after the other
+    Column("lane", Text, nullable=False),  # deliveries of one lane are decided one after the other
     Column("body", LargeBinary, nullable=False),
     Column("state", String(20), nullable=False),
     Column("reason", Text, nullable=False),
@@ -70,8 +70,8 @@ builds = Table(
     "builds",
     metadata,
     Column("id", String(64), primary_key=True),
-    Column("claim", String(500), unique=True),  # what may be built only once; null when it may be built again
-    Column("lane", String(400), nullable=False),  # builds of one lane are started one after the other
+    Column("claim", Text, unique=True),  # what may be built only once; null when it may be built again
+    Column("lane", Text, nullable=False),  # builds of one lane are started one after the other
     Column("state", String(20), nullable=False),
     Column("reason", Text, nullable=False, default="", server_default=""),
     Column("created_at", Double, nullable=False),
@@ -81,12 +81,11 @@ builds = Table(
     Column("pull_request", BigInteger),
     Column("commit", String(40), nullable=False),
     Column("build", Text, nullable=False),  # model.Build as JSON
-    Column(
-        "document", Text, nullable=False, default="", server_default=""
-    ),  # what /startbuild gets, without credentials
+    # What /startbuild gets, without credentials.
+    Column("document", Text, nullable=False, default="", server_default=""),
     *_work(),
-    _pending("builds_pending", "created_at"),
-    _pending("builds_pending_lane", "lane", "created_at"),
+    _pending("builds_pending", "created_at", "id"),
+    _pending("builds_pending_lane", "lane", "created_at", "id"),
     Index("builds_state", "state", "changed_at"),
     Index("builds_of_source", "source", "pull_request", "created_at"),
     Index("builds_of_pull_request", "repository", "pull_request", "created_at"),
@@ -105,9 +104,8 @@ statuses = Table(
     Column("settled", Boolean, nullable=False),  # the Container Manager said that nothing follows
     Column("tasks", Text, nullable=False),  # JSON: how far each task is that reported under this key
     Column("desired", Text, nullable=False),  # model.Status as JSON
-    Column(
-        "reported", Text, nullable=False, default="", server_default=""
-    ),  # the one Bitbucket has, "" before the first
+    # The one that Bitbucket has, "" before the first.
+    Column("reported", Text, nullable=False, default="", server_default=""),
     Column("version", BigInteger, nullable=False),  # of `desired`
     Column("failed", Boolean, nullable=False, default=False, server_default=text("false")),  # given up, see last_error
     Column("changed_at", Double, nullable=False),
@@ -135,21 +133,24 @@ chain_members = Table(
     "chain_members",
     metadata,
     Column("digest", String(64), primary_key=True),  # SHA-256 of a refresh token that the chain ever had
-    Column("chain", String(200), nullable=False, index=True),
+    Column("chain", String(200), nullable=False),
+    Column("given_at", Double),  # when Bitbucket gave it; null for one from the settings, which is never forgotten
+    Index("chain_members_given", "given_at"),
 )
 
 projects = Table(
     "projects",
     metadata,
     Column("id", String(300), primary_key=True),
-    Column("repository", String(260), nullable=False, unique=True),  # identity
+    Column("repository", Text, nullable=False, unique=True),  # identity
 )
 
 requests = Table(
     "requests",
     metadata,
     Column("consumer", String(200), primary_key=True),
-    Column("minute", BigInteger, primary_key=True),
+    Column("minute", BigInteger, primary_key=True),  # since the epoch
+    Column("node", String(64), primary_key=True),
     Column("sent", Integer, nullable=False),
 )
 

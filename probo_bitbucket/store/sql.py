@@ -46,10 +46,11 @@ def free(table: sa.Table, now: float) -> sa.ColumnElement[bool]:
     return sa.and_(table.c.pending, table.c.due_at <= now, table.c.leased_until <= now)
 
 
-def first_of_lane(table: sa.Table, order: str) -> sa.ColumnElement[bool]:
-    """Nothing of the same lane is before this row, by the column *order*."""
+def first_of_lane(table: sa.Table, *order: str) -> sa.ColumnElement[bool]:
+    """Nothing that is to be done in the same lane is before this row, by the columns *order*."""
     earlier = table.alias("earlier")
-    return ~sa.exists().where(earlier.c.pending, earlier.c.lane == table.c.lane, earlier.c[order] < table.c[order])
+    before = sa.tuple_(*(earlier.c[name] for name in order)) < sa.tuple_(*(table.c[name] for name in order))
+    return ~sa.exists().where(earlier.c.pending, earlier.c.lane == table.c.lane, before)
 
 
 def claim(tx: sa.Connection, table: sa.Table, query: sa.Select[Any], lease: Lease) -> Sequence[sa.Row[Any]]:

@@ -90,21 +90,21 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
 def reported(tx: sa.Connection, stored: StoredStatus) -> None:
     """Bitbucket has the version that *stored* has. A newer one stays to be reported."""
     newer = statuses.c.version > stored.version
-    values = {**DONE, "reported": dump(stored.desired), "pending": newer}
+    values = {**DONE, "reported": dump(stored.desired), "pending": newer, "failed": False}
     tx.execute(sa.update(statuses).where(_key(stored.desired)).values(**values))
 
 
 def postpone(tx: sa.Connection, stored: StoredStatus, *, now: float, due_at: float, error: str) -> None:
-    """Put a status back, to be reported at *due_at*."""
+    """Put a status back, to be reported at *due_at*, unless another node has reported it meanwhile."""
     values = postponed(stored.effort, now=now, due_at=due_at, error=error)
-    tx.execute(sa.update(statuses).where(_key(stored.desired)).values(**values))
+    tx.execute(sa.update(statuses).where(_key(stored.desired), statuses.c.pending).values(**values))
 
 
 def give_up(tx: sa.Connection, stored: StoredStatus, error: str) -> None:
     """Leave a status unreported, unless there is a newer version of it. It stays visible with its *error*."""
     newer = statuses.c.version > stored.version
     values = {**DONE, "pending": newer, "failed": ~newer, "last_error": error}
-    tx.execute(sa.update(statuses).where(_key(stored.desired)).values(**values))
+    tx.execute(sa.update(statuses).where(_key(stored.desired), statuses.c.pending).values(**values))
 
 
 def send_again(tx: sa.Connection, status: Status) -> None:

@@ -1,0 +1,225 @@
+"""A connection to SQLite or PostgreSQL that runs operations, many to a commit.
+
+An operation is a plain function of a connection. When one of a batch fails, the transaction is taken back and each is
+run again in a transaction of its own: an operation must do nothing but read and write rows.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+Operation = Callable[[sa.Connection], T]
+
+BUSY_TIMEOUT = 2.0  # seconds to wait for another process that has the SQLite file locked
+REPEATS = 3  # tries of an operation that lost a race against another node
+DOUBT = 10.0  # seconds to wait for a PostgreSQL that vanished during a commit, to ask it what became of it
+DOUBT_PAUSE = 0.2  # seconds between two such questions
+
+# A node that is frozen or cut off must not hold the others up, nor wait for ever itself.
+_TIMEOUTS = {"statement_timeout": 10_000, "lock_timeout": 5_000, "idle_in_transaction_session_timeout": 10_000}
+_POSTGRESQL = {
+    "options": " ".join(f"-c {name}={milliseconds}" for name, milliseconds in _TIMEOUTS.items()),
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "fallback_application_name": "probo-bitbucket",
+}
+
+
+class StoreUnavailable(Exception):
+    """The database cannot be written or reached now: disk full, locked, gone. Nothing was changed.
+
+    One thing is beyond that promise: a PostgreSQL that vanished during a commit and is not back after DOUBT seconds.
+    """
+
+
+class _LostRace(StoreUnavailable):
+    """Another node was faster. The same again may succeed."""
+
+
+class StoreDefect(Exception):
+    """An operation asked the database for something that it does not do. Names the error without any values."""
+
+
+class Engine:
+    """A connection to the database that runs batches of operations. Not for several threads at once."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = _create(sa.make_url(url))
+
+    @property
+    def dialect(self) -> str:
+        return self._engine.dialect.name
+
+    @property
+    def address(self) -> str:
+        """Where the database is, without a password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
+    def begin(self) -> AbstractContextManager[sa.Connection]:
+        """A context manager of one transaction, for migrations. Raises StoreUnavailable."""
+        return _translating(self._engine.begin(), self.address)
+
+    def run(self, operations: list[Operation[Any]]) -> list[Any]:
+        """The result of each operation, or the Failure that it ended with. All that succeeded is committed."""
+        try:
+            return self._transact(operations)
+        except _LostRace:
+            pass
+        except StoreUnavailable as error:
+            return _failures(error, len(operations))
+        except Exception as error:  # noqa: BLE001 (one operation's error must not take the others with it)
+            if len(operations) == 1:
+                return [Failure(error)]
+        return self._one_by_one(operations)
+
+    def _one_by_one(self, operations: list[Operation[Any]]) -> list[Any]:
+        outcomes: list[Any] = []
+        for operation in operations:
+            try:
+                outcomes.append(self._alone(operation))
+            except StoreUnavailable as error:
+                # The next ones would wait as long, and in vain.
+                return outcomes + _failures(error, len(operations) - len(outcomes))
+        return outcomes
+
+    def _alone(self, operation: Operation[T]) -> T | Failure:
+        for _ in range(REPEATS):
+            try:
+                return self._transact([operation])[0]
+            except _LostRace as error:
+                failure = Failure(error)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 (it is the caller's, who gets it)
+                return Failure(error)
+        return failure
+
+    def _transact(self, operations: list[Operation[T]]) -> list[T]:
+        """The results, committed. Raises what an operation raised, StoreDefect or StoreUnavailable."""
+        try:
+            try:
+                return self._commit(operations)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            # The server was restarted since the last transaction: all it takes is a new connection.
+            return self._commit(operations)
+        except DBAPIError as error:
+            raise _translated(error) from None
+
+    def _commit(self, operations: list[Operation[T]]) -> list[T]:
+        """The results, committed. After a DBAPIError nothing is."""
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            results = [operation(connection) for operation in operations]
+            number = _transaction_number(connection)
+            try:
+                transaction.commit()
+            except DBAPIError as error:
+                if not (number and error.connection_invalidated and self._was_committed(number)):
+                    raise
+        return results
+
+    def _was_committed(self, number: str) -> bool:
+        """What became of a commit whose answer was lost. Raises StoreUnavailable where that cannot be learnt."""
+        end = time.monotonic() + DOUBT
+        while time.monotonic() < end:
+            try:
+                with self._engine.connect() as connection:
+                    status = connection.scalar(_STATUS, {"number": number})
+            except DBAPIError:
+                status = None
+            if status in ("committed", "aborted"):
+                return bool(status == "committed")
+            time.sleep(DOUBT_PAUSE)
+        raise StoreUnavailable("the database vanished during a commit")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+_NUMBER = sa.text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)")
+_STATUS = sa.text("SELECT pg_xact_status(CAST(:number AS xid8))")
+
+
+def _transaction_number(connection: sa.Connection) -> str | None:
+    """What PostgreSQL can be asked by later whether the transaction was committed. None if it wrote nothing."""
+    return connection.scalar(_NUMBER) if connection.dialect.name == "postgresql" else None
+
+
+@contextmanager
+def _translating(context: AbstractContextManager[sa.Connection], address: str) -> Iterator[sa.Connection]:
+    try:
+        with context as connection:
+            yield connection
+    except DBAPIError as error:
+        raise StoreUnavailable(f"the database {address} cannot be used: {_words(error)}") from None
+
+
+def _failures(error: StoreUnavailable, count: int) -> list[Failure]:
+    return [Failure(error) for _ in range(count)]
+
+
+# What another node can cause, and the same again may succeed: serialization failure, deadlock, unique violation.
+_RACES = ("40001", "40P01", "23505")
+
+
+def _translated(error: DBAPIError) -> StoreUnavailable | StoreDefect:
+    """The error without SQLAlchemy's own text: that has the statement's parameters in it, which may be secrets."""
+    if getattr(error.orig, "sqlstate", "") in _RACES:
+        return _LostRace(_words(error))
+    if isinstance(error, IntegrityError | ProgrammingError | DataError | NotSupportedError):
+        return StoreDefect(f"{type(error.orig).__name__}: {_words(error)}")
+    return StoreUnavailable(_words(error))
+
+
+def _words(error: DBAPIError) -> str:
+    return str(error.orig).strip().partition("\n")[0]
+
+
+def _create(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() == "sqlite":
+        return _create_sqlite(url)
+    return sa.create_engine(
+        url.set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0, connect_args=_POSTGRESQL
+    )
+
+
+def _create_sqlite(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(
+        url, poolclass=sa.pool.StaticPool, connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False}
+    )
+    sa.event.listen(engine, "do_connect", _make_private)
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _make_private(_dialect: Any, _record: Any, arguments: list[Any], _parameters: dict[str, Any]) -> None:
+    """Let nobody else read the file. SQLite gives its -wal and -shm the same permissions."""
+    if arguments[0] != ":memory:":
+        with suppress(OSError):  # SQLite says better what is wrong
+            os.close(os.open(arguments[0], os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin and commit on its own account
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that begins by reading could not become a writing one while another process writes.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,150 @@
+"""The first tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    _deliveries()
+    _builds()
+    _statuses()
+    _credentials()
+    _others()
+
+
+def _work() -> tuple[sa.Column[Any], ...]:
+    return (
+        sa.Column("pending", sa.Boolean, nullable=False),
+        sa.Column("due_at", sa.Double, nullable=False, server_default="0"),
+        sa.Column("leased_by", sa.String(64), nullable=False, server_default=""),
+        sa.Column("leased_until", sa.Double, nullable=False, server_default="0"),
+        sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("failing_since", sa.Double),
+        sa.Column("last_error", sa.Text, nullable=False, server_default=""),
+    )
+
+
+def _index_pending(name: str, table: str, *columns: str) -> None:
+    op.create_index(name, table, columns, sqlite_where=sa.text("pending = 1"), postgresql_where=sa.text("pending"))
+
+
+def _deliveries() -> None:
+    op.create_table(
+        "deliveries",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column("received_at", sa.Double, nullable=False),
+        sa.Column("event_key", sa.Text, nullable=False),
+        sa.Column("hook_uuid", sa.Text, nullable=False),
+        sa.Column("request_uuid", sa.Text, nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("repository", sa.String(260), nullable=False),
+        sa.Column("pull_request", sa.BigInteger),
+        sa.Column("lane", sa.Text, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("build_id", sa.String(64)),
+        sa.Column("decided_at", sa.Double),
+        *_work(),
+    )
+    _index_pending("deliveries_pending", "deliveries", "id")
+    _index_pending("deliveries_pending_lane", "deliveries", "lane", "id")
+    op.create_index("deliveries_received", "deliveries", ["received_at"])
+
+
+def _builds() -> None:
+    op.create_table(
+        "builds",
+        sa.Column("id", sa.String(64), primary_key=True),
+        sa.Column("claim", sa.Text, unique=True),
+        sa.Column("lane", sa.Text, nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("reason", sa.Text, nullable=False, server_default=""),
+        sa.Column("created_at", sa.Double, nullable=False),
+        sa.Column("changed_at", sa.Double, nullable=False),
+        sa.Column("repository", sa.String(260), nullable=False),
+        sa.Column("source", sa.String(260), nullable=False),
+        sa.Column("pull_request", sa.BigInteger),
+        sa.Column("commit", sa.String(40), nullable=False),
+        sa.Column("build", sa.Text, nullable=False),
+        sa.Column("document", sa.Text, nullable=False, server_default=""),
+        *_work(),
+    )
+    _index_pending("builds_pending", "builds", "created_at", "id")
+    _index_pending("builds_pending_lane", "builds", "lane", "created_at", "id")
+    op.create_index("builds_state", "builds", ["state", "changed_at"])
+    op.create_index("builds_of_source", "builds", ["source", "pull_request", "created_at"])
+    op.create_index("builds_of_pull_request", "builds", ["repository", "pull_request", "created_at"])
+    op.create_index("builds_changed", "builds", ["changed_at"])
+
+
+def _statuses() -> None:
+    op.create_table(
+        "statuses",
+        sa.Column("repository", sa.String(260), primary_key=True),
+        sa.Column("commit", sa.String(40), primary_key=True),
+        sa.Column("key", sa.String(40), primary_key=True),
+        sa.Column("build_id", sa.String(64), nullable=False),
+        sa.Column("context", sa.Text, nullable=False),
+        sa.Column("rank", sa.Integer, nullable=False),
+        sa.Column("settled", sa.Boolean, nullable=False),
+        sa.Column("tasks", sa.Text, nullable=False),
+        sa.Column("desired", sa.Text, nullable=False),
+        sa.Column("reported", sa.Text, nullable=False, server_default=""),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("failed", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        sa.Column("changed_at", sa.Double, nullable=False),
+        *_work(),
+    )
+    _index_pending("statuses_pending", "statuses", "rank", "due_at")
+    op.create_index("statuses_of_build", "statuses", ["build_id"])
+    op.create_index("statuses_changed", "statuses", ["changed_at"])
+
+
+def _credentials() -> None:
+    op.create_table(
+        "chains",
+        sa.Column("name", sa.String(200), primary_key=True),
+        sa.Column("origin", sa.String(64), nullable=False),
+        sa.Column("refresh_token", sa.Text, nullable=False),
+        sa.Column("access_token", sa.Text, nullable=False),
+        sa.Column("expires_at", sa.Double, nullable=False),
+        sa.Column("refreshed_at", sa.Double, nullable=False),
+        sa.Column("dead", sa.Text, nullable=False),
+        sa.Column("leased_by", sa.String(64), nullable=False, server_default=""),
+        sa.Column("leased_until", sa.Double, nullable=False, server_default="0"),
+    )
+    op.create_table(
+        "chain_members",
+        sa.Column("digest", sa.String(64), primary_key=True),
+        sa.Column("chain", sa.String(200), nullable=False),
+        sa.Column("given_at", sa.Double),
+    )
+    op.create_index("chain_members_given", "chain_members", ["given_at"])
+
+
+def _others() -> None:
+    op.create_table(
+        "projects",
+        sa.Column("id", sa.String(300), primary_key=True),
+        sa.Column("repository", sa.Text, nullable=False, unique=True),
+    )
+    op.create_table(
+        "requests",
+        sa.Column("consumer", sa.String(200), primary_key=True),
+        sa.Column("minute", sa.BigInteger, primary_key=True),
+        sa.Column("node", sa.String(64), primary_key=True),
+        sa.Column("sent", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "house",
+        sa.Column("name", sa.String(100), primary_key=True),
+        sa.Column("value", sa.Text, nullable=False),
+    )

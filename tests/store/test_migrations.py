@@ -1,0 +1,93 @@
+"""Migrations: what they make, and when they are run."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from probo_bitbucket.store import Engine, StoreUnavailable
+from probo_bitbucket.store.migrate import StoreTooNew, form, upgrade
+from probo_bitbucket.store.schema import metadata
+
+NEWEST = "0001"
+
+
+def _described(connection: sa.Connection) -> dict[str, Any]:
+    look = sa.inspect(connection)
+    return {
+        table: {
+            "columns": [{**column, "type": str(column["type"])} for column in look.get_columns(table)],
+            "key": look.get_pk_constraint(table),
+            "unique": look.get_unique_constraints(table),
+            "indexes": {index["name"]: _index(index) for index in look.get_indexes(table)},
+        }
+        for table in metadata.tables
+    }
+
+
+def _index(index: Any) -> tuple[Any, ...]:
+    conditions = {option: str(value) for option, value in index["dialect_options"].items()}
+    return index["column_names"], index["unique"], conditions
+
+
+def test_the_migrations_make_the_tables_that_the_queries_know(engine: Engine) -> None:
+    with engine.begin() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        migrated = _described(connection)
+        metadata.drop_all(connection)
+        metadata.create_all(connection)
+        assert migrated == _described(connection)
+
+
+def test_an_upgrade_tells_what_it_did_and_a_second_one_does_nothing(url: str) -> None:
+    engine = Engine(url)
+    assert form(engine).current == ""
+    assert [migration.revision for migration in upgrade(engine)][-1] == NEWEST
+    assert form(engine).current == NEWEST
+    assert form(engine).pending == ()
+    assert upgrade(engine) == ()
+    engine.close()
+
+
+def test_what_is_pending_is_listed_in_the_order_of_its_application(url: str) -> None:
+    engine = Engine(url)
+    pending = form(engine).pending
+    assert pending[0].revision == "0001"
+    assert pending[0].subject == "The first tables."
+    engine.close()
+
+
+def test_nodes_that_start_at_once_upgrade_once(url: str) -> None:
+    engines = [Engine(url) for _ in range(4)]
+    with ThreadPoolExecutor(len(engines)) as threads:
+        done = list(threads.map(upgrade, engines))
+    assert sorted(map(len, done)) == [0, 0, 0, 1]
+    for engine in engines:
+        engine.close()
+
+
+def test_a_database_of_a_later_version_is_refused_and_left_as_it_is(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreTooNew, match="its tables are at 9999"):
+        upgrade(engine)
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "9999"
+
+
+def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path: Path) -> None:
+    engine = Engine(f"postgresql://probo:open-sesame@/nowhere?host={tmp_path}")
+    with pytest.raises(StoreUnavailable, match="nowhere") as raised:
+        upgrade(engine)
+    assert "open-sesame" not in str(raised.value)
+
+
+def test_an_sqlite_file_in_a_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match=r"missing/store\.db.*unable to open"):
+        upgrade(Engine(f"sqlite:///{tmp_path}/missing/store.db"))
