@@ -39,13 +39,15 @@ class Database:
         self._reactor = reactor
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
+        self._stopping = False
         self._stopped: Deferred[None] = Deferred()
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> Deferred[None]:
-        """Fires when everything asked before is committed and the connection is closed."""
+        """Fires when everything asked before is committed and the connection is closed. What comes later is refused."""
+        self._stopping = True
         self._jobs.put(None)
         return self._stopped
 
@@ -58,7 +60,9 @@ class Database:
         operation: it only stops waiting for it.
         """
         result: Deferred[T] = Deferred()
-        if self._jobs.qsize() >= BACKLOG:
+        if self._stopping:
+            result.errback(StoreUnavailable("the store is closed"))
+        elif self._jobs.qsize() >= BACKLOG:
             result.errback(StoreUnavailable("too much waits for the database"))
         else:
             self._jobs.put(_Job(lambda tx: operation(tx, *args, **kwargs), result))

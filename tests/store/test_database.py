@@ -1,0 +1,111 @@
+"""The store's thread: what is asked for, what shares a commit, and where results come out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.trial.unittest import TestCase
+
+from probo_bitbucket.store import Database, Engine, StoreUnavailable, database, house
+from probo_bitbucket.store.migrate import upgrade
+
+
+class DatabaseTests(TestCase):
+    timeout = 20
+
+    def setUp(self) -> None:
+        path = Path(self.mktemp())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.engine = Engine(f"sqlite:///{path}")
+        upgrade(self.engine)
+        self.commits: list[Any] = []
+        sa.event.listen(self.engine._engine, "commit", self.commits.append)
+        self.database = Database(self.engine, reactor)  # type: ignore[arg-type]
+        self.database.start()
+        self.addCleanup(self._stop)
+
+    def _stop(self) -> Deferred[None] | None:
+        return self.database.stop() if self.database._thread.is_alive() else None
+
+    def hold(self) -> Callable[[], None]:
+        """Keep the thread busy until the returned function is called."""
+        busy, free = threading.Event(), threading.Event()
+
+        def wait(_: sa.Connection) -> None:
+            busy.set()
+            free.wait(10)
+
+        self.database.transact(wait)
+        busy.wait(10)
+        return free.set
+
+    async def test_operations_that_wait_share_a_commit(self) -> None:
+        let_go = self.hold()
+        results = [self.database.transact(house.secret, str(number)) for number in range(100)]
+        let_go()
+        await gatherResults(results)
+        self.assertEqual(len(self.commits), 2)
+
+    async def test_a_batch_has_a_limit(self) -> None:
+        self.patch(database, "BATCH", 10)
+        let_go = self.hold()
+        results = [self.database.transact(house.secret, str(number)) for number in range(100)]
+        let_go()
+        await gatherResults(results)
+        self.assertEqual(len(self.commits), 11)
+
+    async def test_a_result_comes_on_the_reactors_thread(self) -> None:
+        threads = []
+        result = self.database.transact(lambda _: threads.append(threading.current_thread()))
+        result.addBoth(lambda _: threads.append(threading.current_thread()))
+        await result
+        self.assertEqual(threads, [self.database._thread, threading.current_thread()])
+
+    async def test_arguments_reach_the_operation_and_its_result_comes_back(self) -> None:
+        first = await self.database.transact(house.secret, "key")
+        self.assertEqual(await self.database.transact(house.secret, name="key"), first)
+
+    async def test_an_error_is_the_callers_alone(self) -> None:
+        let_go = self.hold()
+        good = self.database.transact(house.secret, "a")
+        bad = self.database.transact(lambda _: [][0])
+        good_too = self.database.transact(house.secret, "b")
+        let_go()
+        await self.assertFailure(bad, IndexError)
+        self.assertNotEqual(await good, await good_too)
+
+    async def test_stop_waits_for_what_was_asked_before(self) -> None:
+        let_go = self.hold()
+        results = [self.database.transact(house.secret, str(number)) for number in range(300)]
+        stopped = self.database.stop()
+        self.assertNoResult(stopped)
+        let_go()
+        await stopped
+        self.assertEqual(len({self.successResultOf(result) for result in results}), 300)
+
+    async def test_what_is_asked_after_the_stop_is_refused(self) -> None:
+        await self.database.stop()
+        await self.assertFailure(self.database.transact(house.secret, "late"), StoreUnavailable)
+
+    async def test_more_than_the_backlog_is_refused_at_once(self) -> None:
+        self.patch(database, "BACKLOG", 5)
+        let_go = self.hold()
+        results = [self.database.transact(house.secret, str(number)) for number in range(6)]
+        self.failureResultOf(results.pop(), StoreUnavailable)
+        let_go()
+        await gatherResults(results)
+
+    async def test_who_stops_waiting_does_not_stop_the_operation(self) -> None:
+        let_go = self.hold()
+        result = self.database.transact(house.secret, "key")
+        result.cancel()
+        self.failureResultOf(result, CancelledError)
+        let_go()
+        count = await self.database.transact(lambda tx: tx.exec_driver_sql("SELECT count(*) FROM house").scalar())
+        self.assertEqual(count, 1)
