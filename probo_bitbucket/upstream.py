@@ -30,6 +30,9 @@ from probo_bitbucket.errors import NotFound, Permanent, RateLimited, Temporary, 
 USER_AGENT = f"probo-bitbucket/{__version__}"
 CONNECT_TIMEOUT = 10.0  # seconds
 REQUEST_TIMEOUT = 30.0  # seconds, from the first byte sent to the last one read
+LONGEST_WAIT = (
+    86_400.0  # seconds that an upstream can ask us to wait: its mistake, or its clock, must not stop us for years
+)
 ANSWER_LIMIT = 16 * 1024 * 1024  # bytes; GET /builds of the Container Manager is the largest answer there is
 
 
@@ -73,11 +76,12 @@ class Answer:
         """Seconds that the upstream asks us to wait (RFC 9110, 10.2.3), None where it does not say."""
         value = self.header("retry-after").strip()
         if value.isascii() and value.isdigit():
-            return float(value[:6])
+            return min(float(value), LONGEST_WAIT)
         try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-        except ValueError:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
             return None
+        return min(max(seconds, 0.0), LONGEST_WAIT)
 
     def _message(self) -> str:
         try:
@@ -112,7 +116,8 @@ class Upstream:
     ) -> Answer:
         """Send one request and return the whole answer, whatever its status.
 
-        Raises Temporary when there was no answer, or not all of it, within *timeout* seconds.
+        Raises Temporary when there was no answer, or not all of it, within *timeout* seconds, and CancelledError when
+        the caller gave up before.
         """
         self.breaker.enter()
         sent: dict[str | bytes, str | bytes] = {"User-Agent": USER_AGENT, "Accept": "*/*", **(headers or {})}
@@ -121,18 +126,22 @@ class Upstream:
             data = msgspec.json.encode(json)
             sent["Content-Type"] = "application/json"
         exchange = Deferred.fromCoroutine(self._exchange(method, url, sent, data))
-        exchange.addTimeout(timeout, self._clock)
+        exchange.addTimeout(timeout, self._clock, _time_is_up)
         try:
             answer = await exchange
-        except (TimeoutError, CancelledError) as error:
+        except TimeoutError as error:
             # Not held against the upstream: one repository that is slow says nothing of the others.
             raise Temporary(f"{self.name} did not answer within {timeout:g} s") from error
         except Temporary:
             self.breaker.failed()
             raise
         except Exception as error:  # whatever the network and TLS come up with is one thing to the caller
+            cause = _innermost(error)
+            if isinstance(cause, CancelledError):
+                raise cause from error
             self.breaker.failed()
-            raise Temporary(f"{self.name} at {urlsplit(url).netloc} could not be reached: {_cause(error)}") from error
+            words = str(cause) or type(cause).__name__
+            raise Temporary(f"{self.name} at {urlsplit(url).netloc} could not be reached: {words}") from error
         if answer.status >= 500:
             self.breaker.failed()
         else:
@@ -187,12 +196,15 @@ class _Body(Protocol):
             self.finished.callback(result)
 
 
-def _cause(error: BaseException) -> str:
-    """The words of the innermost error: Twisted wraps what happened on the wire in `ResponseNeverReceived([…])`."""
+def _time_is_up(_: object, timeout: float) -> None:
+    # An exchange that is cancelled ends in several ways, by how far it had come: this makes them one.
+    raise TimeoutError(timeout)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What happened on the wire: Twisted wraps it in `ResponseNeverReceived([…])`."""
     reasons = getattr(error, "reasons", None)
-    if reasons:
-        return _cause(reasons[0].value)
-    return str(error) or type(error).__name__
+    return _innermost(reasons[0].value) if reasons else error
 
 
 def http_client(reactor: Any) -> tuple[HTTPClient, HTTPConnectionPool]:
