@@ -17,7 +17,7 @@ class Breaker:
     threshold: int = 8
     pause: float = 10.0
     failures: int = 0
-    closed_until_trial: float = 0.0
+    next_trial: float = 0.0
 
     @property
     def open(self) -> bool:
@@ -28,9 +28,9 @@ class Breaker:
         if not self.open:
             return
         now = self.clock.seconds()
-        if now < self.closed_until_trial:
-            raise Temporary(f"{self.upstream} is down; spared for a while", self.closed_until_trial - now)
-        self.closed_until_trial = now + self.pause  # this caller is the trial; the others go on waiting
+        if now < self.next_trial:
+            raise Temporary(f"{self.upstream} is down; spared for a while", self.next_trial - now)
+        self.next_trial = now + self.pause  # this caller is the trial; the others go on waiting
 
     def succeeded(self) -> None:
         self.failures = 0
@@ -38,4 +38,4 @@ class Breaker:
     def failed(self) -> None:
         self.failures += 1
         if self.open:
-            self.closed_until_trial = self.clock.seconds() + self.pause
+            self.next_trial = self.clock.seconds() + self.pause
