@@ -150,7 +150,7 @@ class Bitbucket:
         }
         path = f"commit/{check_hash(status.commit)}/statuses/build"
         answer = await self._call("POST", status.repository, path, urgent=status.state.final, json=body)
-        answer.checked()
+        answer.checked().json()  # a page that a proxy shows with status 200 is no sign that Bitbucket has it
 
     async def _get(self, repository: Repository, path: str) -> Answer:
         return (await self._call("GET", repository, path, urgent=True)).checked()
