@@ -112,12 +112,11 @@ class Upstream:
         headers: dict[str | bytes, str | bytes] | None = None,
         json: Any = None,
         form: dict[str, str] | None = None,
-        timeout: float = REQUEST_TIMEOUT,
     ) -> Answer:
         """Send one request and return the whole answer, whatever its status.
 
-        Raises Temporary when there was no answer, or not all of it, within *timeout* seconds, and CancelledError when
-        the caller gave up before.
+        Raises Temporary when there was no answer, or not all of it, within REQUEST_TIMEOUT seconds, and CancelledError
+        when the caller gave up before.
         """
         self.breaker.enter()
         sent: dict[str | bytes, str | bytes] = {"User-Agent": USER_AGENT, "Accept": "*/*", **(headers or {})}
@@ -126,12 +125,12 @@ class Upstream:
             data = msgspec.json.encode(json)
             sent["Content-Type"] = "application/json"
         exchange = Deferred.fromCoroutine(self._exchange(method, url, sent, data))
-        exchange.addTimeout(timeout, self._clock, _time_is_up)
+        exchange.addTimeout(REQUEST_TIMEOUT, self._clock, _time_is_up)
         try:
             answer = await exchange
         except TimeoutError as error:
             # Not held against the upstream: one repository that is slow says nothing of the others.
-            raise Temporary(f"{self.name} did not answer within {timeout:g} s") from error
+            raise Temporary(f"{self.name} did not answer within {REQUEST_TIMEOUT:g} s") from error
         except Temporary:
             self.breaker.failed()
             raise
