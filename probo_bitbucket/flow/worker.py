@@ -102,6 +102,8 @@ class Worker(Service):
                 busy = [repository for repository, count in self._shares.items() if count >= SHARE]
                 lease = Lease(self.node, self.clock.seconds())
                 jobs = await self.step.claim(lease, min(free, SHARE), busy)
+                if not self.running:
+                    return  # stopped meanwhile: nobody would wait for this work; its lease is given back
                 for job in jobs:
                     self._begin(job)
                 self._woken = self._woken or bool(jobs)

@@ -19,7 +19,7 @@ _log = Logger()
 
 
 class BoundedRequest(Request):
-    """Keeps at most BODY_LIMIT bytes of a body, and answers 413 where there were more."""
+    """Keeps no more than BODY_LIMIT bytes of a body, and knows whether there were more."""
 
     _received = 0
 
@@ -31,22 +31,16 @@ class BoundedRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         self._received += len(data)
-        if self._received <= BODY_LIMIT:
+        if not self.too_large:  # the rest is listened to all the same: whoever is cut off gets no answer
             super().handleContentChunk(data)
-        elif self._received > 4 * BODY_LIMIT:
-            self.channel.forceAbortClient()
 
-    def process(self) -> None:
-        if self._received > BODY_LIMIT:
-            self.setHeader(b"connection", b"close")
-            self.write(answer(self, 413, {"error": f"the body has more than {BODY_LIMIT} bytes"}))
-            self.finish()
-        else:
-            super().process()
+    @property
+    def too_large(self) -> bool:
+        return self._received > BODY_LIMIT
 
 
-class WholeSegments(Resource):
-    """Gives Klein the path with its segments still encoded.
+class Door(Resource):
+    """Gives Klein what it can cope with: no body that is too large, and the path with its segments still encoded.
 
     Klein decodes first and splits then, so that a context `Acme%2FShell%2FHello` would look like three segments.
     """
@@ -58,10 +52,14 @@ class WholeSegments(Resource):
         self._inner = inner
 
     def render(self, request: IRequest) -> Any:
-        path = cast(Any, request).path
-        request.setHeader(b"server", b"probo-bitbucket")
-        request.postpath = path.removeprefix(b"/").split(b"/")
-        return self._inner.render(request)
+        bounded = cast(BoundedRequest, request)
+        bounded.setHeader(b"server", b"probo-bitbucket")
+        if bounded.too_large:
+            return answer(bounded, 413, {"error": f"the body has more than {BODY_LIMIT} bytes"})
+        # Werkzeug fails at a host that is none, and no route depends on it.
+        bounded.requestHeaders.setRawHeaders(b"host", [b"localhost"])
+        bounded.postpath = bounded.path.removeprefix(b"/").split(b"/")
+        return self._inner.render(bounded)
 
 
 class QuietSite(Site):
@@ -80,6 +78,4 @@ class QuietSite(Site):
 
 def make_site(resource: IResource) -> Site:
     # Twisted would look for form fields in every body, which takes longer than all the rest of a request.
-    return QuietSite(
-        WholeSegments(resource), requestFactory=BoundedRequest, timeout=IDLE, parsePOSTFormSubmission=False
-    )
+    return QuietSite(Door(resource), requestFactory=BoundedRequest, timeout=IDLE, parsePOSTFormSubmission=False)
