@@ -43,6 +43,12 @@ FASTER: tuple[tuple[Any, str, float], ...] = (
     (upstream, "REQUEST_TIMEOUT", 0.3),
 )
 
+PENDING = """
+    SELECT id FROM deliveries WHERE pending UNION ALL
+    SELECT id FROM builds WHERE pending UNION ALL
+    SELECT key FROM statuses WHERE pending
+"""
+
 
 @frozen
 class Answered:
@@ -152,7 +158,7 @@ class StageTestCase(TestCase):
 
     def decisions(self) -> list[tuple[str, str, str]]:
         """Event key, state and reason of every delivery, in the order they came in."""
-        return self.rows("SELECT event_key, state, reason FROM deliveries ORDER BY id")  # type: ignore[return-value]
+        return self.rows("SELECT event_key, state, reason FROM deliveries ORDER BY id")
 
     async def decided(self, count: int) -> list[tuple[str, str, str]]:
         """The decisions, once there are *count* deliveries and nothing of them waits."""
@@ -183,10 +189,7 @@ class StageTestCase(TestCase):
         await self.until(lambda: not self._busy())
 
     def _busy(self) -> bool:
-        work = " UNION ALL ".join(
-            f"SELECT 1 FROM {table} WHERE pending" for table in ("deliveries", "builds", "statuses")
-        )
-        return bool(self.rows(work)) or any(build["active"] for build in self.container_manager.builds.values())
+        return bool(self.rows(PENDING)) or any(build["active"] for build in self.container_manager.builds.values())
 
     def check_container_manager(self) -> None:
         """It must have survived whatever the handler sent and answered."""

@@ -133,7 +133,7 @@ class Survival(StageTestCase):
         for path, right in (*((path, "POST") for path in POSTS), *((path, "GET") for path in GETS)):
             answer = await self.call("DELETE", path)
             assert answer.status == 405
-            assert right in answer.headers.getRawHeaders("allow")[0]
+            assert right in answer.headers.getRawHeaders("allow", [""])[0]
             assert answer.json["code"] == "MethodNotAllowed"
         await self.check_survived()
 
