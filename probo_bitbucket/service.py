@@ -48,6 +48,7 @@ from probo_bitbucket.web.site import make_site
 
 CATCH_UP_INTERVAL = 30.0  # seconds
 JANITOR_INTERVAL = 3600.0  # seconds
+LAST_REFRESH = 2.0  # seconds that a token refresh may take to end when everything else has stopped
 
 
 def make_service(settings: Settings, reactor: Any) -> IService:
@@ -85,6 +86,8 @@ class Handler(Service):
     async def _stop(self) -> None:
         await maybeDeferred(cast(IListeningPort, self._port).stopListening)
         await DeferredList([worker.stopService() for worker in self._parts.workers])
+        refreshes = [chain.at_rest().addTimeout(LAST_REFRESH, self._reactor) for chain in self._parts.chains]
+        await DeferredList(refreshes, consumeErrors=True)
         await self._parts.store.transact(nodes.release, self._parts.node)
         await self._parts.pool.closeCachedConnections()
         await self._parts.store.stop()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -102,6 +102,10 @@ class TokenChain:
         if len(self._waiting) == 1:
             Deferred.fromCoroutine(self._refresh()).addBoth(self._answer)
         return waiting
+
+    def at_rest(self) -> Deferred[None]:
+        """Fires when no refresh is on its way: one that is broken off takes the chain's newest token with it."""
+        return self._refreshed().addBoth(lambda _: None) if self._waiting else succeed(None)
 
     def _answer(self, result: Chain | Failure) -> None:
         waiting, self._waiting = self._waiting, []
