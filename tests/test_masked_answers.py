@@ -1,4 +1,4 @@
-"""A page with status 200 in place of Bitbucket's answer, as proxies show one: nothing was taken, so it is sent again."""
+"""A page with status 200 in place of Bitbucket's answer, as proxies show one: the status is sent again."""
 
 from __future__ import annotations
 

@@ -74,10 +74,10 @@ class DatabaseTests(TestCase):
     async def test_an_error_is_the_callers_alone(self) -> None:
         let_go = self.hold()
         good = self.database.transact(house.secret, "a")
-        bad = self.database.transact(lambda _: [][0])
+        bad: Deferred[int] = self.database.transact(lambda _: int("not a number"))
         good_too = self.database.transact(house.secret, "b")
         let_go()
-        await self.assertFailure(bad, IndexError)
+        await self.assertFailure(bad, ValueError)
         self.assertNotEqual(await good, await good_too)
 
     async def test_stop_waits_for_what_was_asked_before(self) -> None:
