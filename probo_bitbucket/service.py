@@ -57,7 +57,7 @@ def make_service(settings: Settings, reactor: Any) -> IService:
 
 
 class Handler(Service):
-    """Everything, in the order of its life: the store, the listening port, the workers."""
+    """Everything, in the order of its life: the listening port, the store, the workers."""
 
     log = Logger()
 
@@ -74,8 +74,9 @@ class Handler(Service):
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
-        self._parts.open_store(self.settings)
+        # Where the port is in use, nothing has been started yet. Requests are answered once the reactor has its turn.
         self._port = self._reactor.listenTCP(self.settings.port, self._parts.site, interface=self.settings.hostname)
+        self._parts.open_store(self.settings)
 
     def startService(self) -> None:
         super().startService()

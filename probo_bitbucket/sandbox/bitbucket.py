@@ -5,7 +5,7 @@ It is as strict as the real one, so that what works with it works there. Nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -39,6 +39,7 @@ class BitbucketCloud:
         self.server = Server(clock, site(self))
         self.faults = self.server.faults
         self.requests = self.server.requests
+        self.on_event: Callable[[str, Mapping[str, object]], None] = lambda _, __: None  # told of every event
         self.url = ""
 
     async def listen(self, reactor: Any, port: int = 0) -> str:
@@ -114,6 +115,7 @@ class BitbucketCloud:
         return {repository.workspace for repository in self.repositories.values()}
 
     def _announce(self, repository: Repository, event: str, subjects: Mapping[str, object]) -> None:
+        self.on_event(event, subjects)
         hooks = [*self.hooks.get(repository.full_name, []), *self.hooks.get(repository.workspace, [])]
         if hooks:
             document = self.documents.event(repository, subjects, _actor(subjects))

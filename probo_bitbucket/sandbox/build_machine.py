@@ -34,6 +34,7 @@ class BuildMachine:
         self.containers = Containers()
         self.calls: list[Call] = []  # what it called, in this order
         self.updates: dict[str, list[dict[str, Any]]] = {}  # what it reported of each build, in order of the answers
+        self.on_call: Callable[[Call], None] = lambda _: None  # told of every call that has ended
         self.started: Counter[str] = Counter()  # how often each build was started
         self.died = ""  # why its process has ended
         self.stuck: list[str] = []  # what waits for ever, and why
@@ -46,7 +47,7 @@ class BuildMachine:
         self._flakes = count()
 
     def open(self, reactor: Any) -> None:
-        self._caller = Caller(reactor, self._clock, self.calls)
+        self._caller = Caller(reactor, self._clock, self.calls, self._call_ended)
 
     async def close(self) -> None:
         """Break off every run; when it is done, nothing is left in the reactor."""
@@ -149,6 +150,9 @@ class BuildMachine:
         running.addCallback(lambda _: Deferred.fromCoroutine(run.go()))
         running.addCallbacks(lambda _: self._ended(run), lambda failure: self._failed(run, failure))
         running.callback(None)
+
+    def _call_ended(self, call: Call) -> None:
+        self.on_call(call)
 
     def _reported(self, build_id: str, call: Call, update: dict[str, Any]) -> None:
         self.updates.setdefault(build_id, []).append(update)

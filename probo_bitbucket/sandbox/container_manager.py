@@ -37,6 +37,7 @@ class ContainerManager(BuildMachine):
         super().__init__(clock, Setting(**setting), on_event)
         self.server = Server(clock, self.app.resource())
         self.faults = self.server.faults
+        self.url = ""
         self._dying: Deferred[None] | None = None
 
     @property
@@ -47,7 +48,8 @@ class ContainerManager(BuildMachine):
     async def listen(self, reactor: Any, port: int = 0) -> str:
         """Start to listen; return the URL. May be called again after `stop`."""
         self.open(reactor)
-        return await self.server.listen(reactor, port)
+        self.url = await self.server.listen(reactor, port)
+        return self.url
 
     async def stop(self) -> None:
         """Stop listening and break off every build; when it is done, nothing is left in the reactor."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from uuid import uuid4
 
@@ -79,6 +79,7 @@ class Deliveries:
         self.drop_every = 0  # drop every n-th silently; 0: none
         self.twice = False  # deliver everything two times
         self.keep_request_uuid = True  # whether X-Request-UUID stays the same in all attempts
+        self.on_attempt: Callable[[Delivery, Attempt], None] = lambda _, __: None
         self.agent: IAgent | None = None
         self._clock = clock
         self._numbers = count(1)
@@ -160,6 +161,7 @@ class Deliveries:
         for number in range(1, ATTEMPTS + 1):
             attempt = await self._attempt(delivery, number, request_uuid)
             delivery.attempts.append(attempt)
+            self.on_attempt(delivery, attempt)
             answered = attempt.status is not None and attempt.status < INTERNAL_SERVER_ERROR
             if answered or self._stopped:
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, MutableSequence
+from collections.abc import Callable, Mapping, MutableSequence
 from typing import Any, cast
 
 from attrs import define
@@ -61,12 +61,15 @@ def is_json(text: bytes) -> bool:
 
 
 class Caller:
-    """Makes calls and writes them into *journal*."""
+    """Makes calls and writes them into *journal*. *on_end* is told of each that was answered or has failed."""
 
-    def __init__(self, reactor: Any, clock: IReactorTime, journal: MutableSequence[Call]) -> None:
+    def __init__(
+        self, reactor: Any, clock: IReactorTime, journal: MutableSequence[Call], on_end: Callable[[Call], None]
+    ) -> None:
         self._reactor = reactor
         self._clock = clock
         self._journal = journal
+        self._on_end = on_end
         self._connections = _Connections(reactor)
         self._client = HTTPClient(Agent.usingEndpointFactory(reactor, self._connections))
 
@@ -89,6 +92,7 @@ class Caller:
         else:
             call.content_type = (response.headers.getRawHeaders("content-type") or [""])[0].partition(";")[0].strip()
             call.status = response.code
+        self._on_end(call)
         return call
 
     async def stop(self) -> None:

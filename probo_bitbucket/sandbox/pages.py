@@ -97,7 +97,7 @@ def _page(request: Request, template: str, **values: Any) -> bytes:
 def _see(request: Request, pull_request: PullRequest) -> bytes:
     """Go to the page of *pull_request*."""
     request.setResponseCode(303)
-    request.setHeader("Location", f"/{pull_request.repository.full_name}/pull-requests/{pull_request.number}")
+    request.setHeader("Location", pull_request.path)
     return b""
 
 

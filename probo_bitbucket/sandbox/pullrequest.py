@@ -73,6 +73,11 @@ class PullRequest:
         self._last_head: Commit | None = None  # once it is closed
 
     @property
+    def path(self) -> str:
+        """Of its page, below the site's URL."""
+        return f"/{self.repository.full_name}/pull-requests/{self.number}"
+
+    @property
     def open(self) -> bool:
         return self.state is PullRequestState.OPEN
 

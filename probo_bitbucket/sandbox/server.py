@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, BinaryIO, cast
 
@@ -39,6 +39,7 @@ class Server:
     def __init__(self, clock: IReactorTime, resource: IResource, remembered: int = 20_000) -> None:
         self.faults = Faults()
         self.requests: deque[Recorded] = deque(maxlen=remembered)
+        self.on_answer: Callable[[Recorded], None] = lambda _: None  # told of every request once it is answered
         self.answer_after = 0.0  # seconds that every answer takes, as if the upstream were far
         self._clock = clock
         self._resource = resource
@@ -63,13 +64,17 @@ class Server:
         """Write *request* down and see to its answer."""
         recorded = _record(request, self._clock.seconds())
         self.requests.append(recorded)
-        request.notifyFinish().addCallbacks(lambda _: _answered(recorded, request), lambda _: None)
+        request.notifyFinish().addCallbacks(lambda _: self._answered(recorded, request), lambda _: None)
         proceed = partial(self._proceed, request)
         effect = self.faults.take(recorded.method, recorded.path)
         if effect is None:
             proceed()
         else:
             effect.apply(request, self._clock, proceed)
+
+    def _answered(self, recorded: Recorded, request: Request) -> None:
+        recorded.status = request.code
+        self.on_answer(recorded)
 
     def _proceed(self, request: Request) -> None:
         render = partial(_render, self._resource, request)
@@ -136,7 +141,3 @@ def _record(request: Request, now: float) -> Recorded:
     body = content.read()
     content.seek(0)
     return Recorded(request.method.decode("latin-1"), path, query, headers, body, now)
-
-
-def _answered(recorded: Recorded, request: Request) -> None:
-    recorded.status = request.code

@@ -37,17 +37,19 @@ class Stage:
         self.handler: Handler | None = None
         self.url = ""
 
-    async def open(self) -> None:
-        """Start all three; `url` is the handler's then."""
-        await self.cloud.listen(self._reactor)
-        self._given.setdefault("api", {"url": await self.container_manager.listen(self._reactor)})
+    async def open(self, bitbucket_port: int = 0, container_manager_port: int = 0) -> None:
+        """Start all three; `url` is the handler's then. 0: any free port. Raises CannotListenError."""
+        await self.cloud.listen(self._reactor, bitbucket_port)
+        await self.container_manager.listen(self._reactor, container_manager_port)
+        self._given.setdefault("api", {"url": self.container_manager.url})
         self.start_handler()
 
     def start_handler(self) -> None:
         """Start the handler, on the port that it had before if it was stopped."""
         settings = self.settings()
-        self.handler = Handler(settings, self._reactor)
-        self.handler.privilegedStartService()
+        handler = Handler(settings, self._reactor)
+        handler.privilegedStartService()
+        self.handler = handler
         self.handler.startService()
         self._given["port"] = self.handler.port
         self.url = f"http://127.0.0.1:{self.handler.port}"
