@@ -57,6 +57,11 @@ class Answer:
         values = self.headers.getRawHeaders(name)
         return values[0] if values else ""
 
+    def seconds(self, name: str) -> float | None:
+        """The number of seconds in a header, LONGEST_WAIT at most; None where it has none."""
+        value = self.header(name).strip()
+        return min(float(value), LONGEST_WAIT) if value.isascii() and value.isdigit() else None
+
     def checked(self) -> Answer:
         """This answer if its status is 2xx; raises the kind of UpstreamError that its status means otherwise."""
         if 200 <= self.status < 300:
@@ -74,11 +79,11 @@ class Answer:
 
     def retry_after(self) -> float | None:
         """Seconds that the upstream asks us to wait (RFC 9110, 10.2.3), None where it does not say."""
-        value = self.header("retry-after").strip()
-        if value.isascii() and value.isdigit():
-            return min(float(value), LONGEST_WAIT)
+        seconds = self.seconds("retry-after")
+        if seconds is not None:
+            return seconds
         try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+            seconds = parsedate_to_datetime(self.header("retry-after")).timestamp() - time.time()
         except (ValueError, OverflowError):
             return None
         return min(max(seconds, 0.0), LONGEST_WAIT)

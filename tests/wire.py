@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import IO, Any, cast
 from urllib.parse import parse_qs
 
 from attrs import define, field, frozen
 from treq.client import HTTPClient
-from treq.testing import StringStubbingResource, StubTreq
+from treq.testing import StubTreq
+from twisted.web.resource import Resource
+from twisted.web.server import Request
 
 
 @frozen
@@ -43,12 +45,29 @@ class Wire:
 
     @property
     def client(self) -> HTTPClient:
-        return cast(HTTPClient, StubTreq(StringStubbingResource(self._answer)))
+        return cast(HTTPClient, StubTreq(_Answers(self)))
 
-    def _answer(
-        self, method: bytes, url: str, _: Any, headers: dict[bytes, list[bytes]], body: bytes
-    ) -> tuple[int, dict[bytes, bytes], bytes]:
-        names = {name.decode().lower(): [value.decode() for value in values] for name, values in headers.items()}
-        self.asked.append(Asked(method.decode(), url, names, body))
+    def answer(self, request: Request) -> bytes:
+        names = {name.decode().lower(): values for name, values in request.requestHeaders.getAllRawHeaders()}
+        headers = {name: [value.decode() for value in values] for name, values in names.items()}
+        scheme = "https" if request.isSecure() else "http"
+        url = f"{scheme}://{headers['host'][0]}{request.uri.decode()}"
+        self.asked.append(Asked(request.method.decode(), url, headers, cast(IO[bytes], request.content).read()))
         status, answered, content = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return status, {name.encode(): value.encode() for name, value in answered.items()}, content
+        request.setResponseCode(status)
+        for name, value in answered.items():
+            request.setHeader(name.encode(), value.encode())
+        return content
+
+
+class _Answers(Resource):
+    """Every address of every server."""
+
+    isLeaf = True
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    def render(self, request: Request) -> bytes:
+        return self._wire.answer(request)

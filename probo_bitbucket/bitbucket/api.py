@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -39,7 +39,7 @@ class Accounts(Protocol):
 
 
 class _Commit(msgspec.Struct):
-    hash: str
+    hash: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{40}\Z")]
     message: str = ""
 
 
@@ -114,7 +114,7 @@ class Bitbucket:
 
     async def commit(self, repository: Repository, hash: str) -> Commit:
         found = _decode(await self._get(repository, f"commit/{check_hash(hash)}"), _Commit)
-        return Commit(check_hash(found.hash), found.message)
+        return Commit(found.hash, found.message)
 
     async def pull_request(self, repository: Repository, number: int) -> PullRequestSummary:
         found = _decode(await self._get(repository, f"pullrequests/{number}"), _PullRequest)

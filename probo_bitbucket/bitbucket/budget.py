@@ -54,8 +54,7 @@ class Budget:
         if answer.status == 429:
             self.silent_until = now + (answer.retry_after() or PAUSE)
         elif answer.header("x-ratelimit-nearlimit").lower() == "true":
-            reset = answer.header("x-ratelimit-reset")
-            self.near_until = now + (float(reset[:6]) if reset.isdigit() else PAUSE)
+            self.near_until = now + (answer.seconds("x-ratelimit-reset") or PAUSE)
 
 
 def _minute(now: float) -> int:

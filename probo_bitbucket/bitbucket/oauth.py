@@ -68,13 +68,14 @@ class OAuth:
 
 
 def _read(document: Any) -> Grant:
-    if not isinstance(document, dict) or not isinstance(document.get("access_token"), str):
+    access_token = document.get("access_token") if isinstance(document, dict) else None
+    if not isinstance(access_token, str) or not access_token:
         raise Temporary("Bitbucket answered the request for a token without an access_token")
     refresh_token = document.get("refresh_token")
     expires_in = document.get("expires_in")
     scopes = document.get("scopes") or document.get("scope")
     return Grant(
-        access_token=document["access_token"],
+        access_token=access_token,
         refresh_token=refresh_token if isinstance(refresh_token, str) else "",
         expires_in=float(expires_in) if isinstance(expires_in, int | float) else DEFAULT_LIFE,
         scopes=tuple(scopes.split()) if isinstance(scopes, str) else (),
