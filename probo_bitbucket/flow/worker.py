@@ -19,7 +19,8 @@ from probo_bitbucket.store import Effort, Lease, StoreUnavailable
 
 POLL = 1.0  # seconds; work becomes due by itself, and other nodes write some down
 STORE_PAUSE = 1.0  # seconds before the store is asked again that could not be reached
-SHARE = 16  # jobs of one repository in hand at once: one that hangs must not take all there are
+UNSETTLED_PAUSE = 60.0  # seconds before the next try to write down what could not be written for another reason
+SHARE = 16  # jobs claimed at once, and in hand for a repository that is to wait: so none has twice as many in hand
 PATIENCE = 8.0  # seconds that work on its way may take to end when the service stops
 
 
@@ -148,5 +149,8 @@ class Worker(Service):
                     await self.step.postpone(job, now, due_at, str(error))
             except StoreUnavailable:
                 await deferLater(self.clock, STORE_PAUSE)
+            except Exception:  # noqa: BLE001 (the lease is renewed for ever: nobody else would look at the job again)
+                self.log.failure("An outcome was not written down", event="step.unsettled", step=self.step.name)
+                await deferLater(self.clock, UNSETTLED_PAUSE)
             else:
                 return
