@@ -189,7 +189,7 @@ def test_a_document_that_is_not_what_it_should_be_may_heal(setting: Setting, bod
 
 
 def test_a_status_is_posted_in_bitbuckets_words(setting: Setting) -> None:
-    setting.wire.say(201)
+    setting.wire.say(201, {"type": "build"})
     run(setting.bitbucket.post_status(STATUS))
     [asked] = setting.wire.asked
     assert (asked.method, asked.url) == ("POST", f"{REPOSITORY}/commit/{COMMIT}/statuses/build")
@@ -204,7 +204,7 @@ def test_a_status_is_posted_in_bitbuckets_words(setting: Setting) -> None:
 
 
 def test_a_status_without_a_branch_has_no_refname(setting: Setting) -> None:
-    setting.wire.say(201)
+    setting.wire.say(201, {"type": "build"})
     run(setting.bitbucket.post_status(evolve(STATUS, refname="")))
     assert "refname" not in json.loads(setting.wire.asked[0].body)
 
@@ -212,7 +212,7 @@ def test_a_status_without_a_branch_has_no_refname(setting: Setting) -> None:
 def test_a_token_that_is_refused_is_replaced_once(setting: Setting) -> None:
     setting.access.tokens = ["one", "two"]
     setting.wire.say(401)
-    setting.wire.say(201)
+    setting.wire.say(201, {"type": "build"})
     run(setting.bitbucket.post_status(STATUS))
     assert [asked.authorization for asked in setting.wire.asked] == ["Bearer one", "Bearer two"]
     assert setting.wire.asked[0].body == setting.wire.asked[1].body
@@ -246,7 +246,7 @@ def test_an_account_without_credentials_sends_nothing(setting: Setting, monkeypa
 
 
 def test_only_final_states_may_use_the_reserve(setting: Setting) -> None:
-    setting.wire.say(201)
+    setting.wire.say(201, {"type": "build"})
     setting.access.budget.limit = 1000
     setting.access.budget.elsewhere = 900
     run(setting.bitbucket.post_status(STATUS))
