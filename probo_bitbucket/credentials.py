@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from attrs import field, frozen
+
+
+def covers(globs: Iterable[str], full_name: str) -> bool:
+    """Whether one of *globs* matches the repository `workspace/slug`. Bitbucket's names ignore case."""
+    return any(fnmatchcase(full_name.lower(), glob.lower()) for glob in globs)
 
 
 @frozen
@@ -44,5 +50,5 @@ class Account:
     repositories: tuple[str, ...]
 
     def covers(self, full_name: str) -> bool:
-        """Whether the account serves the repository `workspace/slug`. Bitbucket's names ignore case."""
-        return any(fnmatchcase(full_name.lower(), glob.lower()) for glob in self.repositories)
+        """Whether the account serves the repository `workspace/slug`."""
+        return covers(self.repositories, full_name)

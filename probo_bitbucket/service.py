@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
@@ -15,7 +16,6 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.web.client import HTTPConnectionPool
-from twisted.web.server import Site
 
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.bitbucket.budget import Budget
@@ -44,7 +44,7 @@ from probo_bitbucket.store import LEASE, Database, Engine, Lease, nodes
 from probo_bitbucket.store.migrate import upgrade
 from probo_bitbucket.upstream import Upstream, http_client
 from probo_bitbucket.web.app import App
-from probo_bitbucket.web.site import make_site
+from probo_bitbucket.web.doors import Door, doors
 
 CATCH_UP_INTERVAL = 30.0  # seconds
 JANITOR_INTERVAL = 3600.0  # seconds
@@ -65,27 +65,29 @@ class Handler(Service):
         self.settings = settings
         self._reactor = reactor
         self._parts = assemble(settings, reactor)
-        self._port: IListeningPort | None = None
+        self._ports: list[IListeningPort] = []
 
     @property
     def port(self) -> int:
-        """The port that is listened on, which the system chose where the settings say 0."""
-        return int(cast(Any, self._port).getHost().port)
+        """The first port that is listened on, which the system chose where the settings say 0."""
+        return int(cast(Any, self._ports[0]).getHost().port)
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
-        # Where the port is in use, nothing has been started yet. Requests are answered once the reactor has its turn.
-        self._port = self._reactor.listenTCP(self.settings.port, self._parts.site, interface=self.settings.hostname)
+        # Where a port is in use, nothing has been started yet. Requests are answered once the reactor has its turn.
+        for door in self._parts.doors:
+            self._ports.append(door.open(self._reactor))
         self._parts.open_store(self.settings)
 
     def startService(self) -> None:
         super().startService()
         for worker in self._parts.workers:
             worker.startService()
-        self.log.info("Listening on port {port}", port=self.port, event="daemon.listening")
+        for port in self._ports:
+            self.log.info("Listening on {address}", address=port.getHost(), event="daemon.listening")
 
     async def _stop(self) -> None:
-        await maybeDeferred(cast(IListeningPort, self._port).stopListening)
+        await DeferredList([maybeDeferred(port.stopListening) for port in self._ports])
         await DeferredList([worker.stopService() for worker in self._parts.workers])
         refreshes = [chain.at_rest().addTimeout(LAST_REFRESH, self._reactor) for chain in self._parts.chains]
         await DeferredList(refreshes, consumeErrors=True)
@@ -105,7 +107,8 @@ class Parts:
 
     engine: Engine
     store: Database
-    site: Site
+    doors: tuple[Door, ...]
+    refusals: Counter[str]  # what was refused since the start, by the name of its event
     workers: tuple[Service, ...]
     chains: Sequence[TokenChain]
     pool: HTTPConnectionPool
@@ -129,7 +132,7 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
     node = str(uuid4())
     engine = Engine(settings.database_url)
     store = Database(engine, reactor)
-    http, pool = http_client(reactor)
+    http, pool = http_client(reactor, settings.ca_file)
     schedule = Schedule(settings.retry_for, random.random)
     site_url, build_url = settings.bitbucket_site_url, settings.build_url
     announcement = Announcement(settings.instance_name, build_url, site_url)
@@ -159,17 +162,19 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
     decision = work(Decision(store, reactor, site_url, builder.wake))
     catch_up = CatchUp(store, reactor, container_manager, build_url, site_url, settings.instance_name, reporter.wake)
     janitor = Janitor(store, reactor, settings.retention, keys.chains)
+    refusals: Counter[str] = Counter()
     app = App(
-        intake=Intake(store, settings.webhook_secrets, site_url, decision.wake),
+        intake=Intake(store, settings.webhook_secrets, settings.repositories, site_url, refusals, decision.wake),
         relay=Relay(store, reactor, build_url, site_url, reporter.wake),
         lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
-        hash_requests=HashRequests(store, reactor, builder_step, node),
+        hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, node),
         clock=reactor,
     )
     return Parts(
         engine=engine,
         store=store,
-        site=make_site(app.resource(settings.webhook_url)),
+        doors=tuple(doors(settings, app.public(settings.webhook_url), app.internal(), refusals)),
+        refusals=refusals,
         workers=(
             Rounds("leases", lambda: store.transact(nodes.renew, Lease(node, reactor.seconds())), LEASE / 3, reactor),
             decision,

@@ -22,6 +22,7 @@ from probo_bitbucket import __version__, config, logs, service
 from probo_bitbucket.log_file import LogFile, StandardOutput
 from probo_bitbucket.signals import Signals
 from probo_bitbucket.systemd import Notifier
+from probo_bitbucket.web.doors import CannotListen
 
 STOP_SECONDS = 10  # what is in flight then is in the store, and goes on after the next start
 
@@ -73,15 +74,26 @@ class Options(usage.Options):
 class Daemon(MultiService):
     """Everything that runs. Gives the application its log, and does not let a stop take for ever."""
 
-    def __init__(self, observer: ILogObserver, clock: IReactorTime) -> None:
+    def __init__(self, observer: ILogObserver, clock: IReactorTime, *, foreground: bool = True) -> None:
         super().__init__()
         self._observer = observer
         self._clock = clock
+        self._foreground = foreground
 
     def setServiceParent(self, parent: Any) -> None:
         """Called by twistd after it made the application, and before it looks there for a log observer."""
         parent.setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:
+        """Open the ports. Where that cannot be done the process ends with status 1, and does not stay as a deaf one."""
+        try:
+            super().privilegedStartService()
+        except CannotListen as error:
+            _log.critical("Cannot listen", event="daemon.deaf", reason=str(error))
+            if self._foreground:
+                sys.exit(1)  # without the traceback
+            raise  # twistd takes this one to the terminal
 
     def stopService(self) -> Deferred[Any]:
         """Stop all parts, the last one first. Fires after STOP_SECONDS at the latest."""
@@ -104,8 +116,9 @@ def makeService(options: Options) -> IService:
         logs.hide(secret)
     for warning in settings.warnings:
         _log.warn("{warning}", warning=warning, event="settings.doubtful")
+    twistd = cast(Mapping[str, Any], options.parent)
     try:
-        destination = log_destination(settings, cast(Mapping[str, Any], options.parent))
+        destination = log_destination(settings, twistd)
     except OSError as error:
         sys.exit(f"The log cannot be written: {error}")
     notifier = Notifier(reactor)
@@ -115,7 +128,7 @@ def makeService(options: Options) -> IService:
             destination.reopen()
 
     actions = {signal.SIGUSR1: destination.reopen, signal.SIGHUP: reload}
-    daemon = Daemon(logs.LineObserver(destination.write, settings.log_level), reactor)
+    daemon = Daemon(logs.LineObserver(destination.write, settings.log_level), reactor, foreground=twistd["nodaemon"])
     # The notifier is the last to start and the first to stop.
     for part in (
         Signals(cast(IReactorFromThreads, reactor), actions),

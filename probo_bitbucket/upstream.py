@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 from attrs import field, frozen
+from OpenSSL.SSL import Context
 from treq.client import HTTPClient
+from twisted.internet._sslverify import IOpenSSLTrustRoot  # of what trustRoot= takes; has no public name
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
@@ -22,6 +24,7 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionP
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
+from zope.interface import implementer
 
 from probo_bitbucket import __version__
 from probo_bitbucket.breaker import Breaker
@@ -211,10 +214,26 @@ def _innermost(error: BaseException) -> BaseException:
     return _innermost(reasons[0].value) if reasons else error
 
 
-def http_client(reactor: Any) -> tuple[HTTPClient, HTTPConnectionPool]:
-    """An HTTP client with verified TLS and a pool that keeps as many connections as we have calls at once."""
+def http_client(reactor: Any, ca_file: str = "") -> tuple[HTTPClient, HTTPConnectionPool]:
+    """An HTTP client with verified TLS and a pool that keeps as many connections as we have calls at once.
+
+    *ca_file* holds certificates that are trusted besides the system's.
+    """
     pool = HTTPConnectionPool(reactor)
     # Twisted's default of 2 would open a new connection for almost every call of a burst.
     pool.maxPersistentPerHost = 64
-    agent = Agent(reactor, BrowserLikePolicyForHTTPS(), connectTimeout=CONNECT_TIMEOUT, pool=pool)
+    policy = BrowserLikePolicyForHTTPS(_MoreTrust(ca_file) if ca_file else None)
+    agent = Agent(reactor, policy, connectTimeout=CONNECT_TIMEOUT, pool=pool)
     return HTTPClient(agent), pool
+
+
+@implementer(IOpenSSLTrustRoot)
+@frozen
+class _MoreTrust:
+    """The system's certificate authorities and those of a file. Twisted has one or the other."""
+
+    ca_file: str
+
+    def _addCACertsToContext(self, context: Context) -> None:  # the name is IOpenSSLTrustRoot's
+        context.set_default_verify_paths()
+        context.load_verify_locations(self.ca_file)

@@ -47,7 +47,30 @@ def test_everything_but_api_url_has_a_default() -> None:
     assert (settings.retry_for, settings.retention, settings.rate_limit) == (86400.0, 30 * 86400.0, 1000)
     assert (settings.log_level, settings.log_file_enabled) == ("info", False)
     assert (settings.log_file_period, settings.log_file_count) == (86400.0, 7)
-    assert (settings.webhook_secrets, settings.api_token, settings.accounts, settings.warnings) == ((), "", (), ())
+    assert (settings.webhook_secrets, settings.api_token, settings.accounts) == ((), "", ())
+    assert (settings.listen, settings.internal_listen, settings.internal_token, settings.ca_file) == ((), (), "", "")
+    assert [str(network) for network in settings.internal_access] == ["127.0.0.0/8", "::1/128"]
+    assert (settings.webhook_networks, settings.trusted_proxies, settings.repositories) == ((), (), ("*/*",))
+
+
+def test_a_webhook_without_a_secret_is_warned_about() -> None:
+    (warning,) = load().warnings
+    assert warning.startswith("bbWebhookSecret is not set")
+    assert load(options={"bbWebhookSecret": "s"}).warnings == ()
+
+
+def test_the_repositories_that_are_built_are_named_by_globs() -> None:
+    settings = load(options={"repositories": ["acme", "initech/site-*"]})
+    assert [name for name in ("Acme/any", "initech/site-1", "initech/app", "acme2/x") if settings.covers(name)] == [
+        "Acme/any",
+        "initech/site-1",
+    ]
+
+
+def test_networks_are_read_with_their_prefix() -> None:
+    settings = load(options={"webhookNetworks": ["10.1.2.3", "2001:db8::/32"], "trustedProxies": "::1"})
+    assert [str(network) for network in settings.webhook_networks] == ["10.1.2.3/32", "2001:db8::/32"]
+    assert [str(network) for network in settings.trusted_proxies] == ["::1/128"]
 
 
 def test_the_database_is_sqlite_in_the_data_directory_unless_another_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,18 +196,20 @@ def test_a_file_with_secrets_that_others_can_read_is_warned_about(write: Write) 
     harmless = write("port: 1\nbbWebhookSecretFile: closed.yaml", "harmless.yaml", 0o644)
     (warning,) = load(open_file, closed, harmless).warnings
     assert warning == f"{open_file}: holds bbWebhookSecret and is open to other users; run: chmod 600 {open_file}"
-    (warning,) = load(write("accounts: [{name: a, repositories: a, bbAccessToken: t}]", mode=0o644)).warnings
+    accounts = write("bbWebhookSecretFile: closed.yaml\naccounts: [{name: a, repositories: a, bbAccessToken: t}]")
+    accounts.chmod(0o644)
+    (warning,) = load(accounts).warnings
     assert "holds bbAccessToken" in warning
 
 
 def test_keys_of_the_container_manager_do_nothing(write: Write) -> None:
-    path = write("auth: {url: 'http://localhost:3012/auth_lookup'}\n")
+    path = write("auth: {url: 'http://localhost:3012/auth_lookup'}\nbbWebhookSecret: s\n")
     assert load(path).warnings == (f"{path}:1: auth: is for the Container Manager and does nothing here",)
 
 
 def test_repr_shows_no_secret() -> None:
     secrets = [key for key in config.KEYS if key.secret and key.attribute != "credentials"]
-    given = {key.name: f"canary-{number}" for number, key in enumerate(secrets)} | {
+    given = {key.name: f"canary-{number}-is-long-enough" for number, key in enumerate(secrets)} | {
         "database": "postgresql://a:canary@b/c"
     }
     consumer = {"bbClientKey": "k", "bbClientSecret": "canary", "bbRefreshToken": "canary", "bbAccessToken": "canary"}
@@ -223,7 +248,8 @@ def test_the_commented_lines_of_the_example_are_settings(write: Write) -> None:
     """Only one kind of credentials may stay, so theirs are taken out."""
     lines = [re.sub(r"^# (?=( *- | +)?[A-Za-z_]+:(\s|$))", "", line) for line in EXAMPLE.read_text().splitlines()]
     lines = [line for line in lines if not re.match(r"bb(Client|Refresh|Access|Email|ApiToken)", line)]
-    path = write("\n".join(line for line in lines if not line.startswith("#")).replace("File: secrets/acme", ": t"))
+    text = "\n".join(line for line in lines if not line.startswith("#")).replace("File: secrets/acme", ": t")
+    path = write(re.sub("caFile: .*", "caFile:", text))
     settings = config.load([path], {}, {})
     assert settings.accounts[0].repositories == ("acme/*", "acme-labs/site-*")
     assert settings.build_url == "http://{{buildId}}.example.com:3050/"

@@ -20,6 +20,8 @@ from probo_bitbucket.credentials import Account
 
 __all__ = ["KEYS", "HandOut", "Key", "Settings", "SettingsError", "describe", "load"]
 
+_UNSIGNED = "bbWebhookSecret is not set: whoever knows the webhook's URL can send deliveries in Bitbucket's name"
+
 
 def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str, object]) -> Settings:
     """Read the settings; *options* go by the keys' names, and those that are None were not given.
@@ -41,4 +43,6 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
         accounts = (*accounts, Account("default", credentials, ("*",)))
     if findings.problems:
         raise SettingsError(tuple(findings.problems))
+    if not values["webhook_secrets"]:
+        findings.warnings.append(_UNSIGNED)
     return Settings(**values, credentials=credentials, accounts=accounts, warnings=tuple(findings.warnings))

@@ -14,7 +14,10 @@ ENVIRONMENT = "PROBO_BITBUCKET_"
 
 @frozen
 class Key:
-    """One setting. The default is written as an operator would write it; empty means that there is none."""
+    """One setting. The default is written as an operator would write it; empty means that there is none.
+
+    Of *many* values there can be several in the default, with blanks between them.
+    """
 
     name: str  # as in YAML; `api.url` is `url` in the mapping `api`
     attribute: str  # of Settings
@@ -38,9 +41,9 @@ class Key:
 
     @property
     def default_value(self) -> object:
-        if not self.default:
-            return () if self.many else ""
-        return self.type.parse(self.default)
+        if self.many:
+            return tuple(self.type.parse(part) for part in self.default.split())
+        return self.type.parse(self.default) if self.default else ""
 
 
 @frozen
@@ -104,6 +107,54 @@ KEYS = (
     ),
     Key("hostname", "hostname", types.HOST, "0.0.0.0", "Address to listen on."),  # noqa: S104  the Node handlers' default
     Key(
+        "listen",
+        "listen",
+        types.ENDPOINT,
+        "",
+        "Where to listen, in place of port and hostname.",
+        many=True,
+    ),
+    Key(
+        "internalListen",
+        "internal_listen",
+        types.ENDPOINT,
+        "",
+        "Where the internal routes (all but the webhook) are, in place of the webhook's port.",
+        many=True,
+    ),
+    Key(
+        "internalAccess",
+        "internal_access",
+        types.NETWORK,
+        "127.0.0.0/8 ::1",
+        "Networks that may call the internal routes.",
+        many=True,
+    ),
+    Key(
+        "internalToken",
+        "internal_token",
+        types.PATH_TOKEN,
+        "",
+        "Lets whoever calls the internal routes as /t/<token>/… in, wherever the call comes from.",
+        secret=True,
+    ),
+    Key(
+        "trustedProxies",
+        "trusted_proxies",
+        types.NETWORK,
+        "",
+        "Proxies that are believed when they say who called them.",
+        many=True,
+    ),
+    Key(
+        "webhookNetworks",
+        "webhook_networks",
+        types.NETWORK,
+        "",
+        "Networks that may call the webhook; any where there are none.",
+        many=True,
+    ),
+    Key(
         "bbWebhookUrl",
         "webhook_url",
         types.URL_PATH,
@@ -121,6 +172,7 @@ KEYS = (
         many=True,
         option="--bitbucket-webhook-secret",
     ),
+    Key("repositories", "repositories", types.GLOB, "*", "The repositories that are built.", many=True),
     *CREDENTIAL_KEYS,
     Key(
         "accounts",
@@ -151,6 +203,7 @@ KEYS = (
     Key("buildUrl", "build_url", types.BUILD_URL, "", "Where a build can be visited; the same as in cm.yaml."),
     Key("bbApiUrl", "bitbucket_api_url", types.URL, "https://api.bitbucket.org/2.0", "Bitbucket's REST API."),
     Key("bbSiteUrl", "bitbucket_site_url", types.URL, "https://bitbucket.org", "Bitbucket's site: OAuth and links."),
+    Key("caFile", "ca_file", types.CA_FILE, "", "Certificates (PEM) of a private CA, trusted besides the system's."),
     Key("dataDir", "data_dir", types.PATH, "./probo-bitbucket-data", "Directory of the SQLite database."),
     Key("database", "database", types.DATABASE, "", "Database; SQLite in dataDir where there is none.", secret=True),
     Key(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from probo_bitbucket.config.types import HandOut
-from probo_bitbucket.credentials import Account, Credentials
+from probo_bitbucket.config.types import HandOut, Network
+from probo_bitbucket.credentials import Account, Credentials, covers
 
 
 @frozen(kw_only=True)
@@ -16,8 +16,15 @@ class Settings:
 
     port: int
     hostname: str
+    listen: tuple[str, ...]  # endpoints as Twisted describes them; hostname and port where there are none
+    internal_listen: tuple[str, ...]
+    internal_access: tuple[Network, ...]
+    internal_token: str = field(repr=False)
+    trusted_proxies: tuple[Network, ...]
+    webhook_networks: tuple[Network, ...]
     webhook_url: str
     webhook_secrets: tuple[str, ...] = field(repr=False)
+    repositories: tuple[str, ...]
     credentials: Credentials | None  # those of the top level
     accounts: tuple[Account, ...]  # the first that covers a repository serves it
     api_url: str
@@ -26,6 +33,7 @@ class Settings:
     build_url: str
     bitbucket_api_url: str
     bitbucket_site_url: str
+    ca_file: str
     data_dir: Path
     database: str = field(repr=False)
     hand_out: HandOut
@@ -43,3 +51,7 @@ class Settings:
     def database_url(self) -> str:
         """The database that was given, or SQLite in the data directory."""
         return self.database or f"sqlite:///{self.data_dir / 'probo-bitbucket.db'}"
+
+    def covers(self, full_name: str) -> bool:
+        """Whether the repository `workspace/slug` is one of those that are built."""
+        return covers(self.repositories, full_name)

@@ -7,8 +7,10 @@ variable and an option mean the same, and YAML 1.1's readings (`0755`, `1:30`, `
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +23,9 @@ class Type:
 
     expects: str
     parse: Callable[[str], object]
+
+
+Network = IPv4Network | IPv6Network
 
 
 class HandOut(StrEnum):
@@ -127,6 +132,20 @@ def _glob(text: str) -> str:
     return glob if "/" in glob else f"{glob}/*"
 
 
+def _network(text: str) -> Network:
+    # One address is a network of one. Bits behind the prefix are refused: 10.1.2.3/8 may be meant as either.
+    return ip_network(_text(text))
+
+
+def _ca_file(text: str) -> str:
+    path = str(_path(text))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:  # absent, not readable, or without a certificate
+        raise ValueError from None
+    return path
+
+
 def _mappings(_: str) -> object:
     raise ValueError  # one text can never be a list of mappings
 
@@ -138,6 +157,10 @@ TOKEN = matching("text of visible ASCII characters without blanks", "[!-~]+")
 WEBHOOK_SECRET = matching("text of 1 to 128 characters (Bitbucket's limit)", r"[^\x00-\x1f\x7f\ud800-\udfff]{1,128}")
 EMAIL = matching("an e-mail address", r"[!-9;-?A-~]+@[!-?A-~]+")
 URL_PATH = matching("a path that starts with / and has no other signs than - . _ ~ in it", "/[A-Za-z0-9/._~-]*")
+ENDPOINT = matching("a Twisted endpoint, such as tcp:3012 or unix:/run/bitbucket.sock", r"[a-z0-9]+:[^\x00-\x20]+")
+NETWORK = Type("an address or network, such as 10.1.2.3 or 2001:db8::/32", _network)
+PATH_TOKEN = matching("at least 16 characters of a-z, A-Z, 0-9 and - . _ ~", "[A-Za-z0-9._~-]{16,}")
+CA_FILE = Type("a readable PEM file with certificates", _ca_file)
 HOST = matching("a host name or address", "[A-Za-z0-9.:%_-]+")
 URL = Type("an http:// or https:// URL without user, query and fragment", _url)
 BUILD_URL = Type("an http:// or https:// URL with {{buildId}} in it", _build_url)

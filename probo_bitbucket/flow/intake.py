@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from attrs import define
 from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket import payloads, signature
-from probo_bitbucket.model import Delivery, Ignored
+from probo_bitbucket.credentials import covers
+from probo_bitbucket.model import Delivery, Event, Ignored
 from probo_bitbucket.store import Database, deliveries
 
 
@@ -22,7 +25,9 @@ class Intake:
 
     store: Database
     secrets: Sequence[str]
+    repositories: Sequence[str]  # globs
     site_url: str
+    refusals: Counter[str]
     wake: Callable[[], None]
 
     log = Logger()
@@ -33,8 +38,8 @@ class Intake:
         Raises BadSignature, PayloadError, or StoreUnavailable.
         """
         if self.secrets and not signature.verify(self.secrets, delivery.body, signed):
-            raise BadSignature("X-Hub-Signature does not fit" if signed else "X-Hub-Signature is missing")
-        event = payloads.read(delivery.event_key, delivery.body, self.site_url)
+            self._refuse("X-Hub-Signature does not fit" if signed else "X-Hub-Signature is missing")
+        event = self._wanted(payloads.read(delivery.event_key, delivery.body, self.site_url))
         id = await self.store.transact(deliveries.record, delivery, event)
         ignored = isinstance(event, Ignored)
         self.log.info(
@@ -48,3 +53,15 @@ class Intake:
         if not ignored:
             self.wake()
         return id
+
+    def _refuse(self, reason: str) -> NoReturn:
+        self.refusals["delivery.refused"] += 1
+        self.log.warn("Delivery refused", event="delivery.refused", reason=reason)
+        raise BadSignature(reason)
+
+    def _wanted(self, event: Event) -> Event:
+        """The event, if it comes from a repository of ours."""
+        if isinstance(event, Ignored) or covers(self.repositories, event.repository.full_name):
+            return event
+        reason = f"{event.repository.full_name} is not among the `repositories` of the settings"
+        return Ignored(reason, event.repository)

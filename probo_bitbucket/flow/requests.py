@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
+from probo_bitbucket.credentials import covers
 from probo_bitbucket.flow.builder import Builder, NotBuilt
 from probo_bitbucket.flow.schedule import FIRST
 from probo_bitbucket.model import Build, BuildKind, Repository, check_hash
 from probo_bitbucket.store import Database, Lease, builds
+
+
+class NotWanted(Exception):
+    """The settings name the repositories that are built, and this is none of them."""
 
 
 @define
@@ -21,15 +27,18 @@ class HashRequests:
     store: Database
     clock: IReactorTime
     builder: Builder
+    repositories: Sequence[str]  # globs
     node: str
 
     async def start(self, slug: str, sha: str) -> Any:
         """Build commit *sha* of the repository *slug*; return the Container Manager's answer.
 
-        Raises InvalidName or UpstreamError. What may heal is tried again later all the same.
+        Raises InvalidName, NotWanted or UpstreamError. What may heal is tried again later all the same.
         """
         now = self.clock.seconds()
         repository = Repository.parse(slug)
+        if not covers(self.repositories, repository.full_name):
+            raise NotWanted(f"{repository.full_name} is not among the `repositories` of the settings")
         build = Build(str(uuid4()), BuildKind.HASH, repository, repository, check_hash(sha), sha, now)
         job = await self.store.transact(builds.request_now, build, Lease(self.node, now))
         try:

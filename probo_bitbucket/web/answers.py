@@ -14,6 +14,7 @@ from probo_bitbucket.bodies import BodyError
 from probo_bitbucket.errors import NotFound, Permanent, Temporary, UpstreamError
 from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.intake import BadSignature
+from probo_bitbucket.flow.requests import NotWanted
 from probo_bitbucket.model import InvalidName
 from probo_bitbucket.store import StoreUnavailable
 
@@ -33,6 +34,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (InvalidName, 400),
     (BadSignature, 401),
     (NotOurs, 403),
+    (NotWanted, 403),
     (NotFound, 404),
     (Permanent, 502),
     (Temporary, 503),

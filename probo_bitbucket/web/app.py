@@ -6,6 +6,7 @@ A handler parses, calls one step, and answers.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -52,22 +53,23 @@ class App:
     hash_requests: HashRequests
     clock: IReactorTime
 
-    def resource(self, webhook_url: str) -> IResource:
-        klein = Klein()
-        routes = (
-            ("POST", webhook_url, self.webhook),
-            ("POST", "/builds/<build_id>/status/<context>", self.status),
-            ("POST", "/update", self.update),
-            ("POST", "/builds/hash", self.build_hash),
-            ("GET", "/auth_lookup", self.auth_lookup),
-            ("GET", "/pull-request/<owner>/<repo>/<number>", self.pull_request),
-            ("GET", "/branches/<owner>/<repo>", self.branches),
-            ("GET", "/commits/<owner>/<repo>", self.commits),
+    def public(self, webhook_url: str) -> IResource:
+        """What Bitbucket calls."""
+        return _resource([("POST", webhook_url, self.webhook)])
+
+    def internal(self) -> IResource:
+        """Everything else: only for those whom the gate lets in."""
+        return _resource(
+            [
+                ("POST", "/builds/<build_id>/status/<context>", self.status),
+                ("POST", "/update", self.update),
+                ("POST", "/builds/hash", self.build_hash),
+                ("GET", "/auth_lookup", self.auth_lookup),
+                ("GET", "/pull-request/<owner>/<repo>/<number>", self.pull_request),
+                ("GET", "/branches/<owner>/<repo>", self.branches),
+                ("GET", "/commits/<owner>/<repo>", self.commits),
+            ]
         )
-        for method, path, handler in routes:
-            klein.route(path, methods=[method], endpoint=handler.__name__)(handler)
-        klein.handle_errors(Exception)(error_answer)  # type: ignore[arg-type]
-        return cast(IResource, klein.resource())
 
     async def webhook(self, request: Request) -> bytes:
         delivery = Delivery(
@@ -144,6 +146,14 @@ class App:
     async def build_hash(self, request: Request) -> bytes:
         wanted = decode(_body(request), _HashBody, BodyError)
         return answer(request, 200, await self.hash_requests.start(wanted.project.slug, wanted.sha))
+
+
+def _resource(routes: Iterable[tuple[str, str, Callable[..., Any]]]) -> IResource:
+    klein = Klein()
+    for method, path, handler in routes:
+        klein.route(path, methods=[method], endpoint=handler.__name__)(handler)
+    klein.handle_errors(Exception)(error_answer)  # type: ignore[arg-type]
+    return cast(IResource, klein.resource())
 
 
 def _header(request: Request, name: str) -> str:

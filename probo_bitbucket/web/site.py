@@ -1,16 +1,17 @@
-"""The HTTP server's outer skin: what it takes at all, and what it tells of itself."""
+"""The server's outer skin: what it takes at all, and what it tells of itself."""
 
 from __future__ import annotations
 
+from collections import Counter
 from io import BytesIO
-from typing import Any, cast
+from typing import Any
 
+from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
-from twisted.web.iweb import IRequest
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
-from probo_bitbucket.web.answers import answer
+from probo_bitbucket.web.channel import CONNECTION_LIMIT, BoundedChannel
 
 BODY_LIMIT = 4 * 1024 * 1024  # bytes; the Container Manager sends the whole build with every status
 IDLE = 60.0  # seconds that a client may be silent
@@ -21,49 +22,44 @@ _log = Logger()
 class BoundedRequest(Request):
     """Keeps no more than BODY_LIMIT bytes of a body, and knows whether there were more."""
 
+    too_large = False
     _received = 0
 
     def gotLength(self, length: int | None) -> None:
-        if length is not None and length > BODY_LIMIT:
+        self.too_large = length is not None and length > BODY_LIMIT
+        if self.too_large:
             self.content = BytesIO()  # nothing of it will be kept: no need for Twisted's temporary file
         else:
             super().gotLength(length)
 
     def handleContentChunk(self, data: bytes) -> None:
         self._received += len(data)
+        self.too_large = self.too_large or self._received > BODY_LIMIT
         if not self.too_large:  # the rest is listened to all the same: whoever is cut off gets no answer
             super().handleContentChunk(data)
 
-    @property
-    def too_large(self) -> bool:
-        return self._received > BODY_LIMIT
 
+class BoundedSite(Site):
+    """Takes at most CONNECTION_LIMIT connections.
+>>>>>>> dca92e1 (Close every door but the webhook's)
 
-class Door(Resource):
-    """Gives Klein what it can cope with: no body that is too large, and the path with its segments still encoded.
-
-    Klein decodes first and splits then, so that a context `Acme%2FShell%2FHello` would look like three segments.
+    Logs a request as one event for debugging. Never its query: refresh tokens travel there.
     """
 
-    isLeaf = True
+    protocol: Any = BoundedChannel
 
-    def __init__(self, inner: IResource) -> None:
-        super().__init__()
-        self._inner = inner
+    def __init__(self, resource: IResource, refusals: Counter[str]) -> None:
+        # Twisted would look for form fields in every body, which takes longer than all the rest of a request.
+        super().__init__(resource, requestFactory=BoundedRequest, timeout=IDLE, parsePOSTFormSubmission=False)
+        self.refusals = refusals
+        self.connections: set[BoundedChannel] = set()
 
-    def render(self, request: IRequest) -> Any:
-        bounded = cast(BoundedRequest, request)
-        bounded.setHeader(b"server", b"probo-bitbucket")
-        if bounded.too_large:
-            return answer(bounded, 413, {"error": f"the body has more than {BODY_LIMIT} bytes"})
-        # Werkzeug fails at a host that is none, and no route depends on it.
-        bounded.requestHeaders.setRawHeaders(b"host", [b"localhost"])
-        bounded.postpath = bounded.path.removeprefix(b"/").split(b"/")
-        return self._inner.render(bounded)
-
-
-class QuietSite(Site):
-    """Logs a request as one event for debugging. Never its query: refresh tokens travel there."""
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        if len(self.connections) < CONNECTION_LIMIT:
+            return super().buildProtocol(addr)
+        self.refusals["http.crowded"] += 1
+        _log.warn("Too many connections, one is closed", event="http.crowded", count=CONNECTION_LIMIT)
+        return None
 
     def log(self, request: Request) -> None:  # type: ignore[override]
         _log.debug(
@@ -74,8 +70,3 @@ class QuietSite(Site):
             path=request.path.decode("latin-1"),
             status=request.code,
         )
-
-
-def make_site(resource: IResource) -> Site:
-    # Twisted would look for form fields in every body, which takes longer than all the rest of a request.
-    return QuietSite(Door(resource), requestFactory=BoundedRequest, timeout=IDLE, parsePOSTFormSubmission=False)

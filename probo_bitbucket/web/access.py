@@ -1,0 +1,118 @@
+"""Who may come in: decided by the address of the peer, by what proxies tell of it, and by a token in the path."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Protocol
+
+from attrs import frozen
+from twisted.internet import address as twisted_address
+
+from probo_bitbucket.config.types import Network
+
+Address = IPv4Address | IPv6Address
+
+# What tells that a request came through a proxy. Each holds a list of addresses, the nearest last.
+PROXY_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip")
+
+_LOOPBACK = IPv4Address("127.0.0.1")
+_WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([\d.]+):\d+")
+_FOR = re.compile(r"\s*for\s*=\s*(.*)", re.IGNORECASE)
+_TOKEN_PATH = re.compile(rb"/t/([^/]*)(/.*)", re.DOTALL)
+
+
+class Headers(Protocol):
+    """Twisted's, as far as they are needed."""
+
+    def getRawHeaders(self, name: str) -> Iterable[str] | None: ...
+
+
+def peer_address(peer: object) -> Address | None:
+    """The address of a connection's other end; None where it has none. A unix socket's is this machine."""
+    if isinstance(peer, twisted_address.UNIXAddress):
+        return _LOOPBACK
+    return parse_address(getattr(peer, "host", ""))
+
+
+def parse_address(text: str) -> Address | None:
+    """Read an address as proxies write it: with a port or without, in brackets and quotes. None where it is none."""
+    text = text.strip().strip('"')
+    if found := _WITH_PORT.fullmatch(text):
+        text = found[1] or found[2] or ""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _chains(headers: Headers) -> list[list[str]]:
+    """For each kind of header that tells of proxies: the addresses that it names, the nearest last."""
+    given = {name: headers.getRawHeaders(name) for name in PROXY_HEADERS}
+    chains = {name: ",".join(lines).split(",") for name, lines in given.items() if lines is not None}
+    if "forwarded" in chains:
+        chains["forwarded"] = [_forwarded_for(element) for element in chains["forwarded"]]
+    return list(chains.values())
+
+
+def _forwarded_for(element: str) -> str:
+    """The address in an element of `Forwarded` (RFC 7239); empty where it names none."""
+    return next((found[1] for pair in element.split(";") if (found := _FOR.fullmatch(pair))), "")
+
+
+def _within(address: Address | None, networks: Iterable[Network]) -> bool:
+    return address is not None and any(
+        address.version == network.version and address in network for network in networks
+    )
+
+
+@frozen
+class Rules:
+    """As the settings have them."""
+
+    internal: tuple[Network, ...]
+    webhook: tuple[Network, ...]  # empty: from anywhere
+    trusted_proxies: tuple[Network, ...]
+    token: str = ""
+
+    def admits_internally(self, peer: Address | None, headers: Headers) -> bool:
+        """Whether the internal routes are open to a request. What came through a proxy that is not trusted is not."""
+        through_stranger = bool(_chains(headers)) and not self._is_proxy(peer)
+        return not through_stranger and self._all_within(self.origins(peer, headers), self.internal)
+
+    def admits_delivery(self, peer: Address | None, headers: Headers) -> bool:
+        """Whether the webhook is open to a request."""
+        return not self.webhook or self._all_within(self.origins(peer, headers), self.webhook)
+
+    def origins(self, peer: Address | None, headers: Headers) -> list[Address | None]:
+        """Where a request comes from; None stands for an address that cannot be told.
+
+        Several kinds of headers can disagree: the client may have sent one that the proxy passed on. So each counts.
+        """
+        chains = _chains(headers) if self._is_proxy(peer) else []
+        return [self._origin(chain) for chain in chains] or [peer]
+
+    def _origin(self, chain: list[str]) -> Address | None:
+        """The right-most address that is no proxy of ours: those before it are its word only."""
+        for text in reversed(chain):
+            address = parse_address(text)
+            if not self._is_proxy(address):
+                break
+        return address
+
+    def _is_proxy(self, address: Address | None) -> bool:
+        return _within(address, self.trusted_proxies)
+
+    @staticmethod
+    def _all_within(addresses: Iterable[Address | None], networks: Iterable[Network]) -> bool:
+        return all(_within(address, networks) for address in addresses)
+
+    def token_in(self, path: bytes) -> tuple[bool | None, bytes]:
+        """Whether the token in `/t/<token>/…` is right, None where there is none; and the path without it."""
+        found = _TOKEN_PATH.fullmatch(path) if self.token else None
+        if found is None:
+            return None, path
+        return hmac.compare_digest(found[1], self.token.encode()), found[2]

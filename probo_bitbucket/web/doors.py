@@ -1,0 +1,77 @@
+"""The doors: where the settings say to listen, and what is behind each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource
+from twisted.web.server import Site
+
+from probo_bitbucket.config import Settings
+from probo_bitbucket.web.access import Rules
+from probo_bitbucket.web.gate import Gate, Rooms
+from probo_bitbucket.web.site import BoundedSite
+
+
+class CannotListen(Exception):
+    """Nobody could reach us where the settings say: which endpoint, why, and which setting.
+
+    In this order, because twistd shows the first 100 bytes only when it goes into the background.
+    """
+
+    def __init__(self, door: Door, reason: str) -> None:
+        super().__init__(f"{door.endpoint}: {reason} (setting `{door.setting}`)")
+
+
+@frozen
+class Door:
+    """A port that is to be opened."""
+
+    setting: str  # that says so
+    endpoint: str
+    site: Site
+
+    def open(self, reactor: Any) -> IListeningPort:
+        """Listen, at once.
+
+        Raises CannotListen, before the process goes into the background: a daemon that listens nowhere must not live.
+        """
+        ports: list[IListeningPort] = []
+        failures: list[Failure] = []
+        try:
+            listening = serverFromString(reactor, self.endpoint).listen(self.site)
+            listening.addCallbacks(ports.append, failures.append)
+            if failures:
+                failures[0].raiseException()
+            return ports[0]
+        except CannotListenError as error:
+            raise CannotListen(self, error.socketError.strerror or str(error.socketError)) from error
+        except Exception as error:  # endpoints read files, descriptors and plugins: each has errors of its own
+            raise CannotListen(self, f"{type(error).__name__}: {error}") from error
+
+
+def doors(settings: Settings, webhook: IResource, internal: IResource, refusals: Counter[str]) -> Iterator[Door]:
+    """Both rooms behind one door; or the internal routes behind doors of their own, where the settings name such."""
+    rules = Rules(
+        settings.internal_access, settings.webhook_networks, settings.trusted_proxies, settings.internal_token
+    )
+
+    def site(webhook: IResource | None, internal: IResource | None) -> Site:
+        return BoundedSite(Gate(Rooms(settings.webhook_url, webhook, internal), rules, refusals), refusals)
+
+    outer = site(webhook, None if settings.internal_listen else internal)
+    if not settings.listen:
+        host = quoteStringArgument(settings.hostname)
+        yield Door("port", f"tcp:{settings.port}:interface={host}", outer)
+    for endpoint in settings.listen:
+        yield Door("listen", endpoint, outer)
+    inner = site(None, internal)
+    for endpoint in settings.internal_listen:
+        yield Door("internalListen", endpoint, inner)

@@ -1,0 +1,69 @@
+"""The gate: in front of every route. What is not the webhook is internal, and closed unless the rules open it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, cast
+
+from attrs import frozen
+from twisted.logger import Logger
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource, Resource
+
+from probo_bitbucket.web.access import Address, Headers, Rules, peer_address
+from probo_bitbucket.web.answers import answer
+from probo_bitbucket.web.site import BODY_LIMIT
+
+_log = Logger()
+
+
+@frozen
+class Rooms:
+    """What is behind a gate: the webhook, the internal routes, or both."""
+
+    webhook_path: str
+    webhook: IResource | None = None
+    internal: IResource | None = None
+
+
+class Gate(Resource):
+    """Lets requests through to where they want, or refuses them without a word why.
+
+    Also gives Klein what it can cope with: no body that is too large, and the path with its segments still encoded.
+    Klein decodes first and splits then, so that a context `Acme%2FShell%2FHello` would look like three segments.
+    """
+
+    isLeaf = True
+
+    def __init__(self, rooms: Rooms, rules: Rules, refusals: Counter[str]) -> None:
+        super().__init__()
+        self._rooms = rooms
+        self._rules = rules
+        self._refusals = refusals
+
+    def render(self, request: IRequest) -> Any:
+        wanted = cast(Any, request)
+        wanted.setHeader(b"server", b"probo-bitbucket")
+        peer, headers = peer_address(wanted.getClientAddress()), wanted.requestHeaders
+        right_token, wanted.path = self._rules.token_in(wanted.path)
+        if self._rooms.webhook and wanted.path == self._rooms.webhook_path.encode():
+            room = self._rooms.webhook if self._rules.admits_delivery(peer, headers) else None
+        else:
+            room = self._rooms.internal if self._admits_internally(right_token, peer, headers) else None
+        if room is None:
+            return self._refuse(wanted, peer)
+        if wanted.too_large:
+            return answer(wanted, 413, {"error": f"the body has more than {BODY_LIMIT} bytes"})
+        # Werkzeug fails at a host that is none, and no route depends on it.
+        wanted.requestHeaders.setRawHeaders(b"host", [b"localhost"])
+        wanted.postpath = wanted.path.removeprefix(b"/").split(b"/")
+        return room.render(request)
+
+    def _admits_internally(self, right_token: bool | None, peer: Address | None, headers: Headers) -> bool:
+        return self._rules.admits_internally(peer, headers) if right_token is None else right_token
+
+    def _refuse(self, request: Any, peer: Address | None) -> bytes:
+        origins = ", ".join(str(origin or "unknown") for origin in self._rules.origins(peer, request.requestHeaders))
+        self._refusals["http.forbidden"] += 1
+        _log.warn("Request refused", event="http.forbidden", client=origins, path=request.path.decode("latin-1"))
+        return answer(request, 403, {"error": "forbidden"})
