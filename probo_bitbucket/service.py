@@ -72,6 +72,11 @@ class Handler(Service):
         """The first port that is listened on, which the system chose where the settings say 0."""
         return int(cast(Any, self._ports[0]).getHost().port)
 
+    @property
+    def refusals(self) -> Counter[str]:
+        """How many requests and connections were refused since the start, by the name of the event in the log."""
+        return self._parts.refusals
+
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
         # Where a port is in use, nothing has been started yet. Requests are answered once the reactor has its turn.
@@ -108,7 +113,7 @@ class Parts:
     engine: Engine
     store: Database
     doors: tuple[Door, ...]
-    refusals: Counter[str]  # what was refused since the start, by the name of its event
+    refusals: Counter[str]
     workers: tuple[Service, ...]
     chains: Sequence[TokenChain]
     pool: HTTPConnectionPool

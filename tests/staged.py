@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import treq
 from attrs import frozen
@@ -31,6 +31,7 @@ from probo_bitbucket.sandbox.hooks import sign
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from probo_bitbucket.sandbox.server import Recorded
 from probo_bitbucket.sandbox.stage import CONFIGURATION, HOOK_SECRET, Stage
+from probo_bitbucket.service import Handler
 
 # What takes seconds in life, and how long it takes here.
 FASTER: tuple[tuple[Any, str, float], ...] = (
@@ -94,6 +95,11 @@ class StageTestCase(TestCase):
     async def tearDown(self) -> None:  # type: ignore[override]
         await self.stage.close()
         await self.pool.closeCachedConnections()
+
+    @property
+    def handler(self) -> Handler:
+        """The handler, while it runs."""
+        return cast(Handler, self.stage.handler)
 
     def states(self, pull_request: PullRequest) -> dict[str, str]:
         """The states that the page of a pull request shows, by key."""

@@ -41,7 +41,6 @@ class BoundedRequest(Request):
 
 class BoundedSite(Site):
     """Takes at most CONNECTION_LIMIT connections.
->>>>>>> dca92e1 (Close every door but the webhook's)
 
     Logs a request as one event for debugging. Never its query: refresh tokens travel there.
     """

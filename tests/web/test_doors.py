@@ -1,0 +1,140 @@
+"""Where the daemon listens: endpoints, TLS, sockets that systemd opened; and that it ends where it cannot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from treq.client import HTTPClient
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from probo_bitbucket import config
+from probo_bitbucket.errors import Temporary
+from probo_bitbucket.upstream import Upstream, http_client
+from probo_bitbucket.web.doors import CannotListen, Door
+from tests.web.certificates import write_certificates
+
+ROOT = Path(__file__).parent.parent.parent
+TWISTD = Path(sys.executable).with_name("twistd")
+
+
+class Tls(TestCase):
+    timeout = 30
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.ca_file, key, certificate = write_certificates(Path(folder.name))
+        endpoint = f"ssl:0:privateKey={key}:certKey={certificate}:interface=127.0.0.1"
+        self.port = Door("listen", endpoint, Site(Resource())).open(reactor)
+        self.addCleanup(self.port.stopListening)
+
+    async def status(self, host: str, ca_file: str) -> int:
+        http, pool = http_client(reactor, ca_file)
+        try:
+            return await self._status(http, f"https://{host}:{self.port.getHost().port}/")  # type: ignore[attr-defined]
+        finally:
+            await pool.closeCachedConnections()
+
+    async def _status(self, http: HTTPClient, url: str) -> int:
+        upstream = Upstream("the test", http, reactor)
+        return (await upstream.request("GET", url)).status
+
+    async def test_a_private_authority_is_trusted_where_the_settings_name_it(self) -> None:
+        self.assertEqual(await self.status("localhost", str(self.ca_file)), 404)
+
+    async def test_and_not_otherwise(self) -> None:
+        for host, ca_file in (("localhost", ""), ("127.0.0.2", str(self.ca_file))):
+            with pytest.raises(Temporary, match="could not be reached"):
+                await self.status(host, ca_file)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [
+        ("ssl:0:privateKey=/absent/key.pem", "No such file"),
+        ("systemd:domain=INET:index=0", ""),
+        ("systemd:domain=INET:name=absent", "absent"),
+        ("nothing:1", "nothing"),
+        ("tcp:many", "many"),
+        ("unix:/absent/directory/socket", "No such file"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_used_is_told_with_its_reason(endpoint: str, reason: str) -> None:
+    with pytest.raises(CannotListen) as caught:
+        Door("listen", endpoint, Site(Resource())).open(reactor)
+    assert str(caught.value).startswith(f"{endpoint}: ")
+    assert str(caught.value).endswith("(setting `listen`)")
+    assert reason in str(caught.value)
+
+
+def test_a_file_that_holds_no_certificates_is_told_when_the_settings_are_read(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    for path in (tmp_path / "empty.pem", tmp_path / "absent.pem"):
+        with pytest.raises(config.SettingsError, match="a readable PEM file"):
+            config.load([], {"PROBO_BITBUCKET_API_URL": "http://cm:3020"}, {"caFile": str(path)})
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A working directory with settings in it."""
+    settings = tmp_path / "settings.yaml"
+    settings.touch(mode=0o600)
+    settings.write_text('hostname: 127.0.0.1\napi: {url: "http://127.0.0.1:9"}\ndataDir: ./data\n')
+    return tmp_path
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
+@pytest.mark.parametrize("options", [["-n", "--pidfile="], ["--pidfile=a.pid"]])
+def test_a_port_that_is_taken_ends_the_daemon_at_its_start(directory: Path, options: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [str(TWISTD), *options, "probo-bitbucket", "-c", "settings.yaml", "-p", str(port)]
+        ended = subprocess.run(
+            command, check=False, cwd=directory, env=environment(), capture_output=True, text=True, timeout=60
+        )
+    assert ended.returncode == 1
+    assert f"tcp:{port}:interface=127.0.0.1: Address already in use" in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert not (directory / "a.pid").exists()
+
+
+# What systemd does between fork and exec: the first socket is descriptor 3, and LISTEN_PID the process itself.
+ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "web"}
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_systemd_can_open_the_socket(directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as opened:
+        daemon = [str(TWISTD), "-n", "--pidfile=", "probo-bitbucket", "-c", "settings.yaml"]
+        process = subprocess.Popen(
+            [sys.executable, "-c", ACTIVATE, str(opened.fileno()), *daemon],
+            cwd=directory,
+            env=environment(PROBO_BITBUCKET_LISTEN="systemd:domain=INET:name=web"),
+            pass_fds=[opened.fileno()],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            with pytest.raises(HTTPError, match="404"):
+                urlopen(f"http://127.0.0.1:{opened.getsockname()[1]}/nothing", timeout=30)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == -signal.SIGTERM
