@@ -1,0 +1,391 @@
+"""The store against a model of it, in any order of operations of three nodes, on both engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, ClassVar
+
+import pytest
+import sqlalchemy as sa
+from attrs import define, evolve, field
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from twisted.python.failure import Failure
+
+from probo_bitbucket.model import (
+    Build,
+    BuildKind,
+    BuildState,
+    Delivery,
+    DeliveryState,
+    Ignored,
+    PullRequest,
+    PullRequestChanged,
+    PullRequestState,
+    Repository,
+    Status,
+    StatusState,
+)
+from probo_bitbucket.store import LEASE, Engine, Lease, builds, credentials, deliveries, nodes, schema, statuses
+from probo_bitbucket.store.builds import StoredBuild
+from probo_bitbucket.store.credentials import Chain
+from probo_bitbucket.store.deliveries import WaitingDelivery
+from probo_bitbucket.store.statuses import StoredStatus, Wish
+
+NODES = st.sampled_from(["north", "south", "east"])
+NUMBERS = st.integers(1, 2)
+COMMITS = st.sampled_from(["a" * 12, "b" * 12])
+LIMITS = st.integers(1, 3)
+KEYS = st.sampled_from(["one", "two"])
+SITE = Repository("acme", "site", "{site}")
+
+
+@define(eq=False)
+class Work:
+    """What the model knows of a row that is something to do."""
+
+    lane: str
+    order: tuple[Any, ...]
+    pending: bool = True
+    due_at: float = 0.0
+    node: str = ""
+    until: float = 0.0
+    version: int = 0  # of a status: the desired one
+    reported: int = 0  # of a status: the one that Bitbucket has
+    failed: bool = False
+
+    def free(self, now: float) -> bool:
+        return self.pending and self.due_at <= now and self.until <= now
+
+    def lease(self, node: str, now: float) -> None:
+        self.node, self.until = node, now + LEASE
+
+    def let_go(self) -> None:
+        self.node, self.until = "", 0.0
+
+    def done(self) -> None:
+        self.pending = False
+        self.let_go()
+
+    def postpone(self, due_at: float) -> None:
+        if self.pending:
+            self.due_at = due_at
+            self.let_go()
+
+
+@define
+class Tokens:
+    """What the model knows of a chain."""
+
+    origin: str
+    newest: str
+    node: str = ""
+    until: float = 0.0
+    spent: set[str] = field(factory=set)
+
+
+class Machine(RuleBasedStateMachine):
+    """Does the same to the store and to the model, and compares what comes out."""
+
+    engine: ClassVar[Engine]
+    table: ClassVar[sa.Table]
+    prune: ClassVar[Callable[..., int]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.rows: dict[Any, Work] = {}
+        self.in_hand: list[Any] = []  # what a node once claimed, and perhaps lost since
+        with self.engine.begin() as tx:
+            for table in schema.metadata.sorted_tables:
+                tx.execute(sa.delete(table))
+
+    def do(self, operation: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        (result,) = self.engine.run([lambda tx: operation(tx, *arguments, **named)])
+        if isinstance(result, Failure):
+            result.raiseException()
+        return result
+
+    def stored(self) -> dict[Any, Any]:
+        key = self.table.c["key" if self.table is schema.statuses else "id"]
+        with self.engine.begin() as tx:
+            return {row._mapping[key]: row for row in tx.execute(sa.select(self.table))}
+
+    @rule(seconds=st.sampled_from([1.0, LEASE / 2, LEASE, 100.0]))
+    def time_goes_by(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(node=NODES)
+    def a_node_renews(self, node: str) -> None:
+        self.do(nodes.renew, Lease(node, self.now))
+        for row in self.rows.values():
+            if row.node == node and row.until > self.now:
+                row.until = self.now + LEASE
+
+    @rule(node=NODES)
+    def a_node_stops(self, node: str) -> None:
+        self.do(nodes.release, node)
+        for row in self.rows.values():
+            if row.node == node:
+                row.let_go()
+
+    @rule(data=st.data(), outcome=st.sampled_from(["done", "postponed", "given up", "cancelled"]))
+    def a_node_is_done(self, data: st.DataObject, outcome: str) -> None:
+        """Perhaps long after its lease ended."""
+        if self.in_hand:
+            self.end(self.in_hand.pop(data.draw(st.integers(0, len(self.in_hand) - 1))), outcome)
+
+    def end(self, job: Any, outcome: str) -> None:
+        raise NotImplementedError
+
+    @rule(limit=st.integers(1, 2))
+    def old_rows_are_pruned(self, limit: int) -> None:
+        gone = self.do(type(self).prune, self.now + 1, limit)
+        pruned = set(self.rows) - set(self.stored())
+        assert len(pruned) == gone <= limit
+        for key in pruned:
+            assert not self.rows.pop(key).pending
+
+    @invariant()
+    def the_rows_are_as_the_model_says(self) -> None:
+        stored = {key: (row.pending, row.leased_by, row.leased_until) for key, row in self.stored().items()}
+        assert stored == {key: (row.pending, row.node, row.until) for key, row in self.rows.items()}
+
+
+class Deliveries(Machine):
+    table = schema.deliveries
+    prune = deliveries.prune
+
+    @rule(number=NUMBERS, ignored=st.booleans())
+    def a_delivery_comes_in(self, number: int, ignored: bool) -> None:
+        event = Ignored("a comment", SITE) if ignored else PullRequestChanged(SITE, pull_request(number, "a" * 12))
+        id = self.do(deliveries.record, Delivery("pullrequest:created", b"{}", self.now), event)
+        assert id not in self.rows
+        self.rows[id] = Work(str(number), (id,), pending=not ignored)
+
+    @rule(node=NODES, limit=LIMITS)
+    def deliveries_are_claimed(self, node: str, limit: int) -> None:
+        jobs = self.do(deliveries.claim_waiting, Lease(node, self.now), limit)
+        rows = self.rows.values()
+        expected = sorted(row.order[0] for row in rows if row.free(self.now) and _is_first(row, rows))
+        assert [job.id for job in jobs] == expected[:limit]
+        for job in jobs:
+            self.rows[job.id].lease(node, self.now)
+            self.in_hand.append(job)
+
+    def end(self, job: WaitingDelivery, outcome: str) -> None:
+        row = self.rows.get(job.id)
+        if outcome == "postponed":
+            self.do(deliveries.postpone, job, now=self.now, due_at=self.now + 10, error="down")
+            if row:
+                row.postpone(self.now + 10)
+        else:
+            self.do(deliveries.decide, job.id, DeliveryState.ACCEPTED, "", self.now)
+            if row and row.pending:
+                row.done()
+
+
+class Builds(Machine):
+    table = schema.builds
+    prune = builds.prune
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claims: dict[str, str] = {}
+        self.asked = 0
+
+    @rule(number=NUMBERS, commit=COMMITS)
+    def a_build_is_asked_for(self, number: int, commit: str) -> None:
+        self.asked += 1
+        build = wanted(f"{9 - self.asked % 10}-{self.asked}", number, commit, self.now)
+        self.claims = {claim: id for claim, id in self.claims.items() if id in self.rows}
+        id = self.do(builds.request, build, self.now)
+        assert id == self.claims.setdefault(build.claim, build.id)
+        if id == build.id:
+            self.rows[id] = Work(str(number), (self.now, id))
+
+    @rule(node=NODES, limit=LIMITS)
+    def builds_are_claimed(self, node: str, limit: int) -> None:
+        jobs = self.do(builds.claim_pending, Lease(node, self.now), limit)
+        rows = self.rows.values()
+        free = [row for row in rows if row.free(self.now) and _is_first(row, rows)]
+        expected = [row.order[1] for row in sorted(free, key=lambda row: row.order)]
+        assert [job.build.id for job in jobs] == expected[:limit]
+        for job in jobs:
+            self.rows[job.build.id].lease(node, self.now)
+            self.in_hand.append(job)
+
+    def end(self, job: StoredBuild, outcome: str) -> None:
+        row = self.rows.get(job.build.id)
+        if outcome == "postponed":
+            self.do(builds.postpone, job, now=self.now, due_at=self.now + 10, error="down")
+            if row:
+                row.postpone(self.now + 10)
+            return
+        state = {"done": BuildState.RUNNING, "given up": BuildState.FAILED}.get(outcome, BuildState.CANCELLED)
+        self.do(builds.conclude, job.build.id, state, self.now)
+        if row:
+            row.done()
+        if state is BuildState.CANCELLED and self.claims.get(job.build.claim) == job.build.id:
+            del self.claims[job.build.claim]  # may be asked for again
+
+
+class Statuses(Machine):
+    table = schema.statuses
+    prune = statuses.prune
+
+    @rule(key=KEYS, state=st.sampled_from(StatusState), later=st.sampled_from([0.0, 5.0]))
+    def a_status_is_desired(self, key: str, state: StatusState, later: float) -> None:
+        row = self.rows.setdefault(key, Work(key, ()))
+        status = Status(SITE, "a" * 40, key, state, "Probo", f"version {row.version + 1}", "https://example.org/")
+        wish = Wish("build", key, status, {}, settled=False, due_at=self.now + later)
+
+        def desire(tx: sa.Connection) -> StoredStatus | None:
+            previous = statuses.find(tx, status)
+            statuses.desire(tx, wish, previous, self.now)
+            return previous
+
+        previous = self.do(desire)
+        row.version += 1
+        row.pending, row.failed = True, False
+        row.order = (0 if state.final else 1,)
+        if previous is None or previous.effort.failing_since is None:
+            row.due_at = wish.due_at
+
+    @rule(node=NODES, limit=LIMITS, busy=st.booleans())
+    def statuses_are_claimed(self, node: str, limit: int, busy: bool) -> None:
+        passed_over = [SITE.full_name] if busy else []
+        jobs = self.do(statuses.claim_pending, Lease(node, self.now), limit, busy=passed_over)
+        free = {} if busy else {key: row for key, row in self.rows.items() if row.free(self.now)}
+        ranks = [self.rows[job.desired.key].order for job in jobs]
+        assert len(jobs) == min(limit, len(free))
+        assert ranks == sorted(row.order for row in free.values())[:limit], "final states go first"
+        for job in jobs:
+            row = free[job.desired.key]
+            assert job.desired.description == f"version {row.version}"
+            row.lease(node, self.now)
+            self.in_hand.append(job)
+
+    def end(self, job: StoredStatus, outcome: str) -> None:
+        row = self.rows.get(job.desired.key, Work("", (), pending=False))
+        newer = row.version > job.version
+        if outcome == "postponed":
+            self.do(statuses.postpone, job, now=self.now, due_at=self.now + 10, error="down")
+            row.postpone(self.now + 10)
+        elif outcome == "done":
+            self.do(statuses.reported, job)
+            row.done()
+            row.reported, row.pending, row.failed = job.version, newer, False
+        else:
+            self.do(statuses.give_up, job, "refused")
+            if row.pending:
+                row.done()
+                row.pending, row.failed = newer, not newer
+
+    @rule(data=st.data())
+    def a_failed_status_is_sent_again(self, data: st.DataObject) -> None:
+        failed = sorted(key for key, row in self.rows.items() if row.failed)
+        if failed:
+            key = data.draw(st.sampled_from(failed))
+            self.do(statuses.send_again, Status(SITE, "a" * 40, key, StatusState.FAILED, "", "", ""))
+            row = self.rows[key]
+            row.pending, row.failed, row.due_at = True, False, 0.0
+
+    @invariant()
+    def a_status_is_pending_exactly_while_bitbucket_has_another(self) -> None:
+        for key, row in self.stored().items():
+            model = self.rows[key]
+            assert (row.version, row.failed) == (model.version, model.failed)
+            assert row.pending or row.failed or row.reported == row.desired
+            assert (f"version {model.version}" in row.reported) == (model.version == model.reported)
+
+
+class Credentials(Machine):
+    table = schema.builds  # there are none
+    prune = builds.prune
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chain: Tokens | None = None
+        self.in_hand_chain: Chain | None = None
+        self.given = 0
+        self.configured: set[str] = set()
+
+    @rule(again=st.booleans())
+    def the_settings_are_read(self, again: bool) -> None:
+        """With a token that the chain had at some time, or with a new one."""
+        known = sorted(self.chain.spent | {self.chain.newest}) if self.chain else []
+        token = known[0] if again and known else self._new_token()
+        self.configured |= set() if token in known else {token}
+        chain = self.do(credentials.begin, "acme", token)
+        if self.chain is None or token not in known:
+            ever = set(known)
+            self.chain = Tokens(origin=token, newest=token, spent=ever)
+        assert chain.refresh_token == self.chain.newest
+
+    @rule(node=NODES)
+    def a_node_wants_to_refresh(self, node: str) -> None:
+        chain = self.do(credentials.lock, "acme", Lease(node, self.now))
+        held = self.chain is not None and self.chain.until > self.now and self.chain.node != node
+        assert (chain is None) == (self.chain is None or held)
+        if self.chain and chain:
+            self.chain.node, self.chain.until = node, self.now + LEASE
+            self.in_hand_chain = chain
+
+    @rule()
+    def a_refresh_succeeds(self) -> None:
+        if self.in_hand_chain is None or self.chain is None:
+            return
+        token = self._new_token()
+        self.do(credentials.succeed, evolve(self.in_hand_chain, refresh_token=token, refreshed_at=self.now))
+        if self.in_hand_chain.origin == credentials.digest(self.chain.origin):
+            self.chain.spent.add(self.chain.newest)
+            self.chain.newest = token
+            self.chain.node, self.chain.until = "", 0.0
+        else:
+            self.chain.spent.add(token)
+        self.in_hand_chain = None
+
+    def _new_token(self) -> str:
+        self.given += 1
+        return f"token-{self.given}"
+
+    @rule(node=NODES)
+    def a_node_stops(self, node: str) -> None:
+        self.do(nodes.release, node)
+        if self.chain and self.chain.node == node:
+            self.chain.node, self.chain.until = "", 0.0
+
+    @rule()
+    def old_tokens_are_forgotten(self) -> None:
+        """All but the newest, and those that the settings ever had."""
+        self.do(credentials.prune, self.now + 1, 100)
+        if self.chain:
+            self.chain.spent &= self.configured
+
+    @invariant()
+    def every_token_of_the_chain_is_known(self) -> None:
+        for token in {self.chain.newest, *self.chain.spent} if self.chain else ():
+            assert self.do(credentials.owner, token) == "acme"
+
+
+def _is_first(row: Work, rows: Collection[Work]) -> bool:
+    """Whether nothing of the same lane is to be done before *row*."""
+    return all(other.order >= row.order for other in rows if other.pending and other.lane == row.lane)
+
+
+def pull_request(number: int, commit: str) -> PullRequest:
+    return PullRequest(number, "Title", "", "", "Ada", "{ada}", PullRequestState.OPEN, "feature", commit, SITE)
+
+
+def wanted(id: str, number: int, commit: str, now: float) -> Build:
+    kind = BuildKind.PULL_REQUEST
+    return Build(id, kind, SITE, SITE, commit, "Title", now, "feature", pull_request(number, commit))
+
+
+@pytest.mark.parametrize("kind", [Deliveries, Builds, Statuses, Credentials])
+def test_the_store_does_what_its_model_does(engine: Engine, kind: type[Machine]) -> None:
+    machine = type(kind.__name__, (kind,), {"engine": engine})
+    hard = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True, database=None)
+    run_state_machine_as_test(machine, settings=hard)
