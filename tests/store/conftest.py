@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from probo_bitbucket.store import Engine
 from probo_bitbucket.store.migrate import upgrade
@@ -41,3 +42,10 @@ def engine(url: str) -> Iterator[Engine]:
     upgrade(engine)
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def tx(engine: Engine) -> Iterator[sa.Connection]:
+    """A transaction that ends with the test."""
+    with engine.begin() as connection:
+        yield connection

@@ -1,0 +1,56 @@
+"""Looking for work costs as much as there is work, however long the history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from probo_bitbucket.store import Engine, Lease, builds, deliveries, schema, statuses
+
+NOBODY = Lease("north", 1000.0)
+
+_CLAIMS: list[tuple[sa.Table, Callable[[sa.Connection], Any]]] = [
+    (schema.deliveries, lambda tx: deliveries.claim_waiting(tx, NOBODY, 10)),
+    (schema.builds, lambda tx: builds.claim_pending(tx, NOBODY, 10)),
+    (schema.statuses, lambda tx: statuses.claim_pending(tx, NOBODY, 10, busy=["acme/site"])),
+]
+
+
+def _row(table: sa.Table, number: int) -> dict[str, Any]:
+    """Something that is done, with its number in every column that needs a value."""
+    values: dict[type[Any], Any] = {int: number, float: float(number), str: str(number), bool: False, bytes: b"{}"}
+    return {column.name: values[column.type.python_type] for column in table.columns if not column.nullable}
+
+
+@pytest.mark.parametrize(("table", "claim"), _CLAIMS, ids=[table.name for table, _ in _CLAIMS])
+def test_a_claim_reads_the_index_of_what_is_pending(
+    engine: Engine, table: sa.Table, claim: Callable[[sa.Connection], Any]
+) -> None:
+    with engine.begin() as tx:
+        tx.execute(sa.insert(table), [_row(table, number) for number in range(3000)])
+        asked: list[tuple[str, Any]] = []
+        sa.event.listen(tx, "before_cursor_execute", lambda _c, _k, text, values, *_: asked.append((text, values)))
+        claim(tx)
+        text, values = asked[0]
+        if engine.dialect == "postgresql":
+            tx.exec_driver_sql("ANALYZE")
+        explain = "EXPLAIN " if engine.dialect == "postgresql" else "EXPLAIN QUERY PLAN "
+        plan = "\n".join(str(row[-1]) for row in tx.exec_driver_sql(explain + text, values))
+    assert f"{table.name}_pending" in plan
+    assert "Seq Scan" not in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_the_number_of_busy_repositories_does_not_compile_a_statement_anew(engine: Engine) -> None:
+    def claim(count: int) -> None:
+        busy = [str(number) for number in range(count)]
+        engine.run([lambda tx: statuses.claim_pending(tx, NOBODY, count + 1, busy=busy)])
+
+    claim(0)
+    cached = len(engine._engine._compiled_cache or ())
+    for count in range(1, 20):
+        claim(count)
+    assert len(engine._engine._compiled_cache or ()) == cached
