@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from attrs import define, evolve, field
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from twisted.python.failure import Failure
 
 from probo_bitbucket.model import (
@@ -37,6 +37,7 @@ NODES = st.sampled_from(["north", "south", "east"])
 NUMBERS = st.integers(1, 2)
 COMMITS = st.sampled_from(["a" * 12, "b" * 12])
 LIMITS = st.integers(1, 3)
+WAITS = st.sampled_from([0.0, 11.0, LEASE])  # seconds: to when a postponed row is due, or a lease has ended
 KEYS = st.sampled_from(["one", "two"])
 SITE = Repository("acme", "site", "{site}")
 
@@ -141,7 +142,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 2))
     def old_rows_are_pruned(self, limit: int) -> None:
-        gone = self.do(type(self).prune, self.now + 1, limit)
+        gone = self.do(type(self).prune, self.now - 200, limit)
         pruned = set(self.rows) - set(self.stored())
         assert len(pruned) == gone <= limit
         for key in pruned:
@@ -157,6 +158,11 @@ class Deliveries(Machine):
     table = schema.deliveries
     prune = deliveries.prune
 
+    @initialize()
+    def some_wait(self) -> None:
+        for number in (1, 1, 2):
+            self.a_delivery_comes_in(number, ignored=False)
+
     @rule(number=NUMBERS, ignored=st.booleans())
     def a_delivery_comes_in(self, number: int, ignored: bool) -> None:
         event = Ignored("a comment", SITE) if ignored else PullRequestChanged(SITE, pull_request(number, "a" * 12))
@@ -164,8 +170,9 @@ class Deliveries(Machine):
         assert id not in self.rows
         self.rows[id] = Work(str(number), (id,), pending=not ignored)
 
-    @rule(node=NODES, limit=LIMITS)
-    def deliveries_are_claimed(self, node: str, limit: int) -> None:
+    @rule(node=NODES, limit=LIMITS, waited=WAITS)
+    def deliveries_are_claimed(self, node: str, limit: int, waited: float) -> None:
+        self.now += waited
         jobs = self.do(deliveries.claim_waiting, Lease(node, self.now), limit)
         rows = self.rows.values()
         expected = sorted(row.order[0] for row in rows if row.free(self.now) and _is_first(row, rows))
@@ -195,6 +202,11 @@ class Builds(Machine):
         self.claims: dict[str, str] = {}
         self.asked = 0
 
+    @initialize()
+    def some_are_wanted(self) -> None:
+        for number, commit in ((1, "a" * 12), (1, "b" * 12), (2, "a" * 12)):
+            self.a_build_is_asked_for(number, commit)
+
     @rule(number=NUMBERS, commit=COMMITS)
     def a_build_is_asked_for(self, number: int, commit: str) -> None:
         self.asked += 1
@@ -205,8 +217,9 @@ class Builds(Machine):
         if id == build.id:
             self.rows[id] = Work(str(number), (self.now, id))
 
-    @rule(node=NODES, limit=LIMITS)
-    def builds_are_claimed(self, node: str, limit: int) -> None:
+    @rule(node=NODES, limit=LIMITS, waited=WAITS)
+    def builds_are_claimed(self, node: str, limit: int, waited: float) -> None:
+        self.now += waited
         jobs = self.do(builds.claim_pending, Lease(node, self.now), limit)
         rows = self.rows.values()
         free = [row for row in rows if row.free(self.now) and _is_first(row, rows)]
@@ -235,7 +248,12 @@ class Statuses(Machine):
     table = schema.statuses
     prune = statuses.prune
 
-    @rule(key=KEYS, state=st.sampled_from(StatusState), later=st.sampled_from([0.0, 5.0]))
+    @initialize()
+    def some_are_desired(self) -> None:
+        self.a_status_is_desired("one", StatusState.INPROGRESS, 0.0)
+        self.a_status_is_desired("two", StatusState.SUCCESSFUL, 0.0)
+
+    @rule(key=KEYS, state=st.sampled_from(StatusState), later=st.sampled_from([0.0, 0.0, 5.0]))
     def a_status_is_desired(self, key: str, state: StatusState, later: float) -> None:
         row = self.rows.setdefault(key, Work(key, ()))
         status = Status(SITE, "a" * 40, key, state, "Probo", f"version {row.version + 1}", "https://example.org/")
@@ -253,8 +271,9 @@ class Statuses(Machine):
         if previous is None or previous.effort.failing_since is None:
             row.due_at = wish.due_at
 
-    @rule(node=NODES, limit=LIMITS, busy=st.booleans())
-    def statuses_are_claimed(self, node: str, limit: int, busy: bool) -> None:
+    @rule(node=NODES, limit=LIMITS, waited=WAITS, busy=st.sampled_from([False, False, False, True]))
+    def statuses_are_claimed(self, node: str, limit: int, waited: float, busy: bool) -> None:
+        self.now += waited
         passed_over = [SITE.full_name] if busy else []
         jobs = self.do(statuses.claim_pending, Lease(node, self.now), limit, busy=passed_over)
         free = {} if busy else {key: row for key, row in self.rows.items() if row.free(self.now)}
@@ -387,5 +406,5 @@ def wanted(id: str, number: int, commit: str, now: float) -> Build:
 @pytest.mark.parametrize("kind", [Deliveries, Builds, Statuses, Credentials])
 def test_the_store_does_what_its_model_does(engine: Engine, kind: type[Machine]) -> None:
     machine = type(kind.__name__, (kind,), {"engine": engine})
-    hard = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True, database=None)
+    hard = settings(max_examples=100, stateful_step_count=30, deadline=None, derandomize=True, database=None)
     run_state_machine_as_test(machine, settings=hard)
