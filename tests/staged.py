@@ -195,7 +195,10 @@ class StageTestCase(TestCase):
         await self.until(lambda: not self._busy())
 
     def _busy(self) -> bool:
-        return bool(self.rows(PENDING)) or any(build["active"] for build in self.container_manager.builds.values())
+        machine = self.container_manager
+        building = any(build["active"] for build in machine.builds.values())
+        calling = any(call.status is None and not call.failure for call in machine.calls)
+        return building or calling or bool(self.rows(PENDING))
 
     def check_container_manager(self) -> None:
         """It must have survived whatever the handler sent and answered."""
