@@ -30,13 +30,13 @@ class HashRequests:
     repositories: Sequence[str]  # globs
     node: str
 
-    async def start(self, slug: str, sha: str) -> Any:
-        """Build commit *sha* of the repository *slug*; return the Container Manager's answer.
+    async def start(self, slug: str, uuid: str, sha: str) -> Any:
+        """Build commit *sha* of the repository *slug*, whose *uuid* may be empty; return the Container Manager's answer.
 
         Raises InvalidName, NotWanted or UpstreamError. What may heal is tried again later all the same.
         """
         now = self.clock.seconds()
-        repository = Repository.parse(slug)
+        repository = await self._repository(slug, uuid)
         if not covers(self.repositories, repository.full_name):
             raise NotWanted(f"{repository.full_name} is not among the `repositories` of the settings")
         build = Build(str(uuid4()), BuildKind.HASH, repository, repository, check_hash(sha), sha, now)
@@ -48,3 +48,10 @@ class HashRequests:
         except Exception as error:  # whatever it is, the build must not stay in this node's hands
             await self.builder.postpone(job, now, now + FIRST, str(error))
             raise
+
+    async def _repository(self, slug: str, uuid: str) -> Repository:
+        """With its uuid where anybody knows it, so that the build belongs to the same project as all others."""
+        repository = Repository.parse(slug, uuid)
+        if uuid:
+            return repository
+        return await self.store.transact(builds.repository_named, repository.full_name) or repository

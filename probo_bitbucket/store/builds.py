@@ -89,6 +89,13 @@ def home_of_pull_request(tx: sa.Connection, source: str, number: int) -> Reposit
     return None if row is None else _stored(row).build.repository
 
 
+def repository_named(tx: sa.Connection, full_name: str) -> Repository | None:
+    """The repository of that name, with its uuid, if we built any pull request of it."""
+    query = sa.select(builds).where(builds.c.repository == full_name).order_by(builds.c.created_at.desc()).limit(1)
+    row = tx.execute(query).first()
+    return None if row is None else _stored(row).build.repository
+
+
 def running(tx: sa.Connection, untouched_since: float, limit: int) -> list[StoredBuild]:
     """Builds that the Container Manager has, with no news for a while, those longest without news first."""
     query = (

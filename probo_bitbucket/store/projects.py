@@ -16,6 +16,7 @@ def project_id(tx: sa.Connection, repository: Repository) -> str:
 
     `a-b/c` and `a/b-c` would both be `a-b-c`: the second one to come gets a suffix.
     """
+    _adopt(tx, repository)
     known = tx.scalar(sa.select(projects.c.id).where(projects.c.repository == repository.identity))
     if known is not None:
         return str(known)
@@ -26,3 +27,11 @@ def project_id(tx: sa.Connection, repository: Repository) -> str:
         if tx.scalar(sa.select(projects.c.repository).where(projects.c.id == candidate)) == repository.identity:
             return candidate
     raise RuntimeError(f"two repositories have the project id {plain}-{suffix}")
+
+
+def _adopt(tx: sa.Connection, repository: Repository) -> None:
+    """Let the project that was made before the uuid was known be that of the uuid, unless it has one already."""
+    taken = sa.select(projects.c.id).where(projects.c.repository == repository.identity)
+    if repository.uuid and tx.scalar(taken) is None:
+        by_name = projects.c.repository == repository.full_name
+        tx.execute(sa.update(projects).where(by_name).values(repository=repository.identity))

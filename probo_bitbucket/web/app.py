@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.resource import IResource
 
-from probo_bitbucket.bodies import BodyError, decode
+from probo_bitbucket.bodies import BodyError, clean, decode
 from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.intake import Intake
@@ -30,10 +30,12 @@ from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
 
 DELIVERY_LIMIT = 1024 * 1024  # bytes, inflated; Bitbucket sends 256 KB at most
+UUID_LIMIT = 255  # characters that are kept of a repository's uuid
 
 
 class _Project(msgspec.Struct):
     slug: str
+    provider_id: str = ""
 
 
 class _HashBody(msgspec.Struct):
@@ -145,7 +147,12 @@ class App:
 
     async def build_hash(self, request: Request) -> bytes:
         wanted = decode(_body(request), _HashBody, BodyError)
-        return answer(request, 200, await self.hash_requests.start(wanted.project.slug, wanted.sha))
+        project = wanted.project
+        return answer(
+            request,
+            200,
+            await self.hash_requests.start(project.slug, clean(project.provider_id, UUID_LIMIT), wanted.sha),
+        )
 
 
 def _resource(routes: Iterable[tuple[str, str, Callable[..., Any]]]) -> IResource:
