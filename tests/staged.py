@@ -192,13 +192,10 @@ class StageTestCase(TestCase):
     async def settled(self) -> None:
         """Wait until all builds have ended and the handler has nothing left to do."""
         await self.cloud.settled()
-        await self.until(lambda: not self._busy())
-
-    def _busy(self) -> bool:
-        machine = self.container_manager
-        building = any(build["active"] for build in machine.builds.values())
-        calling = any(call.status is None and not call.failure for call in machine.calls)
-        return building or calling or bool(self.rows(PENDING))
+        await self.until(lambda: not self.rows(PENDING))
+        for build_id in list(self.container_manager.started):
+            await self.container_manager.wait_for(build_id)
+        await self.until(lambda: not self.rows(PENDING))
 
     def check_container_manager(self) -> None:
         """It must have survived whatever the handler sent and answered."""

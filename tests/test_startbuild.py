@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet import reactor
 
@@ -136,12 +136,10 @@ class StartBuild(StageTestCase):
         assert len(self.posted(START)) == 1
 
     async def test_a_container_manager_that_is_not_there_is_waited_for(self) -> None:
-        url = self.container_manager.setting.handler_url
         port = int(self.stage.settings().api_url.rpartition(":")[2])
         await self.container_manager.stop()
         pull_request = self.repository.open_pull_request()
         await self.until(lambda: self.rows("SELECT id FROM builds WHERE attempts > 1"))
-        assert url
         await self.container_manager.listen(reactor, port)
         assert set((await self.built(pull_request)).values()) == {"SUCCESSFUL"}
 
@@ -188,7 +186,7 @@ class Sprint7StartBuild(StartBuild):
 class Coordinated(StageTestCase):
     """Coordinator mode: `api.token` is set."""
 
-    PROJECT: dict[str, Any] = {  # noqa: RUF012
+    PROJECT: ClassVar[dict[str, Any]] = {
         "id": "project-7",
         "owner": "acme",
         "repo": "site",
@@ -209,7 +207,7 @@ class Coordinated(StageTestCase):
         await super().tearDown()
 
     def started(self) -> list[Any]:
-        return [build for build in self.container_manager.builds.values()]
+        return list(self.container_manager.builds.values())
 
     async def test_the_project_and_its_credentials_are_the_coordinators(self) -> None:
         self.repository.open_pull_request()

@@ -31,7 +31,7 @@ class HashRequests:
     node: str
 
     async def start(self, slug: str, uuid: str, sha: str) -> Any:
-        """Build commit *sha* of the repository *slug*, whose *uuid* may be empty; return the Container Manager's answer.
+        """Build commit *sha* of the repository *slug*; return the Container Manager's answer. *uuid* may be empty.
 
         Raises InvalidName, NotWanted or UpstreamError. What may heal is tried again later all the same.
         """
