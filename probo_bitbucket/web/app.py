@@ -32,6 +32,9 @@ from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
 DELIVERY_LIMIT = 1024 * 1024  # bytes, inflated; Bitbucket sends 256 KB at most
 UUID_LIMIT = 255  # characters that are kept of a repository's uuid
 
+# What the Reaper is told. A state that is not known here is none: the Reaper destroys what is closed.
+_REAPER_STATES = {"OPEN": "open", "MERGED": "closed", "DECLINED": "closed", "SUPERSEDED": "closed"}
+
 
 class _Project(msgspec.Struct):
     slug: str
@@ -128,7 +131,7 @@ class App:
         return {
             "id": found.number,
             "number": found.number,
-            "state": "open" if found.state == "OPEN" else "closed",
+            "state": _REAPER_STATES.get(found.state),
             "url": found.url,
             "title": found.title,
             "userName": found.author,
