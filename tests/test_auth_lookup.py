@@ -136,18 +136,14 @@ class AuthLookup(StageTestCase):
 
     async def test_an_author_is_told_why_there_is_no_token_for_the_download(self) -> None:
         self.patch(lookup, "PATIENCE", 0.1)
-        pull_request = self.unannounced()
-        await self.at_rest()
-        self.patch(chain, "MARGIN", 0.0)
-        self.cloud.credentials.expires_in = -1  # every token is dead on arrival from now on
-        self.container_manager.setting.auth_url += "?"
-        self.container_manager.setting.auth_url = self.container_manager.setting.auth_url.rstrip("?")
-        pull_request.tell("created")
-        await self.until(lambda: self.started())
+        pull_request = self.repository.open_pull_request()
+        await self.built(pull_request)
         handle = self.started()[0]["project"]["service_auth"]["refreshToken"]
-        self.cloud.faults.add(Fault(Answer(500), TOKENS))
+        self.cloud.faults.add(Fault(Answer(500), TOKENS, times=20))
+        margin = chain.MARGIN
         self.patch(chain, "MARGIN", 100_000.0)
         assert (await self.ask(handle)).status == 503
+        self.patch(chain, "MARGIN", margin)
         await self.until(lambda: self.states(pull_request).get("ProboCI/env") == "FAILED")
         told = {status.key: status.description for status in pull_request.shown()}["ProboCI/env"]
         assert "No access token for the download: Bitbucket's token endpoint answered 500" in told
