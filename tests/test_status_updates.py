@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -190,7 +191,7 @@ class StatusUpdates(StageTestCase):
         by_key = [
             sorted(each.time for each in requests if f'"Acme/{number}"'.encode() in each.body) for number in range(8)
         ]
-        assert all(later - earlier >= 0.1 for times in by_key for earlier, later in zip(times, times[1:], strict=False))
+        assert all(later - earlier >= 0.1 for times in by_key for earlier, later in pairwise(times))
         assert set(self.states(self.pull_request).values()) == {"SUCCESSFUL"}
 
     async def test_many_updates_at_the_same_time_are_all_answered(self) -> None:
@@ -208,8 +209,9 @@ class WholeBuilds(StageTestCase):
     async def prepare(self) -> None:
         self.container_manager.setting.variant = self.variant
 
-    async def build(self, steps: str) -> tuple[PullRequest, dict[str, str]]:
-        pull_request = self.repository.open_pull_request(files={".probo.yaml": f"steps: {steps}\n".encode()})
+    async def build(self, steps: str, branch: str = "feature/change") -> tuple[PullRequest, dict[str, str]]:
+        files = {".probo.yaml": f"steps: {steps}\n".encode()}
+        pull_request = self.repository.open_pull_request(branch=branch, files=files)
         states = await self.built(pull_request)
         self.check_container_manager()
         return pull_request, states
@@ -230,9 +232,9 @@ class WholeBuilds(StageTestCase):
 
     async def test_calls_that_overtake_each_other_do_not_leave_a_step_in_progress(self) -> None:
         for seed in range(3):
-            self.container_manager.setting.overtake = Random(seed)
+            self.container_manager.setting.overtake = Random(seed)  # noqa: S311 (the same every time)
             names = ", ".join(f"{{name: S{number}, command: 'true'}}" for number in range(6))
-            _, states = await self.build(f"[{names}]  # {seed}")
+            _, states = await self.build(f"[{names}]", f"seed-{seed}")
             assert set(states.values()) == {"SUCCESSFUL"}
 
     async def test_steps_of_any_name_are_reported(self) -> None:
@@ -243,7 +245,7 @@ class WholeBuilds(StageTestCase):
         assert set(states.values()) == {"SUCCESSFUL"}
 
     async def test_an_image_that_is_not_approved_is_told(self) -> None:
-        pull_request, states = await self.build("[]\nimage: nobody/knows")
+        pull_request, states = await self.build("[{name: A, command: 'true'}]\nimage: nobody/knows")
         assert states == {"ProboCI/env": "FAILED"}
         assert "approved Probo Image" in pull_request.shown()[0].description
 
