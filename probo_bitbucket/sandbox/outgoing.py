@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from attrs import define
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.error import ConnectionRefusedError as NobodyListens
 from twisted.internet.interfaces import (
     IProtocol,
@@ -87,6 +88,8 @@ class Caller:
             call.answer = await response.content()
         except NobodyListens:
             call.failure = f"connect ECONNREFUSED {url.split('/')[2]}"
+        except ConnectingCancelledError as error:
+            raise CancelledError from error  # whoever waits for the call knows only one way to end it
         except (ResponseFailed, OSError):
             call.failure = "socket hang up"
         else:
