@@ -18,7 +18,7 @@ P = ParamSpec("P")
 class ImmediateStore(Database):
     """Each operation is committed before `transact` returns. While *down* is set, none is."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str = ":memory:") -> None:
         engine = Engine(f"sqlite:///{path}")
         upgrade(engine)
         super().__init__(engine, cast(Any, None))

@@ -1,0 +1,120 @@
+"""Whose credentials reach a repository, and whose a caller may ask for."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from twisted.internet.task import Clock
+
+from probo_bitbucket.bitbucket.budget import Budget
+from probo_bitbucket.credentials import AccessToken, Account, ApiToken
+from probo_bitbucket.errors import DeadCredentials
+from probo_bitbucket.flow.accounts import Access, FixedAccess, NoAccess, NotOurs, OwnAccounts
+from probo_bitbucket.model import Repository
+from probo_bitbucket.store import credentials
+from tests.immediate import ImmediateStore, run
+
+
+def made(store: ImmediateStore, *accounts: tuple[str, str]) -> OwnAccounts:
+    """Accounts, each a name and a glob. Each has its name for a token."""
+    budget = Budget(Clock(), 1000)
+
+    def access(account: Account) -> Access:
+        assert isinstance(account.credentials, AccessToken)
+        return FixedAccess(account.name, account.credentials, budget)
+
+    listed = [Account(name, AccessToken(name), (glob,)) for name, glob in accounts]
+    return OwnAccounts(listed, store, access, NoAccess("this repository", budget))
+
+
+@pytest.fixture
+def accounts(store: ImmediateStore) -> OwnAccounts:
+    return made(store, ("site", "acme/site"), ("acme", "acme/*"), ("default", "*"))
+
+
+@pytest.mark.parametrize(
+    ("repository", "name"),
+    [("acme/site", "site"), ("Acme/SITE", "site"), ("acme/shop", "acme"), ("acme-2/site", "default")],
+)
+def test_the_first_account_that_covers_a_repository_has_it(accounts: OwnAccounts, repository: str, name: str) -> None:
+    assert accounts.of(Repository.parse(repository)).name == name
+
+
+def test_a_repository_that_no_account_covers_waits_for_credentials(store: ImmediateStore) -> None:
+    access = made(store, ("acme", "acme/*")).of(Repository("other", "site"))
+    for asked in (access.authorization, access.access_token):
+        with pytest.raises(DeadCredentials, match="there are no credentials for this repository"):
+            run(asked())
+    assert run(access.refused("Bearer x")) is False
+
+
+def test_a_handle_leads_to_its_account_and_its_build(accounts: OwnAccounts) -> None:
+    access = accounts.of(Repository("acme", "shop"))
+    found, build_id = run(accounts.by_token(run(accounts.handle(access, "b-1"))))
+    assert (found, build_id) == (access, "b-1")
+
+
+def test_a_handle_outlives_a_restart_and_is_the_same_on_all_nodes(accounts: OwnAccounts, store: ImmediateStore) -> None:
+    handle = run(accounts.handle(accounts.of(Repository("acme", "shop")), "b-1"))
+    again = made(store, ("acme", "acme/*"))
+    assert run(again.by_token(handle))[0].name == "acme"
+
+
+def test_a_handle_of_an_account_that_is_no_more_is_not_ours(accounts: OwnAccounts, store: ImmediateStore) -> None:
+    handle = run(accounts.handle(accounts.of(Repository("acme", "shop")), "b-1"))
+    with pytest.raises(NotOurs):
+        run(made(store, ("site", "acme/site")).by_token(handle))
+
+
+def test_a_handle_is_worth_nothing_when_anything_in_it_is_changed(accounts: OwnAccounts) -> None:
+    handle = run(accounts.handle(accounts.of(Repository("acme", "shop")), "b-1"))
+    prefix, account, build_id, signature = handle.split(".")
+    forged = [
+        f"{prefix}.site.{build_id}.{signature}",
+        f"{prefix}.{account}.b-2.{signature}",
+        f"other.{account}.{build_id}.{signature}",
+        f"{prefix}.{account}.{build_id}.{'0' * len(signature)}",
+        f"{prefix}.{account}.{build_id}.",
+        f"{prefix}.{account}.{build_id}.é",
+        f"{prefix}.{account}.{build_id}",
+        f"{prefix}.{account}..{build_id}.{signature}",
+        f"{handle}.",
+        handle.upper(),
+        f" {handle}",
+    ]
+    for text in forged:
+        with pytest.raises(NotOurs):
+            run(accounts.by_token(text))
+
+
+@pytest.mark.parametrize("text", ["", "undefined", "acme", "...", "probo-bitbucket...", "\0", "é" * 5000])
+def test_what_we_never_gave_out_is_not_ours(accounts: OwnAccounts, text: str) -> None:
+    with pytest.raises(NotOurs):
+        run(accounts.by_token(text))
+
+
+def test_every_refresh_token_that_a_chain_ever_had_leads_to_its_account(
+    accounts: OwnAccounts, store: ImmediateStore
+) -> None:
+    chain = store.now(credentials.begin, "acme", "R0")
+    store.now(credentials.succeed, credentials.Chain("acme", chain.origin, "R1", "A1"))
+    for token in ("R0", "R1"):
+        access, build_id = run(accounts.by_token(token))
+        assert (access.name, build_id) == ("acme", "")
+    with pytest.raises(NotOurs):
+        run(accounts.by_token("A1"))
+
+
+def test_a_user_shows_email_and_token_and_has_none_for_a_download() -> None:
+    access = FixedAccess("ada", ApiToken("ada@example.com", "ü:t"), Budget(Clock(), 1000))
+    scheme, _, pair = run(access.authorization()).partition(" ")
+    assert (scheme, base64.b64decode(pair).decode()) == ("Basic", "ada@example.com:ü:t")
+    with pytest.raises(DeadCredentials, match="Bearer"):
+        run(access.access_token())
+    assert run(access.refused("Basic x")) is False
+
+
+def test_an_access_token_is_what_it_is() -> None:
+    access = FixedAccess("acme", AccessToken("T"), Budget(Clock(), 1000))
+    assert (run(access.authorization()), run(access.access_token())) == ("Bearer T", "T")

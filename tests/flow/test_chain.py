@@ -1,0 +1,310 @@
+"""The chain of an OAuth consumer's tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel
+
+from probo_bitbucket.errors import DeadCredentials, Temporary
+from probo_bitbucket.flow.chain import DEAD_PAUSE, MARGIN, PAUSE, TokenChain
+from probo_bitbucket.store import LEASE, Lease, credentials
+from probo_bitbucket.store.credentials import Chain
+from tests.flow.chains import HOUR, Endpoint, chain_of
+from tests.immediate import ImmediateStore, result_of, run, start
+
+DAY = 24 * HOUR
+
+
+@pytest.fixture
+def endpoint() -> Endpoint:
+    return Endpoint()
+
+
+@pytest.fixture
+def chain(endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> TokenChain:
+    return chain_of(endpoint, store, clock)
+
+
+def renewed(chain: TokenChain, endpoint: Endpoint, access: str = "A1", refresh: str = "R1") -> None:
+    """Have *chain* get its first pair."""
+    asking = start(chain.access_token())
+    endpoint.grant(access, refresh)
+    assert result_of(asking) == access
+
+
+def stored(store: ImmediateStore) -> Chain:
+    found = store.now(credentials.find, "default")
+    assert found is not None
+    return found
+
+
+def deaths(logged: list[LogEvent]) -> list[Any]:
+    return [event for event in logged if event.get("event") == "credentials.dead"]
+
+
+def test_32_callers_make_one_refresh(chain: TokenChain, endpoint: Endpoint) -> None:
+    callers = [start(chain.authorization()) for _ in range(32)]
+    assert endpoint.shown == ["R0"]
+    endpoint.grant("A1", "R1")
+    assert {result_of(caller) for caller in callers} == {"Bearer A1"}
+
+
+def test_a_caller_who_hangs_up_takes_nothing_from_the_others(chain: TokenChain, endpoint: Endpoint) -> None:
+    first, second = start(chain.access_token()), start(chain.access_token())
+    first.cancel()
+    endpoint.grant("A1", "R1")
+    assert result_of(second) == "A1"
+    with pytest.raises(CancelledError):
+        result_of(first)
+
+
+def test_a_failure_reaches_all_callers_and_the_next_one_asks_anew(chain: TokenChain, endpoint: Endpoint) -> None:
+    callers = [start(chain.access_token()) for _ in range(3)]
+    endpoint.refuse(Temporary("503"))
+    for caller in callers:
+        with pytest.raises(Temporary, match="503"):
+            result_of(caller)
+    renewed(chain, endpoint)
+    assert endpoint.shown == ["R0", "R0"]
+
+
+def test_a_token_is_used_until_its_margin_and_no_longer(chain: TokenChain, endpoint: Endpoint, clock: Clock) -> None:
+    renewed(chain, endpoint)
+    clock.advance(2 * HOUR - MARGIN - 1)
+    assert run(chain.access_token()) == "A1"
+    clock.advance(1)
+    asking = start(chain.access_token())
+    assert endpoint.shown == ["R0", "R1"]
+    endpoint.grant("A2", "R2")
+    assert result_of(asking) == "A2"
+
+
+def test_a_pair_is_stored_before_it_is_used(chain: TokenChain, endpoint: Endpoint, store: ImmediateStore) -> None:
+    seen: list[str] = []
+    asking = start(chain.access_token()).addCallback(lambda _: seen.append(stored(store).refresh_token))
+    endpoint.grant("A1", "R1")
+    result_of(asking)
+    assert seen == ["R1"]
+
+
+def test_a_pair_waits_for_a_store_that_is_away(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock, logged: list[LogEvent]
+) -> None:
+    asking = start(chain.access_token())
+    store.down = True
+    endpoint.grant("A1", "R1")
+    clock.pump([PAUSE] * 10)
+    assert not asking.called
+    store.down = False
+    clock.advance(PAUSE)
+    assert result_of(asking) == "A1"
+    assert stored(store).refresh_token == "R1"
+    assert endpoint.shown == ["R0"]
+    assert [event["log_level"] for event in logged if event.get("event") == "credentials.unstored"] == [
+        LogLevel.warn
+    ] * 11
+
+
+def test_a_process_that_died_after_the_refresh_goes_on_with_the_newest_pair(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    renewed(chain, endpoint)
+    again = chain_of(endpoint, store, clock, "R0", node="after the crash")
+    assert run(again.access_token()) == "A1"
+    clock.advance(3 * HOUR)
+    start(again.access_token())
+    assert endpoint.shown == ["R0", "R1"]
+
+
+def test_a_process_that_died_in_the_refresh_leaves_its_lock_for_a_lease(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    start(chain.access_token())
+    again = Endpoint()
+    asking = start(chain_of(again, store, clock, node="after the crash").access_token())
+    clock.pump([PAUSE] * int(LEASE / PAUSE - 1))
+    assert again.shown == []
+    clock.advance(PAUSE)
+    again.grant("A1", "R1")
+    assert result_of(asking) == "A1"
+
+
+def test_another_nodes_refresh_is_waited_for_and_used(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    here = start(chain.access_token())
+    elsewhere = Endpoint()
+    there = start(chain_of(elsewhere, store, clock, node="other").access_token())
+    clock.advance(PAUSE)
+    assert not there.called
+    endpoint.grant("A1", "R1")
+    assert result_of(here) == "A1"
+    clock.advance(PAUSE)
+    assert result_of(there) == "A1"
+    assert elsewhere.shown == []
+
+
+def test_the_lock_is_given_back_whatever_happens(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    for error in (Temporary("503"), DeadCredentials("revoked"), ZeroDivisionError()):
+        asking = start(chain_of(endpoint, store, clock).access_token())
+        endpoint.refuse(error)
+        with pytest.raises(type(error)):
+            result_of(asking)
+        assert store.now(credentials.lock, "default", Lease("other", clock.seconds())) is not None
+        store.now(credentials.unlock, "default")
+
+
+def test_a_store_that_is_away_fails_the_caller_and_spends_no_token(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore
+) -> None:
+    store.down = True
+    with pytest.raises(Exception, match="disk full"):
+        run(chain.access_token())
+    store.down = False
+    assert endpoint.shown == []
+    renewed(chain, endpoint)
+
+
+def test_a_token_that_bitbucket_refuses_is_replaced(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    renewed(chain, endpoint)
+    assert run(chain.refused("Bearer A1")) is True
+    start(chain.access_token())
+    start(chain_of(endpoint, store, clock, node="other").access_token())
+    assert endpoint.shown == ["R0", "R1"]
+
+
+def test_a_token_that_is_replaced_already_is_not_replaced_again(chain: TokenChain, endpoint: Endpoint) -> None:
+    renewed(chain, endpoint)
+    run(chain.refused("Bearer A0"))
+    assert run(chain.access_token()) == "A1"
+
+
+def dead(chain: TokenChain, endpoint: Endpoint) -> None:
+    asking = start(chain.access_token())
+    endpoint.refuse(DeadCredentials("no token for the grant refresh_token: 400"))
+    with pytest.raises(DeadCredentials):
+        result_of(asking)
+
+
+def test_dead_credentials_are_told_once_and_cause_no_storm(
+    chain: TokenChain, endpoint: Endpoint, clock: Clock, logged: list[LogEvent]
+) -> None:
+    dead(chain, endpoint)
+    for _ in range(100):
+        with pytest.raises(DeadCredentials, match="400"):
+            run(chain.access_token())
+    assert endpoint.shown == ["R0"]
+    clock.advance(DEAD_PAUSE)
+    dead(chain, endpoint)
+    [event] = deaths(logged)
+    assert (event["log_level"], event["account"]) == (LogLevel.critical, "default")
+
+
+def test_credentials_that_come_back_to_life_are_used_again(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    dead(chain, endpoint)
+    assert stored(store).dead
+    clock.advance(DEAD_PAUSE)
+    renewed(chain, endpoint)
+    assert stored(store).dead == ""
+
+
+def test_a_new_chain_in_the_store_revives_the_account_at_once(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    dead(chain, endpoint)
+    again = chain_of(endpoint, store, clock, "N0")
+    renewed(again, endpoint, "A1", "N1")
+    assert endpoint.shown == ["R0", "N0"]
+    assert stored(store).dead == ""
+
+
+def test_dead_credentials_are_not_told_again_after_a_restart(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock, logged: list[LogEvent]
+) -> None:
+    dead(chain, endpoint)
+    dead(chain_of(endpoint, store, clock), endpoint)
+    assert len(deaths(logged)) == 1
+
+
+def test_a_trouble_of_the_endpoint_does_not_bring_the_dead_to_life(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock, logged: list[LogEvent]
+) -> None:
+    dead(chain, endpoint)
+    clock.advance(DEAD_PAUSE)
+    asking = start(chain.access_token())
+    endpoint.refuse(Temporary("503"))
+    with pytest.raises(Temporary):
+        result_of(asking)
+    dead(chain, endpoint)
+    assert len(deaths(logged)) == 1
+
+
+def test_client_credentials_need_no_refresh_token(endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> None:
+    chain = chain_of(endpoint, store, clock, "")
+    renewed(chain, endpoint, "A1", "")
+    clock.advance(3 * HOUR)
+    renewed(chain, endpoint, "A2", "")
+    assert endpoint.shown == ["", ""]
+
+
+def test_a_refresh_token_that_does_not_rotate_is_kept(chain: TokenChain, endpoint: Endpoint, clock: Clock) -> None:
+    renewed(chain, endpoint, "A1", "")
+    clock.advance(3 * HOUR)
+    renewed(chain, endpoint, "A2", "")
+    assert endpoint.shown == ["R0", "R0"]
+
+
+def test_tokens_of_4000_characters_are_kept_whole(chain: TokenChain, endpoint: Endpoint, store: ImmediateStore) -> None:
+    renewed(chain, endpoint, "a" * 4000, "r" * 4000)
+    assert (stored(store).access_token, stored(store).refresh_token) == ("a" * 4000, "r" * 4000)
+    assert store.now(credentials.owner, "r" * 4000) == "default"
+
+
+def test_the_newest_pair_has_life_left(chain: TokenChain, endpoint: Endpoint) -> None:
+    asking = start(chain.newest())
+    endpoint.grant("A1", "R1")
+    newest = result_of(asking)
+    assert (newest.access_token, newest.refresh_token) == ("A1", "R1")
+
+
+def test_who_wants_to_know_is_told_of_both_pairs(endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> None:
+    told: list[tuple[str, str]] = []
+    chain = chain_of(endpoint, store, clock, renewed=lambda a, b: told.append((a.refresh_token, b.refresh_token)))
+    renewed(chain, endpoint)
+    assert told == [("R0", "R1")]
+
+
+def test_a_chain_in_use_is_not_refreshed_for_being_idle(chain: TokenChain, endpoint: Endpoint, clock: Clock) -> None:
+    renewed(chain, endpoint)
+    clock.advance(DAY - 1)
+    run(chain.refresh_if_idle(DAY))
+    assert endpoint.shown == ["R0"]
+
+
+def test_an_idle_chain_is_refreshed(chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> None:
+    renewed(chain, endpoint)
+    clock.advance(DAY)
+    refreshing = start(chain.refresh_if_idle(DAY))
+    endpoint.grant("A2", "R2")
+    result_of(refreshing)
+    assert stored(store).refresh_token == "R2"
+
+
+def test_a_chain_that_was_never_used_is_refreshed(chain: TokenChain, endpoint: Endpoint) -> None:
+    start(chain.refresh_if_idle(DAY))
+    assert endpoint.shown == ["R0"]
+
+
+def test_client_credentials_are_never_idle(endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> None:
+    run(chain_of(endpoint, store, clock, "").refresh_if_idle(DAY))
+    assert endpoint.shown == []
