@@ -77,6 +77,11 @@ class TokenChain:
             await self._store.transact(credentials.discard, self.name, token)
         return True
 
+    def begin_anew(self, refresh_token: str) -> None:
+        """Go on with a refresh token that this chain never had: somebody gave new credentials."""
+        if refresh_token != self._first:
+            self._first, self._chain = refresh_token, None
+
     async def newest(self) -> Chain:
         """The newest pair, with an access token that has life left."""
         await self.access_token()

@@ -67,10 +67,13 @@ class ProjectAccounts:
         if not isinstance(token, str) or not token:
             raise DeadCredentials(f"the coordinator has no credentials for {repository.full_name}")
         owner = await self.store.transact(credentials.owner, token)
-        return self._chain(owner or f"project {project.get('id')}", token)
+        if owner is not None:
+            return self._chain(owner, token)
+        chain = self._chain(f"project {project.get('id')}", token)
+        chain.begin_anew(token)  # an operator gave it to the coordinator
+        return chain
 
     def _chain(self, name: str, token: str) -> TokenChain:
-        """The chain of that name. A token that it never had begins it anew: an operator gave it to the coordinator."""
         chain = self._chains.get(name)
         if chain is None:
             chain = self._chains[name] = self.make_chain(name, token)
