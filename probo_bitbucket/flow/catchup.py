@@ -51,7 +51,7 @@ class CatchUp:
                 report = await self.container_manager.find(stored.build.id)
             except UpstreamError as error:
                 self.log.info("Not caught up", event="catchup.failed", build=stored.build.id, reason=str(error))
-                return
+                continue  # what is wrong with this one must not hold up the others, which come after it every time
             await self.store.transact(self._apply, stored, report)
             self.wake()
 
