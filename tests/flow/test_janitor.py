@@ -1,0 +1,87 @@
+"""What is tidied up, and what is kept alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel
+
+from probo_bitbucket.errors import DeadCredentials
+from probo_bitbucket.flow import janitor
+from probo_bitbucket.flow.janitor import IDLE, Janitor
+from probo_bitbucket.model import Build, BuildKind, BuildState, Delivery, Ignored, Repository
+from probo_bitbucket.store import builds, deliveries
+from tests.flow.chains import Endpoint, chain_of
+from tests.immediate import ImmediateStore, result_of, run, start
+
+DAY = 86_400.0
+SITE = Repository("acme", "site")
+
+
+@pytest.fixture
+def received(store: ImmediateStore, clock: Clock) -> Callable[[], int]:
+    """Has a delivery come in now that asks for nothing."""
+    return lambda: store.now(deliveries.record, Delivery("ping", b"{}", clock.seconds()), Ignored("a ping", SITE))
+
+
+def test_what_is_old_is_deleted_however_much_it_is(
+    store: ImmediateStore,
+    clock: Clock,
+    received: Callable[[], int],
+    logged: list[LogEvent],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(janitor, "CHUNK", 3)
+    for _ in range(7):
+        received()
+    clock.advance(DAY)
+    received()
+    clock.advance(1)
+    run(Janitor(store, clock, DAY, []).round())
+    assert [event["count"] for event in logged if event.get("event") == "store.pruned"] == [7]
+    assert store.now(deliveries.prune, clock.seconds() + 1, 100) == 1
+
+
+def test_what_is_not_finished_is_kept_however_old(store: ImmediateStore, clock: Clock) -> None:
+    waiting, ended = (
+        Build(id, BuildKind.HASH, SITE, SITE, "d96c25c4ae50", "n", clock.seconds()) for id in ("waiting", "ended")
+    )
+    for build in (waiting, ended):
+        store.now(builds.request, build, clock.seconds())
+    store.now(builds.conclude, "ended", BuildState.ENDED, clock.seconds())
+    clock.advance(100 * DAY)
+    run(Janitor(store, clock, DAY, []).round())
+    assert store.now(builds.find, "waiting") is not None
+    assert store.now(builds.find, "ended") is None
+
+
+def test_nothing_to_tidy_up_is_nothing_to_tell(store: ImmediateStore, clock: Clock, logged: list[LogEvent]) -> None:
+    run(Janitor(store, clock, DAY, []).round())
+    assert [event for event in logged if event.get("event") == "store.pruned"] == []
+
+
+def test_idle_credentials_are_refreshed_and_those_in_use_are_not(store: ImmediateStore, clock: Clock) -> None:
+    idle, used = Endpoint(), Endpoint()
+    chains = [chain_of(idle, store, clock, "I0", name="idle"), chain_of(used, store, clock, "U0", name="used")]
+    asking = start(chains[1].access_token())
+    used.grant("A1", "U1")
+    result_of(asking)
+    clock.advance(IDLE - 1)
+    start(Janitor(store, clock, DAY, chains).round())
+    assert (idle.shown, used.shown) == (["I0"], ["U0"])
+
+
+def test_credentials_that_are_dead_do_not_keep_the_others_from_being_refreshed(
+    store: ImmediateStore, clock: Clock, logged: list[LogEvent]
+) -> None:
+    dead, alive = Endpoint(), Endpoint()
+    chains = [chain_of(dead, store, clock, "D0", name="dead"), chain_of(alive, store, clock, "A0", name="alive")]
+    clock.advance(IDLE)
+    round = start(Janitor(store, clock, DAY, chains).round())
+    dead.refuse(DeadCredentials("revoked"))
+    alive.grant("A1", "A1")
+    result_of(round)
+    [event] = [event for event in logged if event.get("event") == "credentials.idle"]
+    assert (event["account"], event["reason"], event["log_level"]) == ("dead", "revoked", LogLevel.warn)
