@@ -41,7 +41,7 @@ FASTER: tuple[tuple[Any, str, float], ...] = (
     (desire, "PILE", 0.02),
     (lookup, "PAUSE", 0.02),
     (budget, "PAUSE", 0.05),
-    (upstream, "REQUEST_TIMEOUT", 0.3),
+    (upstream, "REQUEST_TIMEOUT", 1.0),
 )
 
 PENDING = """
@@ -69,7 +69,7 @@ class Answered:
 class StageTestCase(TestCase):
     """A stage that is open, with the repository `acme/site` on it. `settings` are those of its handler."""
 
-    timeout = 15
+    timeout = 60
     settings: ClassVar[dict[str, Any]] = {}
 
     async def setUp(self) -> None:  # type: ignore[override] # trial waits for coroutines, too
