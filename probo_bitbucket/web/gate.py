@@ -37,7 +37,7 @@ class Gate(Resource):
 
     def __init__(self, rooms: Rooms, rules: Rules, refusals: Counter[str]) -> None:
         super().__init__()
-        self._rooms = rooms
+        self.rooms = rooms
         self._rules = rules
         self._refusals = refusals
 
@@ -46,10 +46,10 @@ class Gate(Resource):
         wanted.setHeader(b"server", b"probo-bitbucket")
         peer, headers = peer_address(wanted.getClientAddress()), wanted.requestHeaders
         right_token, wanted.path = self._rules.token_in(wanted.path)
-        if self._rooms.webhook and wanted.path == self._rooms.webhook_path.encode():
-            room = self._rooms.webhook if self._rules.admits_delivery(peer, headers) else None
+        if self.rooms.webhook and wanted.path == self.rooms.webhook_path.encode():
+            room = self.rooms.webhook if self._rules.admits_delivery(peer, headers) else None
         else:
-            room = self._rooms.internal if self._admits_internally(right_token, peer, headers) else None
+            room = self.rooms.internal if self._admits_internally(right_token, peer, headers) else None
         if room is None:
             return self._refuse(wanted, peer)
         if wanted.too_large:

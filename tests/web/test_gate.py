@@ -124,14 +124,14 @@ class BehindProxy(GateTestCase):
 
 class Apart(StageTestCase):
     async def setUp(self) -> None:  # type: ignore[override]
-        self.folder = tempfile.TemporaryDirectory()
-        self.inside = str(Path(self.folder.name, "inside.sock"))
+        self.directory = tempfile.TemporaryDirectory()
+        self.inside = str(Path(self.directory.name, "inside.sock"))
         self.settings = {"internalListen": f"unix:{self.inside}:mode=660"}  # type: ignore[misc]
         await super().setUp()
 
     async def tearDown(self) -> None:  # type: ignore[override]
         await super().tearDown()
-        self.folder.cleanup()
+        self.directory.cleanup()
 
     async def test_the_webhook_and_the_internal_routes_have_doors_of_their_own(self) -> None:
         path = get(INSIDE)
