@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from probo_bitbucket.errors import NotFound, Permanent, Temporary
-from probo_bitbucket.model import Phase
+from probo_bitbucket.model import InvalidName, Phase, check_slug
 from probo_bitbucket.upstream import Answer, Upstream
 
 # The words of a JavaScript error over a document that the Container Manager cannot use: it will not get better.
@@ -88,7 +88,10 @@ class ContainerManager:
             raise Temporary(f"{answer.upstream} answered with an unexpected document: {error}") from error
 
     async def project(self, slug: str) -> dict[str, Any] | None:
-        """A coordinator's project for the repository *slug*, None where it has none."""
+        """A coordinator's project for the repository *slug*, None where it has none.
+
+        Raises Permanent where its owner or repository would not be safe in the Container Manager's shell line.
+        """
         query = urlencode({"service": "bitbucket", "slug": slug, "single": "true"})
         answer = await self._upstream.request("GET", f"{self._url}/projects?{query}", headers=self._headers)
         try:
@@ -97,6 +100,11 @@ class ContainerManager:
             return None
         if project is not None and not (isinstance(project, dict) and isinstance(project.get("id"), str)):
             raise Temporary(f"{answer.upstream} answered with a project that is not an object with an id")
+        try:
+            for key in ("owner", "repo"):
+                check_slug(str((project or {}).get(key, "absent")))
+        except InvalidName as error:
+            raise Permanent(f"{answer.upstream}: `{key}` of the project of {slug}: {error}") from error
         return project
 
     async def store_tokens(
