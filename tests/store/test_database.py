@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,9 +20,9 @@ class DatabaseTests(TestCase):
     timeout = 20
 
     def setUp(self) -> None:
-        path = Path(self.mktemp())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.engine = Engine(f"sqlite:///{path}")
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.engine = Engine(f"sqlite:///{folder.name}/store.db")
         upgrade(self.engine)
         self.commits: list[Any] = []
         sa.event.listen(self.engine._engine, "commit", self.commits.append)

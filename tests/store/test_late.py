@@ -1,0 +1,98 @@
+"""A node that lost its lease speaks late: what its successor did stays, and nothing is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from probo_bitbucket.model import (
+    Build,
+    BuildKind,
+    BuildState,
+    Delivery,
+    DeliveryState,
+    PullRequest,
+    PullRequestChanged,
+    PullRequestState,
+    Repository,
+    Status,
+    StatusState,
+)
+from probo_bitbucket.store import LEASE, Lease, builds, deliveries, schema, statuses
+from probo_bitbucket.store.statuses import StoredStatus, Wish
+
+SITE = Repository("acme", "site", "{site}")
+PULL_REQUEST = PullRequest(1, "Title", "", "", "Ada", "", PullRequestState.OPEN, "feature", "a" * 12, SITE)
+
+
+def desire(tx: sa.Connection, description: str) -> None:
+    status = Status(SITE, "a" * 40, "key", StatusState.INPROGRESS, "Probo", description, "https://example.org/")
+    wish = Wish("build", "context", status, {}, settled=False)
+    statuses.desire(tx, wish, statuses.find(tx, status), 0.0)
+
+
+def claim(tx: sa.Connection, node: str, now: float) -> StoredStatus:
+    (status,) = statuses.claim_pending(tx, Lease(node, now), 1)
+    return status
+
+
+def row(tx: sa.Connection, table: sa.Table) -> Any:
+    return tx.execute(sa.select(table)).one()
+
+
+def test_a_status_that_was_replaced_while_it_was_reported_is_reported_again(tx: sa.Connection) -> None:
+    desire(tx, "first")
+    reporting = claim(tx, "north", 0.0)
+    desire(tx, "second")
+    statuses.reported(tx, reporting)
+    assert claim(tx, "north", 0.0).desired.description == "second"
+
+
+def test_a_status_that_reached_bitbucket_after_all_is_not_failed(tx: sa.Connection) -> None:
+    desire(tx, "first")
+    slow = claim(tx, "north", 0.0)
+    statuses.give_up(tx, claim(tx, "south", LEASE), "refused")
+    statuses.reported(tx, slow)
+    stored = row(tx, schema.statuses)
+    assert (stored.failed, stored.pending, stored.last_error) == (False, False, "")
+
+
+def test_a_late_report_of_an_older_version_has_the_newest_one_sent_once_more(tx: sa.Connection) -> None:
+    """It may have reached Bitbucket last."""
+    desire(tx, "first")
+    slow = claim(tx, "north", 0.0)
+    desire(tx, "second")
+    statuses.reported(tx, claim(tx, "south", LEASE))
+    statuses.reported(tx, slow)
+    assert claim(tx, "south", LEASE).desired.description == "second"
+
+
+def test_a_late_failure_does_not_spoil_a_status_that_was_reported(tx: sa.Connection) -> None:
+    desire(tx, "first")
+    slow = claim(tx, "north", 0.0)
+    statuses.reported(tx, claim(tx, "south", LEASE))
+    statuses.give_up(tx, slow, "refused")
+    statuses.postpone(tx, slow, now=LEASE, due_at=LEASE, error="down")
+    stored = row(tx, schema.statuses)
+    assert (stored.failed, stored.pending, stored.last_error) == (False, False, "")
+
+
+def test_a_late_decision_does_not_replace_the_first_one(tx: sa.Connection) -> None:
+    id = deliveries.record(tx, Delivery("pullrequest:created", b"{}", 0.0), PullRequestChanged(SITE, PULL_REQUEST))
+    deliveries.decide(tx, id, DeliveryState.ACCEPTED, "", 1.0, build_id="build")
+    deliveries.decide(tx, id, DeliveryState.IGNORED, "known already", 2.0, build_id="build")
+    assert row(tx, schema.deliveries).state == DeliveryState.ACCEPTED
+
+
+def test_a_build_that_was_refused_may_be_asked_for_again_and_one_that_runs_may_not(tx: sa.Connection) -> None:
+    def ask(id: str) -> str:
+        kind = BuildKind.PULL_REQUEST
+        build = Build(id, kind, SITE, SITE, "a" * 12, "Title", 0.0, "feature", PULL_REQUEST)
+        return builds.request(tx, build, 0.0)
+
+    assert [ask("one"), ask("two")] == ["one", "one"]
+    builds.conclude(tx, "one", BuildState.REFUSED, 1.0)
+    assert ask("three") == "three"
+    builds.conclude(tx, "three", BuildState.RUNNING, 1.0)
+    assert ask("four") == "three"
