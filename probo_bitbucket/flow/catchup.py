@@ -92,7 +92,8 @@ def _updates(report: BuildReport, prefix: str) -> Iterator[Update]:
         if phase.rank < 2 and not report.active:
             phase = Phase.STOPPED
         yield _update(report.id, f"{prefix}/{step.plugin}/{step.name}", phase, _words(step, phase), step.id)
-    if any(step.phase is Phase.FAILED for step in setup):
+    failed_unseen = report.status == "error" and not steps  # a task that we took no word of is not in the report
+    if failed_unseen or any(step.phase is Phase.FAILED for step in setup):
         yield _update(report.id, f"{prefix}/env", Phase.FAILED, "[■] Environment build failed")
     elif steps:
         yield _update(report.id, f"{prefix}/env", Phase.SUCCEEDED, "[■] Environment ready")
