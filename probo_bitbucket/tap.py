@@ -21,6 +21,7 @@ from twisted.python import usage
 from probo_bitbucket import __version__, config, logs, service
 from probo_bitbucket.log_file import LogFile, StandardOutput
 from probo_bitbucket.signals import Signals
+from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.systemd import Notifier
 from probo_bitbucket.web.doors import CannotListen
 
@@ -86,11 +87,12 @@ class Daemon(MultiService):
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Open the ports. Where that cannot be done the process ends with status 1, and does not stay as a deaf one."""
+        """Open store and ports. Where that fails the process ends with status 1, and does not stay as a deaf one."""
         try:
             super().privilegedStartService()
-        except CannotListen as error:
-            _log.critical("Cannot listen", event="daemon.deaf", reason=str(error))
+        except (StoreUnavailable, CannotListen) as error:
+            words = "Cannot listen" if isinstance(error, CannotListen) else "Cannot open the store"
+            _log.critical(words, event="daemon.deaf", reason=str(error))
             if self._foreground:
                 sys.exit(1)  # without the traceback
             raise  # twistd takes this one to the terminal

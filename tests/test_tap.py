@@ -267,3 +267,12 @@ def test_a_part_that_does_not_stop_is_not_waited_for_for_ever() -> None:
         clock.advance(1)
     assert stopped.called
     assert [event["event"] for event in events] == ["daemon.stopping", "daemon.overdue"]
+
+
+def test_a_daemon_without_its_database_ends_with_words(directory: Path) -> None:
+    with (directory / "settings.yaml").open("a") as settings:
+        settings.write(f"database: postgresql://nobody@/nothing?host={directory}\n")
+    done = twistd("-n", "--pidfile=", "probo-bitbucket", "-c", "settings.yaml")
+    assert done.returncode == 1
+    assert "Cannot open the store" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
