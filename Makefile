@@ -1,10 +1,11 @@
-# make demo: see it work. make test: see that it works. PYTHON=python3.12 chooses another Python (3.11 or later).
+# make demo: see it work. make test: see that it works. make chaos: see that nothing is lost.
+# PYTHON=python3.12 chooses another Python (3.11 or later).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: venv demo test format dist clean
+.PHONY: venv demo test chaos format dist clean
 
 venv: $(READY)
 
@@ -26,6 +27,11 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+# The daemon is killed CHAOS_KILLS times (100), alone and as two nodes. CHAOS_SEED repeats what was done to it.
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos.run --nodes 1
+	$(BIN)/python -m tests.chaos.run --nodes 2
 
 format: $(READY)
 	$(BIN)/ruff check --fix

@@ -335,7 +335,7 @@ class ContainerManagerTests(TestCase):
         assert ID in self.cm.died
 
     async def test_statuses_that_are_not_waited_for_may_overtake_each_other(self) -> None:
-        await self.begin_again(overtake=Random(1))  # noqa: S311
+        await self.begin_again(overtake=Random(1))
         steps = [{"name": str(number), "command": "true"} for number in range(5)]
         await self.build(config={"steps": steps})
         states = [state for context, state, _ in self.statuses() if "Shell" in context]

@@ -1,0 +1,76 @@
+"""The daemon as twistd runs it, on schedules of seconds in place of minutes, and with a bug in it if one is asked for.
+
+`python -m tests.chaos.launcher BUG …`: a name of BUGS or `none`, then twistd's own arguments.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.scripts.twistd import run
+
+from probo_bitbucket import service, upstream
+from probo_bitbucket.bitbucket import budget
+from probo_bitbucket.breaker import Breaker
+from probo_bitbucket.flow import catchup, schedule
+from probo_bitbucket.flow.intake import Intake
+from probo_bitbucket.model import BuildState
+from probo_bitbucket.store import builds, nodes, sql
+
+LEASE = 3.0  # seconds
+REQUEST_TIMEOUT = 3.0  # seconds
+BREAKER_PAUSE = 2.0  # seconds
+
+SHORTER: tuple[tuple[Any, str, float], ...] = (
+    (sql, "LEASE", LEASE),
+    (nodes, "LEASE", LEASE),
+    (service, "LEASE", LEASE),
+    (service, "CATCH_UP_INTERVAL", 1.0),
+    (catchup, "QUIET", 2.0),
+    (schedule, "FIRST", 0.2),
+    (schedule, "LONGEST", 2.0),
+    (budget, "PAUSE", 2.0),
+)
+
+
+def shorten() -> None:
+    for module, name, seconds in SHORTER:
+        assert hasattr(module, name), f"{module.__name__} has no {name} any more"
+        setattr(module, name, seconds)
+    upstream.Breaker = partial(Breaker, pause=BREAKER_PAUSE)  # type: ignore[assignment, attr-defined]
+    cast(dict[str, Any], upstream.Upstream.request.__kwdefaults__)["timeout"] = REQUEST_TIMEOUT
+
+
+def answer_before_commit() -> None:
+    """A delivery is answered at once, and written down half a second later."""
+    from twisted.internet import reactor  # not before twistd has chosen one
+
+    accept = Intake.accept
+
+    async def answered(self: Intake, delivery: Any, signed: str | None) -> int:
+        reactor.callLater(0.5, lambda: Deferred.fromCoroutine(accept(self, delivery, signed)))
+        return 0
+
+    Intake.accept = answered  # type: ignore[method-assign]
+
+
+def start_unasked() -> None:
+    """Nobody notes that a build was sent, and so nobody asks the Container Manager before the second try."""
+    advance = builds.advance
+
+    def forgetful(tx: Any, build: Any, state: BuildState, *rest: Any, **named: Any) -> Any:
+        return advance(tx, build, BuildState.READY, *rest, **named)
+
+    builds.advance = forgetful
+
+
+BUGS = {"none": lambda: None, "answer-before-commit": answer_before_commit, "start-unasked": start_unasked}
+
+
+if __name__ == "__main__":
+    shorten()
+    BUGS[sys.argv.pop(1)]()
+    run()
