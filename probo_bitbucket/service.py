@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 from uuid import uuid4
@@ -38,6 +38,7 @@ from probo_bitbucket.flow.reporter import Reporter
 from probo_bitbucket.flow.requests import HashRequests
 from probo_bitbucket.flow.rounds import Rounds
 from probo_bitbucket.flow.schedule import Schedule
+from probo_bitbucket.flow.setup import SetUp
 from probo_bitbucket.flow.worker import Worker
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import LEASE, Database, Engine, Lease, nodes
@@ -45,10 +46,13 @@ from probo_bitbucket.store.migrate import upgrade
 from probo_bitbucket.upstream import Upstream, http_client
 from probo_bitbucket.web.app import App
 from probo_bitbucket.web.doors import Door, doors
+from probo_bitbucket.web.gate import Rooms
+from probo_bitbucket.web.setup import SetupPages
 
 CATCH_UP_INTERVAL = 30.0  # seconds
 JANITOR_INTERVAL = 3600.0  # seconds
 LAST_REFRESH = 2.0  # seconds that a token refresh may take to end when everything else has stopped
+SETUP_INTERVAL = 5.0  # seconds
 
 
 def make_service(settings: Settings, reactor: Any) -> IService:
@@ -115,16 +119,19 @@ class Parts:
     doors: tuple[Door, ...]
     refusals: Counter[str]
     workers: tuple[Service, ...]
+    set_up: SetUp | None
     chains: Sequence[TokenChain]
     pool: HTTPConnectionPool
     node: str
 
     def open_store(self, settings: Settings) -> None:
-        """Bring the tables up to date, make the configured tokens known, and start the store's thread."""
+        """Bring the tables up to date, choose credentials and make their tokens known, start the store's thread."""
         upgrade(self.engine)
         with self.engine.begin() as tx:
             if not settings.database:
                 nodes.release_all(tx)  # no other process uses this file
+            if self.set_up:
+                self.set_up.begin(tx)
             for chain in self.chains:
                 chain.begin(tx)
         self.store.start()
@@ -168,26 +175,31 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
     catch_up = CatchUp(store, reactor, container_manager, build_url, site_url, settings.instance_name, reporter.wake)
     janitor = Janitor(store, reactor, settings.retention, keys.chains)
     refusals: Counter[str] = Counter()
+    set_up = keys.set_up(accounts, (decision.wake, builder.wake, reporter.wake))
     app = App(
         intake=Intake(store, settings.webhook_secrets, settings.repositories, site_url, refusals, decision.wake),
         relay=Relay(store, reactor, build_url, site_url, reporter.wake),
         lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
         hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, node),
+        setup=SetupPages(set_up, reactor, settings.webhook_url) if set_up else None,
         clock=reactor,
     )
+    rooms = Rooms(settings.webhook_url, app.public(settings.webhook_url), app.internal(), app.invites)
     return Parts(
         engine=engine,
         store=store,
-        doors=tuple(doors(settings, app.public(settings.webhook_url), app.internal(), refusals)),
+        doors=tuple(doors(settings, rooms, refusals)),
         refusals=refusals,
         workers=(
             Rounds("leases", lambda: store.transact(nodes.renew, Lease(node, reactor.seconds())), LEASE / 3, reactor),
+            *([Rounds("set-up", set_up.round, SETUP_INTERVAL, reactor)] if set_up else []),
             decision,
             builder,
             reporter,
             Rounds("catch-up", catch_up.round, CATCH_UP_INTERVAL, reactor),
             Rounds("janitor", janitor.round, JANITOR_INTERVAL, reactor),
         ),
+        set_up=set_up,
         chains=keys.chains,
         pool=pool,
         node=node,
@@ -225,6 +237,20 @@ class Keys:
         )
         return accounts, CoordinatorProjects(coordinator)
 
+    def set_up(self, accounts: Accounts, wakes: Sequence[Callable[[], None]]) -> SetUp | None:
+        """What replaces the credentials while the daemon runs; none where a coordinator has them."""
+        if not isinstance(accounts, OwnAccounts):
+            return None
+
+        def wake() -> None:
+            for wake_worker in wakes:
+                wake_worker()
+
+        return SetUp(self.settings.credentials, self.store, self.reactor, accounts, self._oauth, wake)
+
+    def _oauth(self, key: str, secret: str) -> OAuth:
+        return OAuth(self.endpoint, self.settings.bitbucket_site_url, key, secret)
+
     def _access(self, account: Account) -> Access:
         credentials = account.credentials
         if isinstance(credentials, OAuthConsumer):
@@ -234,8 +260,9 @@ class Keys:
     def _chain(
         self, name: str, consumer: OAuthConsumer, refresh_token: str, hand_on: HandOn | None = None
     ) -> TokenChain:
-        oauth = OAuth(self.endpoint, self.settings.bitbucket_site_url, consumer.key, consumer.secret)
+        oauth = self._oauth(consumer.key, consumer.secret)
         chain = TokenChain(name, refresh_token, oauth, self.store, self.reactor, self.node, self._budget(), hand_on)
+        self.chains[:] = [other for other in self.chains if other.name != name]  # which it replaces
         self.chains.append(chain)
         return chain
 

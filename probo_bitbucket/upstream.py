@@ -96,10 +96,13 @@ class Answer:
             document = msgspec.json.decode(self.body)
         except (msgspec.DecodeError, RecursionError):
             return ""
-        error = document.get("error", document.get("message")) if isinstance(document, dict) else None
+        if not isinstance(document, dict):
+            return ""
+        error = document.get("error", document.get("message"))
         if isinstance(error, dict):
             error = error.get("message")
-        return f": {error[:200]}" if isinstance(error, str) and error else ""
+        words = (error, document.get("error_description"))  # RFC 6749, 5.2
+        return "".join(f": {text[:200]}" for text in words if isinstance(text, str) and text)
 
 
 class Upstream:

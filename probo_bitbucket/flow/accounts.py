@@ -109,10 +109,19 @@ class OwnAccounts:
         self, accounts: Sequence[Account], store: Database, make_access: Callable[[Account], Access], nobody: NoAccess
     ) -> None:
         self._store = store
+        self._make_access = make_access
         self._nobody = nobody
         self._key = b""
         self._accounts = [(account, make_access(account)) for account in accounts]
-        self._by_name: dict[str, Access] = {account.name: access for account, access in self._accounts}
+
+    @property
+    def empty(self) -> bool:
+        return not self._accounts
+
+    def adopt(self, account: Account) -> None:
+        """Serve with *account*, after all others, what the account of that name served."""
+        others = [(known, access) for known, access in self._accounts if known.name != account.name]
+        self._accounts = [*others, (account, self._make_access(account))]
 
     def of(self, repository: Repository) -> Access:
         """The access of the first account that covers *repository*."""
@@ -127,10 +136,10 @@ class OwnAccounts:
         return self._named(owner), ""
 
     def _named(self, name: str | None) -> Access:
-        access = self._by_name.get(name or "")
-        if access is None:
-            raise NotOurs("this refresh token is not ours")
-        return access
+        for account, access in self._accounts:
+            if account.name == name:
+                return access
+        raise NotOurs("this refresh token is not ours")
 
     async def handle(self, access: Access, build_id: str) -> str:
         """A handle that lets its holder ask us for a token of this account."""

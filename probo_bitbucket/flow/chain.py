@@ -120,7 +120,7 @@ class TokenChain:
     async def _refresh(self) -> Chain:
         chain = await self._locked()
         if self._fresh(chain):
-            await self._store.transact(credentials.unlock, self.name)
+            await self._store.transact(credentials.unlock, chain)
             self._chain = chain
             return chain
         try:
@@ -129,7 +129,7 @@ class TokenChain:
             await self._mourn(chain, str(error))
             raise
         except BaseException:
-            await self._store.transact(credentials.unlock, self.name, chain.dead)
+            await self._store.transact(credentials.unlock, chain, chain.dead)
             raise
         return await self._keep(chain, grant)
 
@@ -143,7 +143,7 @@ class TokenChain:
             if chain is None:
                 await deferLater(self._clock, PAUSE)
             elif chain.dead and now < self._dead_until:
-                await self._store.transact(credentials.unlock, self.name, chain.dead)
+                await self._store.transact(credentials.unlock, chain, chain.dead)
                 raise DeadCredentials(chain.dead)
             else:
                 return chain
@@ -155,7 +155,7 @@ class TokenChain:
 
     async def _mourn(self, chain: Chain, reason: str) -> None:
         self._dead_until = self._clock.seconds() + DEAD_PAUSE
-        await self._store.transact(credentials.unlock, self.name, reason)
+        await self._store.transact(credentials.unlock, chain, reason)
         if not chain.dead:
             self.log.critical(
                 "Bitbucket refuses these credentials: all work of the account waits for new ones",

@@ -39,11 +39,25 @@ def begin(tx: sa.Connection, name: str, refresh_token: str) -> Chain:
     chain = find(tx, name)
     if chain is not None and (not refresh_token or owner(tx, refresh_token) == name):
         return chain
-    tx.execute(sa.delete(chains).where(chains.c.name == name))
     fresh = Chain(name, digest(refresh_token), refresh_token)
-    tx.execute(insert(tx, chains).values(**_values(fresh)))
-    _remember(tx, name, refresh_token, given_at=None)
+    begin_anew(tx, fresh)
     return fresh
+
+
+def begin_anew(tx: sa.Connection, fresh: Chain) -> None:
+    """Put *fresh* in place of the chain of that name. The tokens of the old one can still be asked for."""
+    forget(tx, fresh.name)
+    tx.execute(insert(tx, chains).values(**_values(fresh)))
+    remember(tx, fresh.name, fresh.refresh_token)
+
+
+def remember(tx: sa.Connection, name: str, refresh_token: str) -> None:
+    """Let a token that is, or may be, in the settings stand for the chain of that name for ever."""
+    _remember(tx, name, refresh_token, given_at=None)
+
+
+def forget(tx: sa.Connection, name: str) -> None:
+    tx.execute(sa.delete(chains).where(chains.c.name == name))
 
 
 def find(tx: sa.Connection, name: str) -> Chain | None:
@@ -66,15 +80,17 @@ def lock(tx: sa.Connection, name: str, lease: Lease) -> Chain | None:
     return find(tx, name) if taken.rowcount else None
 
 
-def unlock(tx: sa.Connection, name: str, dead: str = "") -> None:
-    """Give the right back without a new pair, with the reason where Bitbucket refuses the chain for good."""
-    tx.execute(sa.update(chains).where(chains.c.name == name).values(leased_by="", leased_until=0.0, dead=dead))
+def unlock(tx: sa.Connection, chain: Chain, dead: str = "") -> None:
+    """Give the right back without a new pair, with the reason where Bitbucket refuses the chain for good.
+
+    A chain that was begun anew meanwhile stays as it is.
+    """
+    tx.execute(sa.update(chains).where(_same(chain)).values(leased_by="", leased_until=0.0, dead=dead))
 
 
 def succeed(tx: sa.Connection, chain: Chain) -> None:
     """Store the newest pair, and give the right to refresh back. A chain that was begun anew meanwhile stays."""
-    same = sa.and_(chains.c.name == chain.name, chains.c.origin == chain.origin)
-    tx.execute(sa.update(chains).where(same).values(**_values(chain), leased_by="", leased_until=0.0))
+    tx.execute(sa.update(chains).where(_same(chain)).values(**_values(chain), leased_by="", leased_until=0.0))
     _remember(tx, chain.name, chain.refresh_token, given_at=chain.refreshed_at)
 
 
@@ -100,6 +116,10 @@ def _remember(tx: sa.Connection, name: str, refresh_token: str, given_at: float 
     if refresh_token:
         member = insert(tx, chain_members).values(digest=digest(refresh_token), chain=name, given_at=given_at)
         tx.execute(member.on_conflict_do_update(index_elements=["digest"], set_={"chain": name}))
+
+
+def _same(chain: Chain) -> sa.ColumnElement[bool]:
+    return sa.and_(chains.c.name == chain.name, chains.c.origin == chain.origin)
 
 
 def _values(chain: Chain) -> dict[str, Any]:

@@ -15,3 +15,11 @@ def secret(tx: sa.Connection, name: str) -> str:
     made = insert(tx, house).values(name=name, value=secrets.token_hex(32)).on_conflict_do_nothing()
     tx.execute(made)
     return str(tx.scalar(sa.select(house.c.value).where(house.c.name == name)))
+
+
+def replace(tx: sa.Connection, name: str, value: str) -> str | None:
+    """Keep *value* from now on, and return what was kept before."""
+    before = tx.scalar(sa.select(house.c.value).where(house.c.name == name))
+    kept = insert(tx, house).values(name=name, value=value)
+    tx.execute(kept.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
+    return before

@@ -1,4 +1,4 @@
-"""What one node has in hand, over all kinds of work."""
+"""Over all kinds of work: what one node has in hand, and what waits."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def release_all(tx: sa.Connection) -> None:
     """Let go of what a process left in hand that is no more: for a store that only this process uses."""
     for table in (*_LEASED, chains):
         tx.execute(sa.update(table).where(table.c.leased_by != "").values(leased_by="", leased_until=0.0))
+
+
+def hasten(tx: sa.Connection) -> None:
+    """Make all that waits for its next try due now."""
+    for table in _LEASED:
+        tx.execute(sa.update(table).where(table.c.pending, table.c.due_at > 0).values(due_at=0.0))

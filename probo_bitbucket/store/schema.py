@@ -138,6 +138,15 @@ chain_members = Table(
     Index("chain_members_given", "given_at"),
 )
 
+consumers = Table(
+    "consumers",
+    metadata,
+    Column("name", String(200), primary_key=True),  # of the account
+    Column("key", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("set_up_at", Double, nullable=False),
+)
+
 projects = Table(
     "projects",
     metadata,

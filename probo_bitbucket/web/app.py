@@ -28,6 +28,7 @@ from probo_bitbucket.flow.requests import HashRequests
 from probo_bitbucket.model import Delivery, InvalidName, Repository
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
+from probo_bitbucket.web.setup import SetupPages
 
 DELIVERY_LIMIT = 1024 * 1024  # bytes, inflated; Bitbucket sends 256 KB at most
 UUID_LIMIT = 255  # characters that are kept of a repository's uuid
@@ -56,6 +57,7 @@ class App:
     relay: Relay
     lookup: Lookup
     hash_requests: HashRequests
+    setup: SetupPages | None  # none where a coordinator has the credentials
     clock: IReactorTime
 
     def public(self, webhook_url: str) -> IResource:
@@ -73,8 +75,13 @@ class App:
                 ("GET", "/pull-request/<owner>/<repo>/<number>", self.pull_request),
                 ("GET", "/branches/<owner>/<repo>", self.branches),
                 ("GET", "/commits/<owner>/<repo>", self.commits),
+                *(self.setup.routes if self.setup else ()),
             ]
         )
+
+    def invites(self, request: Request) -> bool:
+        """Whether the set-up page takes a request whose address is not let in."""
+        return self.setup is not None and self.setup.admits(request)
 
     async def webhook(self, request: Request) -> bytes:
         delivery = Delivery(

@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from probo_bitbucket.config import Settings
@@ -57,21 +56,21 @@ class Door:
             raise CannotListen(self, f"{type(error).__name__}: {error}") from error
 
 
-def doors(settings: Settings, webhook: IResource, internal: IResource, refusals: Counter[str]) -> Iterator[Door]:
+def doors(settings: Settings, rooms: Rooms, refusals: Counter[str]) -> Iterator[Door]:
     """Both rooms behind one door; or the internal routes behind doors of their own, where the settings name such."""
     rules = Rules(
         settings.internal_access, settings.webhook_networks, settings.trusted_proxies, settings.internal_token
     )
 
-    def site(webhook: IResource | None, internal: IResource | None) -> Site:
-        return BoundedSite(Gate(Rooms(settings.webhook_url, webhook, internal), rules, refusals), refusals)
+    def site(rooms: Rooms) -> Site:
+        return BoundedSite(Gate(rooms, rules, refusals), refusals)
 
-    outer = site(webhook, None if settings.internal_listen else internal)
+    outer = site(evolve(rooms, internal=None) if settings.internal_listen else rooms)
     if not settings.listen:
         host = quoteStringArgument(settings.hostname)
         yield Door("port", f"tcp:{settings.port}:interface={host}", outer)
     for endpoint in settings.listen:
         yield Door("listen", endpoint, outer)
-    inner = site(None, internal)
+    inner = site(evolve(rooms, webhook=None))
     for endpoint in settings.internal_listen:
         yield Door("internalListen", endpoint, inner)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, cast
 
 from attrs import frozen
@@ -16,14 +18,21 @@ from probo_bitbucket.web.site import BODY_LIMIT
 
 _log = Logger()
 
+# Werkzeug fails at other hosts than these.
+_HOST = re.compile(rb"(?:[A-Za-z0-9_-]{1,63}\.){0,20}[A-Za-z0-9_-]{1,63}(?::\d{1,5})?")
+
 
 @frozen
 class Rooms:
-    """What is behind a gate: the webhook, the internal routes, or both."""
+    """What is behind a gate: the webhook, the internal routes, or both.
+
+    *invited* tells whether a request may use the internal routes wherever it comes from.
+    """
 
     webhook_path: str
     webhook: IResource | None = None
     internal: IResource | None = None
+    invited: Callable[[Any], bool] = lambda _: False
 
 
 class Gate(Resource):
@@ -49,13 +58,14 @@ class Gate(Resource):
         if self.rooms.webhook and wanted.path == self.rooms.webhook_path.encode():
             room = self.rooms.webhook if self._rules.admits_delivery(peer, headers) else None
         else:
-            room = self.rooms.internal if self._admits_internally(right_token, peer, headers) else None
+            admitted = self._admits_internally(right_token, peer, headers) or self.rooms.invited(wanted)
+            room = self.rooms.internal if admitted else None
         if room is None:
             return self._refuse(wanted, peer)
         if wanted.too_large:
             return answer(wanted, 413, {"error": f"the body has more than {BODY_LIMIT} bytes"})
-        # Werkzeug fails at a host that is none, and no route depends on it.
-        wanted.requestHeaders.setRawHeaders(b"host", [b"localhost"])
+        if not _HOST.fullmatch(wanted.getHeader(b"host") or b""):
+            headers.setRawHeaders(b"host", [b"localhost"])
         wanted.postpath = wanted.path.removeprefix(b"/").split(b"/")
         return room.render(request)
 

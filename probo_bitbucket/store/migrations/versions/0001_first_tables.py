@@ -128,6 +128,13 @@ def _credentials() -> None:
         sa.Column("given_at", sa.Double),
     )
     op.create_index("chain_members_given", "chain_members", ["given_at"])
+    op.create_table(
+        "consumers",
+        sa.Column("name", sa.String(200), primary_key=True),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("secret", sa.Text, nullable=False),
+        sa.Column("set_up_at", sa.Double, nullable=False),
+    )
 
 
 def _others() -> None:

@@ -1,0 +1,62 @@
+"""Pages: HTML that runs nothing, loads nothing and can be framed by nobody, but for the two files that go with it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from twisted.web.http import Request
+
+_FOLDER = "pages"
+_ASSETS = {"style.css": b"text/css; charset=utf-8", "copy.js": b"text/javascript; charset=utf-8"}
+_ASSET_LIFE = 300  # seconds
+
+_HEADERS = {
+    b"content-type": b"text/html; charset=utf-8",
+    b"content-security-policy": b"default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; "
+    b"base-uri 'none'; frame-ancestors 'none'",
+    b"x-frame-options": b"DENY",
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+}
+
+_environment = Environment(
+    loader=PackageLoader("probo_bitbucket", _FOLDER),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> bytes:
+    """Set status and headers of a page, and return its body."""
+    body = _environment.get_template(template).render(**values).encode()
+    request.setResponseCode(status)
+    for name, value in _HEADERS.items():
+        request.setHeader(name, value)
+    request.setHeader(b"content-length", b"%d" % len(body))
+    return body
+
+
+def see_other(request: Request, path: str) -> bytes:
+    """Send the browser to another page of ours."""
+    request.setResponseCode(303)
+    request.setHeader(b"location", path.encode())
+    request.setHeader(b"cache-control", b"no-store")
+    request.setHeader(b"content-length", b"0")
+    return b""
+
+
+def asset(request: Request, name: str) -> bytes | None:
+    """A file that goes with the pages; None where there is no such file."""
+    if name not in _ASSETS:
+        return None
+    body = files("probo_bitbucket").joinpath(_FOLDER, name).read_bytes()
+    request.setHeader(b"content-type", _ASSETS[name])
+    request.setHeader(b"x-content-type-options", b"nosniff")
+    request.setHeader(b"cache-control", b"max-age=%d" % _ASSET_LIFE)
+    request.setHeader(b"content-length", b"%d" % len(body))
+    return body

@@ -1,0 +1,238 @@
+"""The set-up page: from nothing to credentials that work, in a browser.
+
+The browser is known by a cookie that holds a random id and nothing else. Whoever is not admitted by address can come
+in with a code from the log (`SetupCodes`), and stays in by that cookie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from hmac import compare_digest
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from attrs import define, frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http import Request
+from werkzeug.exceptions import NotFound
+
+from probo_bitbucket.flow.consent import CALLBACK_PATH, KEY, SECRET, ConsentFailed, code_of, exchange, yaml_lines
+from probo_bitbucket.flow.setup import SetUp
+from probo_bitbucket.logs import hide
+from probo_bitbucket.store import StoreUnavailable
+from probo_bitbucket.web.pages import asset, page, see_other
+from probo_bitbucket.web.sessions import LIFE, Session, Sessions
+
+PATH = "/setup"
+ASSETS_PATH = "/pages"
+FORM_LIMIT = 8 * 1024  # bytes
+EVENTS = (
+    "Pull request: Created",
+    "Pull request: Updated",
+    "Pull request: Merged",
+    "Pull request: Declined",
+    "Repository: Push",
+)
+
+_COOKIE = b"probo_bitbucket_setup"
+
+Handler = Callable[..., Awaitable[bytes]]
+
+
+class Trouble(Exception):
+    """A page that says what happened and what to do about it, in place of the one that was asked for."""
+
+    def __init__(self, status: int, what: str, advice: str) -> None:
+        super().__init__(what)
+        self.status = status
+        self.what = what
+        self.advice = advice
+
+
+@frozen
+class Entry:
+    """What was entered in the form, and what is wrong with it; the secret is not shown again."""
+
+    key: str = ""
+    key_problem: str = ""
+    secret_problem: str = ""
+
+
+@define(eq=False, slots=False)
+class SetupPages:
+    """The routes below PATH, and the files of all pages below ASSETS_PATH."""
+
+    set_up: SetUp
+    clock: IReactorTime
+    webhook_path: str
+
+    def __attrs_post_init__(self) -> None:
+        self._sessions = Sessions(self.clock)
+
+    @property
+    def routes(self) -> tuple[tuple[str, str, Handler], ...]:
+        return (
+            ("GET", PATH, _in_words(self.setup)),
+            ("POST", PATH, _in_words(self.leave)),
+            ("GET", CALLBACK_PATH, _in_words(self.come_back)),
+            ("POST", f"{PATH}/store", _in_words(self.keep)),
+            ("GET", f"{PATH}/done", _in_words(self.done)),
+            ("GET", f"{ASSETS_PATH}/<name>", self.asset),
+        )
+
+    def admits(self, request: Request) -> bool:
+        """Whether a request may be served wherever it comes from. The assets are the same for everybody."""
+        path = request.path.decode("latin-1")
+        if path.startswith(f"{ASSETS_PATH}/"):
+            return True
+        if path == PATH and self.set_up.codes.valid(_query(request).get("code", "")):
+            return True
+        return path.startswith(PATH) and self._session(request) is not None
+
+    async def setup(self, request: Request) -> bytes:
+        """What to click in Bitbucket, and the form for key and secret."""
+        code = _query(request).get("code", "")
+        if code:
+            return self._enter(request, code)
+        return self._form(request, self._session(request) or self._begin(request), Entry())
+
+    def _enter(self, request: Request, code: str) -> bytes:
+        if not self.set_up.codes.spend(code):
+            raise Trouble(403, "This code does not open the page any more.", "The newest one is in the log.")
+        self._begin(request)
+        return see_other(request, PATH)  # without the code in the address
+
+    def _form(self, request: Request, session: Session, entry: Entry) -> bytes:
+        return page(
+            request,
+            "setup.html",
+            status=422 if entry.key_problem or entry.secret_problem else 200,
+            csrf=session.csrf,
+            callback_url=_our_url(request) + CALLBACK_PATH,
+            entry=entry,
+        )
+
+    async def leave(self, request: Request) -> bytes:
+        """Take key and secret, and send the browser to Bitbucket.
+
+        Not by a redirect: browsers hold a redirect after a form to `form-action`, and Bitbucket itself redirects to a
+        sign-in on other sites.
+        """
+        session, form = self._posted(request)
+        key, secret = form.get("key", "").strip(), form.get("secret", "").strip()
+        entry = _checked(key, secret)
+        if entry.key_problem or entry.secret_problem:
+            return self._form(request, session, entry)
+        hide(secret, passing=True)
+        state = session.leave(key, secret, self.clock.seconds())
+        return page(request, "setup_leaving.html", url=self.set_up.oauth(key, secret).authorize_url(state))
+
+    async def come_back(self, request: Request) -> bytes:
+        """Where Bitbucket sends the browser: trade the code for tokens, and show them, once."""
+        answer = _query(request)
+        session = self._session(request)
+        if session is None or not session.comes_back(answer.get("state", ""), self.clock.seconds()):
+            raise Trouble(
+                403,
+                "This is not the answer to a set-up that was begun in this browser within the last ten minutes.",
+                "Begin again, in one window, with cookies allowed.",
+            )
+        grant = await exchange(self.set_up.oauth(session.key, session.secret), code_of(answer))
+        for token in (grant.access_token, grant.refresh_token):
+            hide(token, passing=True)
+        session.grant = grant
+        return page(request, "setup_tokens.html", csrf=session.csrf, lines=yaml_lines(session.key, grant))
+
+    async def keep(self, request: Request) -> bytes:
+        """Store the credentials, and have the daemon work with them."""
+        session, _ = self._posted(request)
+        if session.grant is None:
+            raise Trouble(409, "There are no tokens to store (any more).", "Begin again.")
+        await self.set_up.save(session.key, session.secret, session.grant)
+        session.forget()
+        return see_other(request, f"{PATH}/done")
+
+    async def done(self, request: Request) -> bytes:
+        return page(request, "setup_done.html", webhook_url=_our_url(request) + self.webhook_path, events=EVENTS)
+
+    async def asset(self, request: Request, name: str) -> bytes:
+        body = asset(request, name)
+        if body is None:
+            raise NotFound
+        return body
+
+    def _session(self, request: Request) -> Session | None:
+        return self._sessions.find((request.getCookie(_COOKIE) or b"").decode("latin-1"))
+
+    def _begin(self, request: Request) -> Session:
+        session = self._sessions.begin()
+        request.addCookie(
+            _COOKIE,
+            session.id.encode(),
+            path=PATH.encode(),
+            max_age=b"%d" % LIFE,
+            secure=_our_url(request).startswith("https:"),
+            httpOnly=True,
+            sameSite=b"lax",  # strict would keep it from us when Bitbucket sends the browser back
+        )
+        return session
+
+    def _posted(self, request: Request) -> tuple[Session, dict[str, str]]:
+        """The session and the form of a request that one of our own pages sent."""
+        session, form = self._session(request), _form(request)
+        if session is None or not compare_digest(form.get("csrf", "").encode(), session.csrf.encode()):
+            raise Trouble(
+                403, "This form does not belong to a page that is open now.", "Begin again, with cookies allowed."
+            )
+        return session, form
+
+
+def _in_words(handler: Handler) -> Handler:
+    """*handler*, with what people can do something about told to them on a page."""
+
+    @wraps(handler)
+    async def shown(request: Request) -> bytes:
+        try:
+            return await handler(request)
+        except Trouble as trouble:
+            return _tell(request, trouble.status, trouble.what, trouble.advice)
+        except ConsentFailed as failure:
+            return _tell(request, 400, failure.what, failure.advice)
+        except StoreUnavailable as error:
+            return _tell(request, 503, f"The credentials could not be stored: {error}", "Go back and try it again.")
+
+    return shown
+
+
+def _tell(request: Request, status: int, what: str, advice: str) -> bytes:
+    return page(request, "setup_trouble.html", status=status, what=what, advice=advice, again=PATH)
+
+
+def _checked(key: str, secret: str) -> Entry:
+    return Entry(
+        key=key[:200],
+        key_problem="" if KEY.fullmatch(key) else "Enter the key of the consumer.",
+        secret_problem="" if SECRET.fullmatch(secret) else "Enter the secret of the consumer, all of it.",
+    )
+
+
+def _our_url(request: Request) -> str:
+    """How the browser calls us, as it says itself; a proxy in front adds the scheme."""
+    secure = request.isSecure() or request.getHeader(b"x-forwarded-proto") == b"https"
+    return f"{'https' if secure else 'http'}://{request.getHeader('host') or 'localhost'}"
+
+
+def _query(request: Request) -> dict[str, str]:
+    return _pairs(request.uri.partition(b"?")[2])
+
+
+def _form(request: Request) -> dict[str, str]:
+    body = cast(Any, request).content.read(FORM_LIMIT + 1)
+    if len(body) > FORM_LIMIT:
+        raise Trouble(413, "That is more than this form can hold.", "Begin again.")
+    return _pairs(body)
+
+
+def _pairs(encoded: bytes) -> dict[str, str]:
+    return dict(parse_qsl(encoded.decode("latin-1"), keep_blank_values=True, max_num_fields=20))

@@ -1,0 +1,109 @@
+"""A real browser, Debian's Chromium without a window, and pictures of what it shows in `test-output/`."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from pathlib import Path
+from unittest import SkipTest
+
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+OUTPUT = Path(__file__).parent.parent / "test-output"
+WIDTHS = (1280, 400)  # pixels
+PATIENCE = 20.0  # seconds
+
+
+class Browser:
+    """Blocks while a page loads: use it in a thread. Raises SkipTest without Chromium, AssertionError in CI."""
+
+    def __init__(self, *, javascript: bool = True, dark: bool = False) -> None:
+        chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+        if chromium is None or driver is None:
+            assert not os.environ.get("CI"), "chromium and chromedriver are needed"
+            raise SkipTest("chromium and chromedriver are not installed")
+        self._driver = webdriver.Chrome(_options(chromium, javascript), Service(driver))
+        self._dark = dark
+        self._show_at(WIDTHS[0])
+
+    def close(self) -> None:
+        self._driver.quit()
+
+    @property
+    def url(self) -> str:
+        return self._driver.current_url
+
+    @property
+    def text(self) -> str:
+        """What the page says."""
+        return self.find("body").text
+
+    @property
+    def source(self) -> str:
+        """The page in HTML."""
+        return self._driver.page_source
+
+    @property
+    def cookies(self) -> list[dict[str, object]]:
+        return self._driver.get_cookies()
+
+    def open(self, url: str) -> None:
+        self._driver.get(url)
+
+    def find(self, selector: str) -> WebElement:
+        return self._driver.find_element(By.CSS_SELECTOR, selector)
+
+    def labelled(self, label: str) -> WebElement:
+        """The field that a label belongs to."""
+        named = self._driver.find_element(By.XPATH, f"//label[normalize-space()='{label}']").get_attribute("for")
+        return self.find(f"[id='{named}']")
+
+    def press(self, name: str) -> None:
+        """Press the button, or follow the link, that reads *name*."""
+        self._driver.find_element(By.XPATH, f"//*[self::button or self::a][normalize-space()='{name}']").click()
+
+    def await_text(self, text: str) -> None:
+        """Wait until the page says *text*."""
+        wait = WebDriverWait(self._driver, PATIENCE, ignored_exceptions=[StaleElementReferenceException])
+        wait.until(lambda _: text in self.text, f"{text!r} was waited for")
+
+    def picture(self, name: str) -> None:
+        """Keep the whole page as a picture in every width; AssertionError where it has to be scrolled sideways."""
+        OUTPUT.mkdir(exist_ok=True)
+        for width in WIDTHS:
+            self._show_at(width)
+            page = self._driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
+            assert page["width"] <= width, f"{name} is {page['width']} pixels wide at {width}"
+            shot = self._driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+            (OUTPUT / f"{name}-{width}.png").write_bytes(base64.b64decode(shot["data"]))
+        self._show_at(WIDTHS[0])
+
+    def _show_at(self, width: int) -> None:
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if self._dark else "light"}
+        self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+
+def _options(chromium: str, javascript: bool) -> webdriver.ChromeOptions:
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in (
+        "--headless=new",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--no-proxy-server",
+        "--disable-dev-shm-usage",
+    ):
+        options.add_argument(argument)
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # Chromium's own does not work for root
+    if not javascript:
+        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+    return options

@@ -1,0 +1,250 @@
+"""The set-up page over HTTP: who may do what, what is kept, and when it counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+from attrs import frozen
+from twisted.internet import reactor
+from twisted.logger import globalLogPublisher
+from twisted.web.http_headers import Headers
+
+from probo_bitbucket.logs import LineObserver
+from probo_bitbucket.sandbox.stage import KEY, SECRET
+from probo_bitbucket.web.sessions import LIMIT, STATE_LIFE, Sessions
+from tests.staged import StageTestCase
+
+NOTHING = {"bbClientKey": "", "bbClientSecret": "", "bbRefreshToken": ""}
+
+
+@frozen
+class Page:
+    """What came back."""
+
+    status: int
+    text: str
+    headers: Any
+
+    @property
+    def csrf(self) -> str:
+        return _found(r'name="csrf" value="([^"]+)"', self.text)
+
+
+class SetupTestCase(StageTestCase):
+    settings: ClassVar[dict[str, Any]] = NOTHING
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.cookie = ""
+        self.register()
+
+    def register(self, **consumer: Any) -> None:
+        self.cloud.add_consumer(KEY, SECRET, f"{self.stage.url}/setup/callback", **consumer)
+
+    async def browse(self, method: str, path: str, form: dict[str, str] | None = None) -> Page:
+        """As a browser would, which keeps our cookie and is at one address."""
+        response = await self.client.request(
+            method,
+            path if path.startswith("http") else self.stage.url + path,
+            data=form,
+            headers=Headers({"cookie": [self.cookie]}),
+            allow_redirects=False,
+        )
+        set_cookie = response.headers.getRawHeaders("set-cookie", [""])[0]
+        if set_cookie:
+            self.cookie = set_cookie.partition(";")[0]
+        return Page(response.code, await response.text(), response.headers)
+
+    async def leave(self, secret: str = SECRET) -> str:
+        """The address at Bitbucket where the first page sends the browser."""
+        first = await self.browse("GET", "/setup")
+        leaving = await self.browse("POST", "/setup", {"csrf": first.csrf, "key": KEY, "secret": secret})
+        return _found(r'<a class="button" href="([^"]+)"', leaving.text).replace("&amp;", "&")
+
+    async def consent(self, address: str) -> str:
+        """The address where Bitbucket sends the browser back to."""
+        state = parse_qs(urlsplit(address).query)["state"][0]
+        form = {"client_id": KEY, "state": state, "decision": "grant"}
+        sent = await self.browse("POST", f"{self.cloud.url}/site/oauth2/authorize", form)
+        return str(sent.headers.getRawHeaders("location")[0])
+
+    async def tokens(self) -> Page:
+        """The page that shows the tokens."""
+        return await self.browse("GET", await self.consent(await self.leave()))
+
+    async def set_up(self) -> Page:
+        shown = await self.tokens()
+        return await self.browse("POST", "/setup/store", {"csrf": shown.csrf})
+
+    async def build(self) -> None:
+        """Fails by the test's timeout where the credentials do not work."""
+        pull_request = self.repository.open_pull_request("Change it", f"b{self.cloud.clock.seconds()}", {"a": b"1"})
+        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
+
+
+class FromNothing(SetupTestCase):
+    async def test_what_was_set_up_is_used_after_a_restart(self) -> None:
+        stored = await self.set_up()
+        assert (stored.status, stored.headers.getRawHeaders("location")) == (303, ["/setup/done"])
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+        await self.build()
+
+    async def test_settings_that_were_given_credentials_since_are_newer(self) -> None:
+        await self.set_up()
+        await self.stage.stop_handler()
+        self.cloud.add_consumer("another", "secret-of-another-one")
+        token = self.cloud.credentials.issue_refresh_token("another")
+        self.stage._given |= {
+            "bbClientKey": "another",
+            "bbClientSecret": "secret-of-another-one",
+            "bbRefreshToken": token,
+        }
+        self.stage.start_handler()
+        used = self.cloud.credentials.granted["refresh_token"]
+        await self.build()
+        assert self.cloud.credentials.granted["refresh_token"] == used + 1
+
+    async def test_the_shown_lines_in_the_settings_go_on_with_the_same_chain(self) -> None:
+        shown = await self.tokens()
+        await self.browse("POST", "/setup/store", {"csrf": shown.csrf})
+        await self.stage.stop_handler()
+        lines = dict(re.findall(r"(bb\w+): &#39;(.*)&#39;", shown.text))
+        self.stage._given |= {**lines, "bbClientSecret": SECRET}
+        self.stage.start_handler()
+        await self.build()
+        assert self.cloud.credentials.granted["refresh_token"] == 0  # the access token was still good
+
+    async def test_the_secret_is_in_no_answer_and_no_cookie_and_no_log(self) -> None:
+        with log() as lines:
+            shown = await self.tokens()
+            await self.browse("POST", "/setup/store", {"csrf": shown.csrf})
+            await self.build()
+        assert "setup.done" in "".join(lines)
+        assert SECRET not in shown.text + self.cookie + "".join(lines)
+        assert _found("bbRefreshToken: &#39;(.*)&#39;", shown.text) not in "".join(lines)
+
+    async def test_tokens_are_shown_once_and_kept_by_no_browser(self) -> None:
+        back = await self.consent(await self.leave())
+        shown = await self.browse("GET", back)
+        assert shown.headers.getRawHeaders("cache-control") == ["no-store"]
+        again = await self.browse("GET", back)
+        assert (again.status, "bbRefreshToken" in again.text) == (403, False)
+
+    async def test_pages_run_nothing_of_others_and_cannot_be_framed(self) -> None:
+        headers = (await self.browse("GET", "/setup")).headers
+        policy = headers.getRawHeaders("content-security-policy")[0]
+        assert policy.startswith("default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self';")
+        assert headers.getRawHeaders("x-frame-options") == ["DENY"]
+        assert headers.getRawHeaders("referrer-policy") == ["no-referrer"]
+
+    async def test_the_cookie_is_for_this_server_only_and_not_for_scripts(self) -> None:
+        cookie = (await self.browse("GET", "/setup")).headers.getRawHeaders("set-cookie")[0].lower()
+        assert "httponly" in cookie
+        assert "samesite=lax" in cookie
+        assert "path=/setup" in cookie
+
+    async def test_a_form_of_another_site_is_refused(self) -> None:
+        await self.browse("GET", "/setup")
+        for csrf in ("", "made-up"):
+            answer = await self.browse("POST", "/setup", {"csrf": csrf, "key": KEY, "secret": SECRET})
+            assert answer.status == 403
+
+    async def test_an_answer_of_bitbucket_counts_in_the_browser_that_asked_only(self) -> None:
+        back = await self.consent(await self.leave())
+        mine, self.cookie = self.cookie, ""
+        await self.browse("GET", "/setup")
+        assert (await self.browse("GET", back)).status == 403
+        self.cookie = mine
+        assert (await self.browse("GET", back)).status == 200
+
+    async def test_a_form_that_is_too_large_is_refused(self) -> None:
+        first = await self.browse("GET", "/setup")
+        assert (await self.browse("POST", "/setup", {"csrf": first.csrf, "key": "k" * 9000})).status == 413
+
+    async def test_nothing_is_stored_without_tokens(self) -> None:
+        first = await self.browse("GET", "/setup")
+        assert (await self.browse("POST", "/setup/store", {"csrf": first.csrf})).status == 409
+
+    async def test_a_missing_permission_is_told(self) -> None:
+        self.register(scopes=("account",))
+        assert "tick “Pull requests: Read”" in (await self.tokens()).text
+
+    async def test_a_code_that_is_spent_is_told(self) -> None:
+        back = await self.consent(await self.leave())
+        self.cloud.credentials.by_code(self.cloud.credentials.consumers[KEY], parse_qs(urlsplit(back).query)["code"][0])
+        assert "does not take the code any more" in (await self.browse("GET", back)).text
+
+    async def test_other_errors_of_bitbucket_are_told_in_its_words(self) -> None:
+        state = parse_qs(urlsplit(await self.leave()).query)["state"][0]
+        answer = await self.browse("GET", f"/setup/callback?error=server_error&error_description=<b>oops&state={state}")
+        assert "server_error: &lt;b&gt;oops" in answer.text
+
+    async def test_a_code_is_in_the_log_until_there_are_credentials(self) -> None:
+        with log() as lines:
+            await self.stage.stop_handler()
+            self.stage.start_handler()
+            await self.until(lambda: "setup.needed" in "".join(lines))
+            code = _found(r"/setup\?code=(\S+)", "".join(lines))
+            entered = await self.browse("GET", f"/setup?code={code}")
+            assert (entered.status, entered.headers.getRawHeaders("location")) == (303, ["/setup"])
+            assert (await self.browse("GET", f"/setup?code={code}")).status == 403
+            await self.set_up()
+            later = len(lines)
+            await self.stage.stop_handler()
+            self.stage.start_handler()
+            await self.build()
+        assert "setup.needed" not in "".join(lines[later:])
+
+
+class WithDeadCredentials(SetupTestCase):
+    settings: ClassVar[dict[str, Any]] = {"bbRefreshToken": "spent-long-ago"}
+
+    async def test_what_is_set_up_takes_the_place_of_dead_ones_at_once(self) -> None:
+        waiting = self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
+        with log() as lines:
+            await self.until(lambda: "credentials.dead" in "".join(lines))
+        await self.set_up()
+        await self.until(lambda: self.states(waiting).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+        await self.build()
+
+
+def test_a_state_is_good_for_ten_minutes_and_once() -> None:
+    session = Sessions(reactor).begin()
+    late = session.leave("key", "secret", 1000.0)
+    assert not session.comes_back(late, 1000.0 + STATE_LIFE)
+    state = session.leave("key", "secret", 2000.0)
+    assert session.comes_back(state, 2001.0)
+    assert not session.comes_back(state, 2002.0)
+    assert not session.comes_back("", 2003.0)
+
+
+def test_sessions_take_a_bounded_amount_of_memory() -> None:
+    sessions = Sessions(reactor)
+    first, *_, last = [sessions.begin() for _ in range(LIMIT + 1)]
+    assert sessions.find(first.id) is None
+    assert sessions.find(last.id) is last
+
+
+@contextmanager
+def log() -> Iterator[list[str]]:
+    """The lines that are logged meanwhile, as the log has them."""
+    lines: list[str] = []
+    observer = LineObserver(lambda line: lines.append(line.decode()), "info")
+    globalLogPublisher.addObserver(observer)
+    try:
+        yield lines
+    finally:
+        globalLogPublisher.removeObserver(observer)
+
+
+def _found(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    assert found, text
+    return found[1]

@@ -1,0 +1,136 @@
+"""The set-up page as a person uses it: in a real browser, from nothing to a first build."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from twisted.internet.threads import deferToThread
+
+from probo_bitbucket.sandbox.stage import KEY, SECRET
+from tests.browser import Browser
+from tests.staged import StageTestCase
+
+NOTHING = {"bbClientKey": "", "bbClientSecret": "", "bbRefreshToken": ""}
+
+
+class InBrowser(StageTestCase):
+    """A handler without credentials, and a consumer that sends the browser back to it."""
+
+    timeout = 120
+    settings: ClassVar[dict[str, Any]] = NOTHING
+    javascript = True
+    dark = False
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.cloud.add_consumer(KEY, SECRET, f"{self.stage.url}/setup/callback")
+        try:
+            self.browser = await deferToThread(Browser, javascript=self.javascript, dark=self.dark)
+        except BaseException:
+            await self.stage.close()  # trial does not call tearDown
+            raise
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        await deferToThread(self.browser.close)
+        await super().tearDown()
+
+    def enter(self, key: str = KEY, secret: str = SECRET) -> None:
+        """Fill in the first page, and go on to Bitbucket."""
+        self.browser.open(f"{self.stage.url}/setup")
+        self.browser.labelled("Key").send_keys(key)
+        self.browser.labelled("Secret").send_keys(secret)
+        self.browser.press("Continue to Bitbucket")
+
+    def consent(self, decision: str) -> None:
+        self.browser.await_text("asks for")
+        self.browser.press(decision)
+
+
+class FromNothing(InBrowser):
+    async def test_what_waits_is_built_once_somebody_set_up(self) -> None:
+        pull_request = self.repository.open_pull_request("Change the README", "feature/readme", {"README.md": b"hi\n"})
+        await deferToThread(self.by_hand)
+        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
+        await deferToThread(self.look_at, f"{self.cloud.url}/acme/site/pull-requests/{pull_request.number}")
+
+    def by_hand(self) -> None:
+        browser = self.browser
+        browser.open(f"{self.stage.url}/setup")
+        assert f"{self.stage.url}/setup/callback" in browser.text
+        browser.picture("setup-1-consumer")
+        self.enter()
+        browser.await_text("asks for")
+        browser.picture("setup-2-consent")
+        browser.press("Grant access")
+        browser.await_text("Bitbucket agreed")
+        assert SECRET not in browser.source
+        assert "bbClientSecret: '<the secret you entered>'" in browser.text
+        browser.picture("setup-3-credentials")
+        browser.press("Store them and start to work")
+        browser.await_text("The credentials are in use")
+        browser.picture("setup-4-webhook")
+
+    def look_at(self, url: str) -> None:
+        self.browser.open(url)
+        self.browser.await_text("SUCCESSFUL")
+        self.browser.picture("setup-5-built")
+
+
+class WithoutJavaScript(FromNothing):
+    javascript = False
+    dark = True
+
+    def by_hand(self) -> None:
+        self.browser.open(f"{self.stage.url}/setup")
+        self.browser.picture("setup-dark")
+        self.enter()
+        self.consent("Grant access")
+        self.browser.await_text("Bitbucket agreed")
+        assert not self.browser.find("button[data-copies]").is_displayed()
+        self.browser.picture("setup-without-javascript")
+        self.browser.press("Store them and start to work")
+        self.browser.await_text("The credentials are in use")
+
+    def look_at(self, url: str) -> None:
+        pass
+
+
+class Troubles(InBrowser):
+    async def test_who_denies_is_told_what_to_do(self) -> None:
+        await deferToThread(self.deny)
+
+    def deny(self) -> None:
+        self.enter()
+        self.consent("Deny")
+        self.browser.await_text("Access was denied on Bitbucket's page.")
+        self.browser.picture("setup-denied")
+        self.browser.press("Begin again")
+        self.browser.await_text("Add a consumer in Bitbucket")
+
+    async def test_a_wrong_secret_is_told(self) -> None:
+        await deferToThread(self.mistype)
+
+    def mistype(self) -> None:
+        self.enter(secret="a-secret-of-another-consumer")
+        self.consent("Grant access")
+        self.browser.await_text("does not accept this key with this secret")
+        assert "a-secret-of-another-consumer" not in self.browser.source
+        self.browser.picture("setup-wrong-secret")
+
+    async def test_a_secret_that_is_cut_off_is_told_before_bitbucket_is_asked(self) -> None:
+        await deferToThread(self.cut_off)
+
+    def cut_off(self) -> None:
+        self.enter(secret="half")
+        self.browser.await_text("Enter the secret of the consumer, all of it.")
+        assert self.browser.labelled("Key").get_attribute("value") == KEY
+        assert self.browser.labelled("Secret").get_attribute("value") == ""
+        self.browser.picture("setup-incomplete")
+
+    async def test_copy_buttons_copy_the_callback_url(self) -> None:
+        await deferToThread(self.copy)
+
+    def copy(self) -> None:
+        self.browser.open(f"{self.stage.url}/setup")
+        self.browser.press("Copy")
+        self.browser.await_text("Copied")
