@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -60,3 +61,30 @@ def sandbox(
         sys.stdout.reconfigure(errors="replace", line_buffering=True)
     wishes = Wishes(once, data_dir, bitbucket_port, handler_port, container_manager_port)
     react(perform, (sys.stdout, wishes))
+
+
+@main.command()
+@click.option(
+    "-c",
+    "--config",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="The daemon's settings: a YAML file, or a directory of them. Can be given again; later ones win.",
+)
+@click.option("--store", is_flag=True, help="Store the credentials for the daemon. Run it as the daemon's user then.")
+def setup(*, files: tuple[Path, ...], store: bool) -> None:
+    """Get credentials from Bitbucket.
+
+    Tells what to click in Bitbucket, asks for key and secret of the OAuth consumer, and prints the lines for the
+    settings file. The daemon's page /setup does the same in a browser.
+    """
+    from twisted.internet.task import react
+
+    from probo_bitbucket import config, setup_command
+
+    try:
+        settings = config.load(files, os.environ, {})
+    except config.SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    react(setup_command.run, (settings, store))

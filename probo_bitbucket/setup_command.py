@@ -1,0 +1,83 @@
+"""`probo-bitbucket setup`: the set-up of credentials where only a terminal is at hand."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import click
+
+from probo_bitbucket.bitbucket.oauth import Grant, OAuth
+from probo_bitbucket.config import Settings
+from probo_bitbucket.flow import setup
+from probo_bitbucket.flow.consent import CALLBACK_PATH, KEY, SECRET, ConsentFailed, code_of, exchange, yaml_lines
+from probo_bitbucket.store import Engine
+from probo_bitbucket.store.migrate import upgrade
+from probo_bitbucket.upstream import Upstream, http_client
+
+_WHAT_TO_CLICK = """\
+In Bitbucket, open your workspace's Settings, there OAuth consumers, and choose Add consumer:
+  Callback URL   {callback}
+                 (nobody has to listen there)
+  Private        tick “This is a private consumer”
+  Permissions    Pull requests: Read (to have webhooks looked after, too, Webhooks: Read and write)
+Save, and click on the name of the new consumer: its key and secret are shown.
+"""
+
+_WHERE_TO_GO = """
+Open this address in a browser on any machine, and grant access:
+
+  {address}
+
+The browser is then sent to a page that may not exist. Copy its address, all of it.
+"""
+
+
+async def run(reactor: Any, settings: Settings, to_store: bool) -> None:
+    """Talk with the operator. Ends the process with status 1 and words where no tokens come of it."""
+    click.echo(_WHAT_TO_CLICK.format(callback=f"http://localhost:{settings.port}{CALLBACK_PATH}"))
+    key, secret = _ask("Key", KEY.fullmatch), _ask("Secret (is not shown)", SECRET.fullmatch, hidden=True)
+    http, pool = http_client(reactor, settings.ca_file)
+    endpoint = Upstream("Bitbucket's token endpoint", http, reactor)
+    oauth = OAuth(endpoint, settings.bitbucket_site_url, key, secret)
+    try:
+        grant = await exchange(oauth, _code(oauth))
+    except ConsentFailed as failure:
+        raise SystemExit(f"{failure.what} {failure.advice}") from failure
+    finally:
+        await pool.closeCachedConnections()
+    if to_store:
+        _store(settings, key, secret, grant)
+        click.echo("Stored. A daemon that runs works with these credentials within seconds.")
+    else:
+        click.echo(f"\nFor the settings file; put your secret in its place:\n\n{yaml_lines(key, grant)}", nl=False)
+
+
+def _ask(question: str, fits: Any, *, hidden: bool = False) -> str:
+    while not fits(answer := click.prompt(question, hide_input=hidden).strip()):
+        click.echo("That is not all of it.")
+    return str(answer)
+
+
+def _code(oauth: OAuth) -> str:
+    """Send the operator to Bitbucket, and read what comes back. Raises ConsentFailed."""
+    state = secrets.token_urlsafe(32)
+    click.echo(_WHERE_TO_GO.format(address=oauth.authorize_url(state)))
+    answer = dict(parse_qsl(urlsplit(click.prompt("Address").strip()).query))
+    if not secrets.compare_digest(answer.get("state", "").encode(), state.encode()):
+        raise ConsentFailed("This address does not come from the one above.", "Begin again.")
+    return code_of(answer)
+
+
+def _store(settings: Settings, key: str, secret: str, grant: Grant) -> None:
+    if not settings.database:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = Engine(settings.database_url)
+    try:
+        upgrade(engine)
+        with engine.begin() as tx:
+            setup.save(tx, key, secret, grant, time.time())
+    finally:
+        engine.close()
