@@ -232,7 +232,7 @@ class WholeBuilds(StageTestCase):
 
     async def test_calls_that_overtake_each_other_do_not_leave_a_step_in_progress(self) -> None:
         for seed in range(3):
-            self.container_manager.setting.overtake = Random(seed)  # noqa: S311 (the same every time)
+            self.container_manager.setting.overtake = Random(seed)
             names = ", ".join(f"{{name: S{number}, command: 'true'}}" for number in range(6))
             _, states = await self.build(f"[{names}]", f"seed-{seed}")
             assert set(states.values()) == {"SUCCESSFUL"}
