@@ -152,9 +152,9 @@ class Upstream:
             self.breaker.failed()
             words = str(cause) or type(cause).__name__
             raise Temporary(f"{self.name} at {urlsplit(url).netloc} could not be reached: {words}") from error
-        if answer.status >= 500:
+        if answer.status > 500:
             self.breaker.failed()
-        else:
+        elif answer.status < 500:  # a 500 is about one request, and says nothing of the others
             self.breaker.succeeded()
         return answer
 

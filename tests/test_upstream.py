@@ -184,19 +184,19 @@ def test_a_redirect_is_an_answer_and_not_followed() -> None:
 
 def test_server_errors_open_the_breaker_and_other_answers_close_it() -> None:
     wire = Wire()
-    for status in (500, 503, 404, 500):
+    for status in (502, 503, 500, 404, 504):
         wire.say(status)
     asked = asking(wire)
     failures = []
-    for _ in range(4):
+    for _ in range(5):
         run(asked.request("GET", "http://api/x"))
         failures.append(asked.breaker.failures)
-    assert failures == [1, 2, 0, 1]
+    assert failures == [1, 2, 2, 0, 1]
 
 
 def test_nothing_is_sent_while_the_breaker_is_open() -> None:
     wire, clock = Wire(), Clock()
-    wire.say(500)
+    wire.say(503)
     breaker = Breaker(clock, "Bitbucket", threshold=1)
     asked = Upstream("Bitbucket", wire.client, clock, breaker)
     run(asked.request("GET", "http://api/x"))

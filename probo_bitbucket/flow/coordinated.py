@@ -110,14 +110,18 @@ class HandOn:
 
     coordinator: ContainerManager
     clock: IReactorTime
+    _newest: dict[str, Chain] = field(factory=dict)
 
     log = Logger()
 
     def __call__(self, previous: Chain, newest: Chain) -> None:
+        self._newest[newest.name] = newest
         Deferred.fromCoroutine(self._tell(previous, newest))
 
     async def _tell(self, previous: Chain, newest: Chain) -> None:
         for attempt in range(HAND_ON_TRIES):
+            if self._newest[newest.name] is not newest:
+                return  # a later pair is on its way, and must not be followed by this one
             try:
                 await self.coordinator.store_tokens(
                     project_id=newest.name.removeprefix("project "),

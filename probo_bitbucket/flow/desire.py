@@ -72,20 +72,20 @@ def overtaken(previous: StoredStatus, update: Update) -> bool:
     """Tell whether *update* is older than what is known.
 
     The Container Manager sends what has a task without waiting, so it can arrive late: after a later state of the
-    same task, or after the `[■]` without a task that ends the set-up.
+    same task, or after the `[■]` without a task that ends the set-up. No two runs, and no two builds of one commit,
+    have a task in common.
     """
-    if previous.build_id != update.build_id or not update.task_id:
+    if not update.task_id:
         return False
     known = previous.tasks.get(update.task_id)
-    if known is not None:
-        return update.phase.rank < known.rank or (previous.settled and not update.final)
-    return previous.settled
+    if known is not None and update.phase.rank < known.rank:
+        return True
+    return previous.settled and not update.final
 
 
 def _tasks(previous: StoredStatus | None, update: Update) -> dict[str, Phase]:
-    """How far the tasks of this run are. A new run begins with an update that has no task after the end of one."""
-    fresh = previous is None or previous.build_id != update.build_id or (previous.settled and not update.task_id)
-    tasks = {} if fresh or previous is None else dict(previous.tasks)
+    """How far the tasks are that reported under this key."""
+    tasks = dict(previous.tasks) if previous else {}
     if update.task_id:
         tasks[update.task_id] = update.phase
     return dict(list(tasks.items())[-TASKS:])
@@ -100,5 +100,6 @@ def _worth_reporting(previous: StoredStatus, status: Status) -> bool:
 def stop(tx: Transaction, stored: StoredStatus, phase: Phase, description: str, now: float) -> None:
     """End a status that would stay in progress for ever."""
     status = evolve(stored.desired, state=rules.state(phase, final=True), description=description)
-    wish = Wish(stored.build_id, stored.context, status, stored.tasks, settled=True, due_at=now)
+    tasks = dict.fromkeys(stored.tasks, phase)  # none of them is waited for any more
+    wish = Wish(stored.build_id, stored.context, status, tasks, stored.settled, due_at=now)
     statuses.desire(tx, wish, stored, now)

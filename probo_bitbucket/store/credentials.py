@@ -11,6 +11,8 @@ from attrs import field, frozen
 from probo_bitbucket.store.schema import chain_members, chains
 from probo_bitbucket.store.sql import Lease, insert
 
+LOCK = 90.0  # seconds; nobody renews it, and a request for a token may take half a minute
+
 
 def digest(token: str) -> str:
     """What is stored of a token to know it again."""
@@ -75,7 +77,7 @@ def lock(tx: sa.Connection, name: str, lease: Lease) -> Chain | None:
     taken = tx.execute(
         sa.update(chains)
         .where(chains.c.name == name, sa.or_(chains.c.leased_until <= lease.now, chains.c.leased_by == lease.node))
-        .values(**lease.values)
+        .values(leased_by=lease.node, leased_until=lease.now + LOCK)
     )
     return find(tx, name) if taken.rowcount else None
 

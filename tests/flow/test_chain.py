@@ -11,8 +11,8 @@ from twisted.logger import LogEvent, LogLevel
 
 from probo_bitbucket.errors import DeadCredentials, Temporary
 from probo_bitbucket.flow.chain import DEAD_PAUSE, MARGIN, PAUSE, TokenChain
-from probo_bitbucket.store import LEASE, Lease, credentials
-from probo_bitbucket.store.credentials import Chain
+from probo_bitbucket.store import Lease, credentials
+from probo_bitbucket.store.credentials import LOCK, Chain
 from tests.flow.chains import HOUR, Endpoint, chain_of
 from tests.immediate import ImmediateStore, result_of, run, start
 
@@ -126,7 +126,7 @@ def test_a_process_that_died_in_the_refresh_leaves_its_lock_for_a_lease(
     start(chain.access_token())
     again = Endpoint()
     asking = start(chain_of(again, store, clock, node="after the crash").access_token())
-    clock.pump([PAUSE] * int(LEASE / PAUSE - 1))
+    clock.pump([PAUSE] * int(LOCK / PAUSE - 1))
     assert again.shown == []
     clock.advance(PAUSE)
     again.grant("A1", "R1")
@@ -156,8 +156,9 @@ def test_the_lock_is_given_back_whatever_happens(
         endpoint.refuse(error)
         with pytest.raises(type(error)):
             result_of(asking)
-        assert store.now(credentials.lock, "default", Lease("other", clock.seconds())) is not None
-        store.now(credentials.unlock, "default")
+        locked = store.now(credentials.lock, "default", Lease("other", clock.seconds()))
+        assert locked is not None
+        store.now(credentials.unlock, locked)
 
 
 def test_a_store_that_is_away_fails_the_caller_and_spends_no_token(

@@ -178,10 +178,19 @@ def test_a_status_that_was_not_taken_is_reported_again_with_the_next_update(
 
 def test_another_build_of_the_commit_takes_the_key_over(store: ImmediateStore) -> None:
     tell(store, hello(Phase.SUCCEEDED, "■"))
-    other = evolve(hello(Phase.RUNNING), build_id="b-2")
+    other = evolve(hello(Phase.RUNNING, task="t-2"), build_id="b-2")
     store.now(take, evolve(SUBJECT, build_id="b-2"), other, NOW, SITE_URL)
     found = store.now(statuses.of_build, "b-2")
     assert [each.desired.state for each in found] == [StatusState.INPROGRESS]
+
+
+def test_an_older_build_of_the_commit_does_not_take_the_key_back(store: ImmediateStore) -> None:
+    tell(store, hello(Phase.SUCCEEDED, "■"))
+    other = evolve(hello(Phase.SUCCEEDED, "■", task="t-2"), build_id="b-2", final=True)
+    store.now(take, evolve(SUBJECT, build_id="b-2"), other, NOW, SITE_URL)
+    store.now(take, SUBJECT, hello(Phase.PENDING), NOW, SITE_URL)
+    [found] = store.now(statuses.of_build, "b-2")
+    assert found.desired.state is StatusState.SUCCESSFUL
 
 
 def test_no_more_tasks_are_remembered_than_can_matter(store: ImmediateStore) -> None:
