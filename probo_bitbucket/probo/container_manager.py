@@ -100,11 +100,9 @@ class ContainerManager:
             return None
         if project is not None and not (isinstance(project, dict) and isinstance(project.get("id"), str)):
             raise Temporary(f"{answer.upstream} answered with a project that is not an object with an id")
-        try:
-            for key in ("owner", "repo"):
-                check_slug(str((project or {}).get(key, "absent")))
-        except InvalidName as error:
-            raise Permanent(f"{answer.upstream}: `{key}` of the project of {slug}: {error}") from error
+        for key in ("owner", "repo"):
+            if project is not None and key in project and not _is_slug(project[key]):
+                raise Permanent(f"{answer.upstream}: `{key}` of the project of {slug} is not a slug")
         return project
 
     async def store_tokens(
@@ -132,3 +130,10 @@ def _error(answer: Answer) -> str:
         return ""
     error = document.get("error") if isinstance(document, dict) else None
     return error if isinstance(error, str) else ""
+
+
+def _is_slug(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(check_slug(value))
+    except InvalidName:
+        return False
