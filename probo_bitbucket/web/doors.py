@@ -19,14 +19,18 @@ from probo_bitbucket.web.gate import Gate, Rooms
 from probo_bitbucket.web.site import BoundedSite
 
 
-class CannotListen(Exception):
+class CannotListen(CannotListenError):
     """Nobody could reach us where the settings say: which endpoint, why, and which setting.
 
     In this order, because twistd shows the first 100 bytes only when it goes into the background.
     """
 
-    def __init__(self, door: Door, reason: str) -> None:
-        super().__init__(f"{door.endpoint}: {reason} (setting `{door.setting}`)")
+    def __init__(self, door: Door, reason: str, port: int | str | None = None) -> None:
+        super().__init__(door.endpoint, port, reason)
+        self._words = f"{door.endpoint}: {reason} (setting `{door.setting}`)"
+
+    def __str__(self) -> str:
+        return self._words
 
 
 @frozen
@@ -51,7 +55,7 @@ class Door:
                 failures[0].raiseException()
             return ports[0]
         except CannotListenError as error:
-            raise CannotListen(self, error.socketError.strerror or str(error.socketError)) from error
+            raise CannotListen(self, error.socketError.strerror or str(error.socketError), error.port) from error
         except Exception as error:  # endpoints read files, descriptors and plugins: each has errors of its own
             raise CannotListen(self, f"{type(error).__name__}: {error}") from error
 
