@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from probo_bitbucket import __version__
+
+if TYPE_CHECKING:
+    from probo_bitbucket.config import Settings
+
+T = TypeVar("T")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,8 +71,7 @@ def sandbox(
     react(perform, (sys.stdout, wishes))
 
 
-@main.command()
-@click.option(
+_settings = click.option(
     "-c",
     "--config",
     "files",
@@ -72,6 +79,33 @@ def sandbox(
     type=click.Path(exists=True, path_type=Path),
     help="The daemon's settings: a YAML file, or a directory of them. Can be given again; later ones win.",
 )
+
+
+def _load(files: tuple[Path, ...]) -> Settings:
+    from probo_bitbucket import config
+
+    try:
+        return config.load(files, os.environ, {})
+    except config.SettingsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _transact(files: tuple[Path, ...], operation: Callable[..., T], *arguments: Any) -> T:
+    """Run an operation on the daemon's store, whether or not the daemon runs."""
+    from probo_bitbucket.store import Engine, StoreUnavailable
+
+    engine = Engine(_load(files).database_url)
+    try:
+        with engine.begin() as transaction:
+            return operation(transaction, *arguments)
+    except StoreUnavailable as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        engine.close()
+
+
+@main.command()
+@_settings
 @click.option("--store", is_flag=True, help="Store the credentials for the daemon. Run it as the daemon's user then.")
 def setup(*, files: tuple[Path, ...], store: bool) -> None:
     """Get credentials from Bitbucket.
@@ -81,10 +115,59 @@ def setup(*, files: tuple[Path, ...], store: bool) -> None:
     """
     from twisted.internet.task import react
 
-    from probo_bitbucket import config, setup_command
+    from probo_bitbucket import setup_command
 
+    react(setup_command.run, (_load(files), store))
+
+
+@main.command()
+@_settings
+def migrate(*, files: tuple[Path, ...]) -> None:
+    """Bring the database to the form that this version works with.
+
+    The daemon does so itself when it starts; this is for who wants to do it before.
+    """
+    from probo_bitbucket.store import Engine, StoreUnavailable
+    from probo_bitbucket.store.migrate import StoreTooNew, upgrade
+
+    engine = Engine(_load(files).database_url)
     try:
-        settings = config.load(files, os.environ, {})
-    except config.SettingsError as error:
+        done = upgrade(engine)
+    except (StoreTooNew, StoreUnavailable) as error:
         raise click.ClickException(str(error)) from error
-    react(setup_command.run, (settings, store))
+    finally:
+        engine.close()
+    for migration in done:
+        click.echo(f"{migration.revision}  {migration.subject}")
+    if not done:
+        click.echo("The database is up to date.")
+
+
+@main.command()
+@_settings
+def failed(*, files: tuple[Path, ...]) -> None:
+    """Show what the daemon has given up on, and why. `send-again` has it tried again."""
+    from probo_bitbucket.store import failures
+
+    found = _transact(files, failures.given_up)
+    for failure in found:
+        click.echo(f"{failure.kind:<8}  {failure.name}  {failure.repository}  {failure.what}: {failure.reason}")
+    if not found:
+        click.echo("Nothing was given up on.")
+
+
+@main.command()
+@_settings
+@click.argument("names", nargs=-1, required=True)
+def send_again(*, files: tuple[Path, ...], names: tuple[str, ...]) -> None:
+    """Have the daemon try again what it has given up on.
+
+    NAMES stand in the second column of what `failed` shows. A daemon that runs begins within a second.
+    """
+    from probo_bitbucket.store import failures
+
+    for name in names:
+        count = _transact(files, failures.send_again, name, time.time())
+        if not count:
+            raise click.ClickException(f"Nothing of the name {name} was given up on.")
+        click.echo(f"{name}: sent again")

@@ -39,6 +39,7 @@ from probo_bitbucket.flow.requests import HashRequests
 from probo_bitbucket.flow.rounds import Rounds
 from probo_bitbucket.flow.schedule import Schedule
 from probo_bitbucket.flow.setup import SetUp
+from probo_bitbucket.flow.sharing import Sharing
 from probo_bitbucket.flow.worker import Worker
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import LEASE, Database, Engine, Lease, nodes
@@ -50,6 +51,7 @@ from probo_bitbucket.web.gate import Rooms
 from probo_bitbucket.web.setup import SetupPages
 
 CATCH_UP_INTERVAL = 30.0  # seconds
+SHARING_INTERVAL = 5.0  # seconds
 JANITOR_INTERVAL = 3600.0  # seconds
 LAST_REFRESH = 2.0  # seconds that a token refresh may take to end when everything else has stopped
 SETUP_INTERVAL = 5.0  # seconds
@@ -172,6 +174,7 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
     )
     builder = work(builder_step)
     decision = work(Decision(store, reactor, site_url, builder.wake))
+    sharing = Sharing(store, reactor, node, keys.budgets)
     catch_up = CatchUp(store, reactor, container_manager, build_url, site_url, settings.instance_name, reporter.wake)
     janitor = Janitor(store, reactor, settings.retention, keys.chains)
     refusals: Counter[str] = Counter()
@@ -196,7 +199,9 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
             decision,
             builder,
             reporter,
-            Rounds("catch-up", catch_up.round, CATCH_UP_INTERVAL, reactor),
+            Rounds("sharing", sharing.round, SHARING_INTERVAL, reactor),
+            # A coordinator promises no answer to what catch-up asks.
+            *([] if settings.api_token else [Rounds("catch-up", catch_up.round, CATCH_UP_INTERVAL, reactor)]),
             Rounds("janitor", janitor.round, JANITOR_INTERVAL, reactor),
         ),
         set_up=set_up,
@@ -216,10 +221,11 @@ class Keys:
     reactor: Any
     node: str
     chains: list[TokenChain] = field(factory=list)
+    budgets: dict[str, Budget] = field(factory=dict)
 
     def own(self) -> tuple[OwnAccounts, Projects]:
         """Direct mode: the accounts of the settings, and every repository is a project."""
-        nobody = NoAccess("this repository", self._budget())
+        nobody = NoAccess("this repository", self._budget("nobody"))
         accounts = OwnAccounts(self.settings.accounts, self.store, self._access, nobody)
         return accounts, OwnProjects(self.store, accounts, self.settings.hand_out is HandOut.TOKEN)
 
@@ -233,7 +239,7 @@ class Keys:
             coordinator,
             self.store,
             lambda name, token: self._chain(name, consumer, token, hand_on),
-            self._budget(),
+            self._budget(consumer.key),
         )
         return accounts, CoordinatorProjects(coordinator)
 
@@ -255,16 +261,21 @@ class Keys:
         credentials = account.credentials
         if isinstance(credentials, OAuthConsumer):
             return self._chain(account.name, credentials, credentials.refresh_token)
-        return FixedAccess(account.name, credentials, self._budget())
+        return FixedAccess(account.name, credentials, self._budget(account.name))
 
     def _chain(
         self, name: str, consumer: OAuthConsumer, refresh_token: str, hand_on: HandOn | None = None
     ) -> TokenChain:
         oauth = self._oauth(consumer.key, consumer.secret)
-        chain = TokenChain(name, refresh_token, oauth, self.store, self.reactor, self.node, self._budget(), hand_on)
+        chain = TokenChain(
+            name, refresh_token, oauth, self.store, self.reactor, self.node, self._budget(consumer.key), hand_on
+        )
         self.chains[:] = [other for other in self.chains if other.name != name]  # which it replaces
         self.chains.append(chain)
         return chain
 
-    def _budget(self) -> Budget:
-        return Budget(self.reactor, self.settings.rate_limit)
+    def _budget(self, consumer: str) -> Budget:
+        """The budget of those whose requests Bitbucket counts together: all accounts of one OAuth consumer."""
+        if consumer not in self.budgets:
+            self.budgets[consumer] = Budget(self.reactor, self.settings.rate_limit)
+        return self.budgets[consumer]

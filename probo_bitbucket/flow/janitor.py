@@ -10,9 +10,10 @@ from twisted.logger import Logger
 
 from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.chain import TokenChain
-from probo_bitbucket.store import Database, builds, deliveries, statuses
+from probo_bitbucket.store import Database, budget, builds, credentials, deliveries, statuses
 
 CHUNK = 500  # rows deleted in one transaction, so that nobody waits long for the next one
+LIFE_OF_TOKENS = 180 * 86_400.0  # seconds that a refresh token is known for which another one was given
 IDLE = 30 * 86_400.0  # seconds; an unused refresh token dies after three months
 
 
@@ -33,10 +34,15 @@ class Janitor:
         await self._refresh()
 
     async def _prune(self) -> None:
-        before = self.clock.seconds() - self.retention
-        total = 0
-        for prune in (deliveries.prune, builds.prune, statuses.prune):
-            while deleted := await self.store.transact(prune, before, CHUNK):
+        now = self.clock.seconds()
+        total = await self.store.transact(budget.prune, int(now // 60))
+        for prune, kept in (
+            (deliveries.prune, self.retention),
+            (builds.prune, self.retention),
+            (statuses.prune, self.retention),
+            (credentials.prune, max(self.retention, LIFE_OF_TOKENS)),
+        ):
+            while deleted := await self.store.transact(prune, now - kept, CHUNK):
                 total += deleted
         if total:
             self.log.info("Old rows deleted", event="store.pruned", count=total)

@@ -26,6 +26,7 @@ class StoredStatus:
     settled: bool
     tasks: dict[str, Phase]
     effort: Effort
+    failed: bool
     error: str
 
 
@@ -136,6 +137,7 @@ def _stored(row: sa.Row[Any]) -> StoredStatus:
         settled=row.settled,
         tasks=load(row.tasks, dict[str, Phase]),
         effort=Effort.of(row),
+        failed=row.failed,
         error=row.last_error,
     )
 

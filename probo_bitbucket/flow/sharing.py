@@ -1,0 +1,32 @@
+"""Sharing: what each node spent of Bitbucket's budget of requests is known to all nodes, and after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define
+from twisted.internet.interfaces import IReactorTime
+
+from probo_bitbucket.bitbucket.budget import Budget
+from probo_bitbucket.store import Database, Transaction, budget
+
+
+@define
+class Sharing:
+    """*budgets* are by the name of the consumer whose requests Bitbucket counts together."""
+
+    store: Database
+    clock: IReactorTime
+    node: str
+    budgets: Mapping[str, Budget]
+
+    async def round(self) -> None:
+        """Write down what was sent from here lately, and learn what others sent in the last hour."""
+        await self.store.transact(self._exchange, int(self.clock.seconds() // 60))
+
+    def _exchange(self, tx: Transaction, minute: int) -> None:
+        for consumer, shared in self.budgets.items():
+            # The minute before, too: its last requests may have come after the last round.
+            lately = {each: sent for each in (minute - 1, minute) if (sent := shared.sent_in(each))}
+            budget.record(tx, consumer, self.node, lately)
+            shared.elsewhere = budget.spent_elsewhere(tx, consumer, self.node, minute)

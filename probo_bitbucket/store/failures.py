@@ -1,0 +1,61 @@
+"""What was given up on: shown with its reason, and sent again when an operator says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from probo_bitbucket.model import BuildState, DeliveryState
+from probo_bitbucket.store import builds as build_rows
+from probo_bitbucket.store import deliveries as delivery_rows
+from probo_bitbucket.store import statuses as status_rows
+from probo_bitbucket.store.schema import builds, deliveries, statuses
+
+
+@frozen
+class Failure:
+    """One thing that was given up on. *name* is what it is sent again by: of a status, that of its build."""
+
+    kind: str  # delivery, build, or status
+    name: str
+    repository: str
+    what: str
+    reason: str
+    at: float
+
+
+def given_up(tx: sa.Connection) -> list[Failure]:
+    """Everything that was given up on, the latest first."""
+    found = [*_deliveries(tx), *_builds(tx), *_statuses(tx)]
+    return sorted(found, key=lambda failure: failure.at, reverse=True)
+
+
+def _deliveries(tx: sa.Connection) -> Iterator[Failure]:
+    for row in tx.execute(sa.select(deliveries).where(deliveries.c.state == DeliveryState.FAILED)):
+        yield Failure("delivery", str(row.id), row.repository, row.event_key, row.reason, row.received_at)
+
+
+def _builds(tx: sa.Connection) -> Iterator[Failure]:
+    for row in tx.execute(sa.select(builds).where(builds.c.state == BuildState.FAILED)):
+        yield Failure("build", row.id, row.repository, row.commit, row.reason, row.changed_at)
+
+
+def _statuses(tx: sa.Connection) -> Iterator[Failure]:
+    for row in tx.execute(sa.select(statuses).where(statuses.c.failed)):
+        yield Failure("status", row.build_id, row.repository, row.key, row.last_error, row.changed_at)
+
+
+def send_again(tx: sa.Connection, name: str, now: float) -> int:
+    """Have everything of that name worked on again. Returns how much that is."""
+    meant = [failure for failure in given_up(tx) if failure.name == name]
+    for failure in meant:
+        if failure.kind == "delivery":
+            delivery_rows.send_again(tx, int(name))
+        elif failure.kind == "build":
+            build_rows.send_again(tx, name, now)
+    for stored in status_rows.of_build(tx, name):
+        if stored.failed:
+            status_rows.send_again(tx, stored.desired)
+    return len(meant)
