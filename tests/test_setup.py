@@ -215,6 +215,23 @@ class WithDeadCredentials(SetupTestCase):
         await self.build()
 
 
+class FromOutside(SetupTestCase):
+    settings: ClassVar[dict[str, Any]] = {**NOTHING, "internalAccess": ["192.0.2.0/24"]}
+
+    async def test_the_code_of_the_log_opens_the_set_up_and_nothing_else(self) -> None:
+        assert (await self.browse("GET", "/setup")).status == 403
+        with log() as lines:
+            await self.stage.stop_handler()
+            self.stage.start_handler()
+            await self.until(lambda: "setup.needed" in "".join(lines))
+        assert (await self.browse("GET", "/setup?code=made-up")).status == 403
+        code = _found(r"/setup\?code=(\S+)", "".join(lines))
+        assert (await self.browse("GET", f"/setup?code={code}")).status == 303
+        assert (await self.set_up()).status == 303
+        assert (await self.browse("GET", "/auth_lookup?refreshToken=x")).status == 403
+        assert (await self.browse("GET", "/pages/style.css")).status == 200
+
+
 def test_a_state_is_good_for_ten_minutes_and_once() -> None:
     session = Sessions(reactor).begin()
     late = session.leave("key", "secret", 1000.0)
