@@ -215,6 +215,17 @@ class WithDeadCredentials(SetupTestCase):
         await self.build()
 
 
+class OfAnotherConsumer(SetupTestCase):
+    settings: ClassVar[dict[str, Any]] = {"bbClientKey": "gone", "bbClientSecret": "secret-of-one-that-is-gone"}
+
+    async def test_the_chain_that_was_replaced_is_not_refreshed_any_more(self) -> None:
+        self.cloud.credentials.expires_in = 60  # seconds; too few to be used
+        await self.set_up()
+        assert self.stage.handler is not None
+        for chain in self.stage.handler._parts.chains:
+            await chain.refresh_if_idle(-1.0)  # raises DeadCredentials where it is done with the other consumer
+
+
 class FromOutside(SetupTestCase):
     settings: ClassVar[dict[str, Any]] = {**NOTHING, "internalAccess": ["192.0.2.0/24"]}
 
