@@ -13,13 +13,14 @@ from attrs import Factory, define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
 from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.client import ResponseFailed
+from twisted.web.client import RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed
 from twisted.web.http import INTERNAL_SERVER_ERROR
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
 PATIENCE = 10.0  # seconds that the receiver has
 ATTEMPTS = 3
+BROKEN_OFF = (RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed)  # by when it happens
 LARGEST_BODY = 256 * 1024  # bytes
 LONGEST_SECRET = 128  # characters
 
@@ -174,7 +175,7 @@ class Deliveries:
         exchange.addTimeout(PATIENCE, self._clock)
         try:
             status, answer = await exchange
-        except (TimeoutError, ConnectError, ConnectionClosed, ResponseFailed):
+        except (TimeoutError, ConnectError, ConnectionClosed, *BROKEN_OFF):
             return Attempt(number, request_uuid, None)
         return Attempt(number, request_uuid, status, answer)
 

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.web.client import URI, Agent, ResponseFailed
+from twisted.web.client import URI, Agent, RequestTransmissionFailed, ResponseFailed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
@@ -90,7 +90,7 @@ class Caller:
             call.failure = f"connect ECONNREFUSED {url.split('/')[2]}"
         except ConnectingCancelledError as error:
             raise CancelledError from error  # whoever waits for the call knows only one way to end it
-        except (ResponseFailed, OSError):
+        except (RequestTransmissionFailed, ResponseFailed, OSError):
             call.failure = "socket hang up"
         else:
             call.content_type = (response.headers.getRawHeaders("content-type") or [""])[0].partition(";")[0].strip()
