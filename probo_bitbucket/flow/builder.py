@@ -83,16 +83,17 @@ class Builder:
             raise NotBuilt(build, BuildState.INVALID, config.advice)
         document = documents.build(build, config.document, project["id"], self.site_url)
         text = msgspec.json.encode({"build": document, "project": project}).decode()
+        prepared = evolve(job, build=build, document=text, state=BuildState.READY)
 
         def ready(tx: Transaction) -> None:
             now = self.clock.seconds()
-            builds.advance(tx, build, BuildState.READY, now, text)
+            builds.advance(tx, prepared, BuildState.READY, now)
             if config.warnings:
                 self.announcement.advised(tx, build, config.warnings, now)
 
         await self.store.transact(ready)
         self.wake()
-        return evolve(job, build=build, document=text, state=BuildState.READY)
+        return prepared
 
     async def _resolved(self, build: Build) -> Build:
         """The build with the full hash of its commit. One that was asked for by its hash is named by its message."""
@@ -140,7 +141,7 @@ class Builder:
             await self._running(job.build)
             return None
         now = self.clock.seconds()
-        await self.store.transact(builds.advance, job.build, BuildState.STARTING, now, job.document)
+        await self.store.transact(builds.advance, job, BuildState.STARTING, now)
         document: dict[str, Any] = msgspec.json.decode(job.document)
         project = await self.projects.with_service_auth(document["project"], job.build)
         try:

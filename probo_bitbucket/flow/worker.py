@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from probo_bitbucket.errors import Permanent, UpstreamError
 from probo_bitbucket.flow.schedule import Schedule
-from probo_bitbucket.store import Effort, Lease, StoreUnavailable
+from probo_bitbucket.store import Effort, Lease, LeaseLost, StoreUnavailable
 
 POLL = 1.0  # seconds; work becomes due by itself, and other nodes write some down
 STORE_PAUSE = 1.0  # seconds before the store is asked again that could not be reached
@@ -130,8 +130,8 @@ class Worker(Service):
     async def _do(self, job: Job) -> None:
         try:
             await self.step.work(job)
-        except CancelledError:
-            return  # the service stops; the lease comes free
+        except (CancelledError, LeaseLost):
+            return  # the service stops, and the lease comes free; or another node has the job
         except Exception as error:  # noqa: BLE001 (nothing that goes wrong may lose the job)
             if not isinstance(error, UpstreamError | StoreUnavailable):
                 self.log.failure("A step failed unexpectedly", event="step.failed", step=self.step.name)

@@ -8,6 +8,16 @@ from sqlalchemy import Connection as Transaction
 
 from probo_bitbucket.store.database import Database
 from probo_bitbucket.store.engine import Engine, StoreDefect, StoreUnavailable
-from probo_bitbucket.store.sql import LEASE, Effort, Lease
+from probo_bitbucket.store.sql import LEASE, Effort, Lease, LeaseLost
 
-__all__ = ["LEASE", "Database", "Effort", "Engine", "Lease", "StoreDefect", "StoreUnavailable", "Transaction"]
+__all__ = [
+    "LEASE",
+    "Database",
+    "Effort",
+    "Engine",
+    "Lease",
+    "LeaseLost",
+    "StoreDefect",
+    "StoreUnavailable",
+    "Transaction",
+]

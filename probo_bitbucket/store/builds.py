@@ -6,12 +6,23 @@ from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
-from attrs import frozen
+from attrs import evolve, frozen
 
 from probo_bitbucket.model import Build, BuildState, Repository
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds
-from probo_bitbucket.store.sql import ANEW, DONE, Effort, Lease, claim, first_of_lane, free, insert, postponed
+from probo_bitbucket.store.sql import (
+    ANEW,
+    DONE,
+    Effort,
+    Lease,
+    LeaseLost,
+    claim,
+    first_of_lane,
+    free,
+    insert,
+    postponed,
+)
 
 
 @frozen
@@ -23,6 +34,7 @@ class StoredBuild:
     reason: str
     document: str
     effort: Effort
+    leased_by: str
 
 
 def request(tx: sa.Connection, build: Build, now: float) -> str:
@@ -52,7 +64,7 @@ def request_now(tx: sa.Connection, build: Build, lease: Lease) -> StoredBuild:
     """Ask for a build that was not asked for before, and lease it at once."""
     request(tx, build, lease.now)
     _update(tx, build.id, lease.values)
-    return StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None))
+    return StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None), lease.node)
 
 
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredBuild]:
@@ -66,11 +78,12 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
         .order_by(builds.c.created_at, builds.c.id)
         .limit(limit)
     )
-    return [_stored(row) for row in claim(tx, builds, query, lease)]
+    return [evolve(_stored(row), leased_by=lease.node) for row in claim(tx, builds, query, lease)]
 
 
 def _stored(row: sa.Row[Any]) -> StoredBuild:
-    return StoredBuild(load(row.build, Build), BuildState(row.state), row.reason, row.document, Effort.of(row))
+    build, state = load(row.build, Build), BuildState(row.state)
+    return StoredBuild(build, state, row.reason, row.document, Effort.of(row), row.leased_by)
 
 
 def find(tx: sa.Connection, id: str) -> StoredBuild | None:
@@ -107,13 +120,21 @@ def running(tx: sa.Connection, untouched_since: float, limit: int) -> list[Store
     return [_stored(row) for row in tx.execute(query)]
 
 
-def advance(tx: sa.Connection, build: Build, state: BuildState, now: float, document: str) -> None:
-    """Note how far a build is that goes on being worked on by the one who has it leased."""
-    _update(
-        tx,
-        build.id,
-        {"state": state, "changed_at": now, "build": dump(build), "commit": build.commit, "document": document},
-    )
+def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: float) -> None:
+    """Note how far a build is that goes on being worked on, and renew its lease.
+
+    Raises LeaseLost: a node that stood still for long must not start what another one has started meanwhile.
+    """
+    values = {
+        "state": state,
+        "changed_at": now,
+        "build": dump(stored.build),
+        "commit": stored.build.commit,
+        "document": stored.document,
+        **Lease(stored.leased_by, now).values,
+    }
+    if not tx.execute(sa.update(builds).where(_held(stored)).values(**values)).rowcount:
+        raise LeaseLost(f"build {stored.build.id} is in other hands")
 
 
 def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: str = "") -> None:
@@ -123,9 +144,14 @@ def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: 
 
 
 def postpone(tx: sa.Connection, stored: StoredBuild, *, now: float, due_at: float, error: str) -> None:
-    """Put a build back, to be tried again at *due_at*, unless another node has started it meanwhile."""
+    """Put a build back, to be tried again at *due_at*, unless another node has it meanwhile."""
     values = postponed(stored.effort, now=now, due_at=due_at, error=error)
-    tx.execute(sa.update(builds).where(builds.c.id == stored.build.id, builds.c.pending).values(**values))
+    tx.execute(sa.update(builds).where(_held(stored)).values(**values))
+
+
+def _held(stored: StoredBuild) -> sa.ColumnElement[bool]:
+    """Still to be started, by the one who had it when it was read."""
+    return sa.and_(builds.c.id == stored.build.id, builds.c.pending, builds.c.leased_by == stored.leased_by)
 
 
 def explain(tx: sa.Connection, id: str, reason: str) -> None:

@@ -29,6 +29,10 @@ class Lease:
         return {"leased_by": self.node, "leased_until": self.now + LEASE}
 
 
+class LeaseLost(Exception):
+    """Another node has this work now: it was not heard of the one that had it for as long as a lease lasts."""
+
+
 @frozen
 class Effort:
     """What was tried on a row so far. *failing_since* is the time of the first failure in a row of failures."""

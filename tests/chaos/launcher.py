@@ -61,8 +61,8 @@ def start_unasked() -> None:
     """Nobody notes that a build was sent, and so nobody asks the Container Manager before the second try."""
     advance = builds.advance
 
-    def forgetful(tx: Any, build: Any, state: BuildState, *rest: Any, **named: Any) -> Any:
-        return advance(tx, build, BuildState.READY, *rest, **named)
+    def forgetful(tx: Any, stored: Any, state: BuildState, now: float) -> None:
+        advance(tx, stored, BuildState.READY, now)
 
     builds.advance = forgetful
 

@@ -233,7 +233,7 @@ class Builds(Machine):
         row = self.rows.get(job.build.id)
         if outcome == "postponed":
             self.do(builds.postpone, job, now=self.now, due_at=self.now + 10, error="down")
-            if row:
+            if row and row.node == job.leased_by:
                 row.postpone(self.now + 10)
             return
         state = {"done": BuildState.RUNNING, "given up": BuildState.FAILED}.get(outcome, BuildState.CANCELLED)

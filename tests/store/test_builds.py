@@ -1,0 +1,36 @@
+"""Builds are started by the node that has their lease, and by no other."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from probo_bitbucket.model import Build, BuildKind, BuildState, Repository
+from probo_bitbucket.store import LEASE, Lease, LeaseLost, builds
+
+BUILD = Build("b1", BuildKind.BRANCH, Repository("acme", "site"), Repository("acme", "site"), "a" * 40, "", 0.0, "main")
+
+
+def test_a_node_that_stood_still_does_not_start_what_another_one_took_over(tx: sa.Connection) -> None:
+    builds.request(tx, BUILD, 0.0)
+    [stale] = builds.claim_pending(tx, Lease("frozen", 0.0), 1)
+    [taken] = builds.claim_pending(tx, Lease("awake", LEASE), 1)
+    with pytest.raises(LeaseLost):
+        builds.advance(tx, stale, BuildState.STARTING, LEASE + 1)
+    builds.postpone(tx, stale, now=LEASE + 1, due_at=LEASE + 1, error="too late")
+    assert builds.claim_pending(tx, Lease("third", LEASE + 1), 1) == []
+    builds.advance(tx, taken, BuildState.STARTING, LEASE + 1)
+
+
+def test_a_build_that_goes_on_is_kept_for_another_lease(tx: sa.Connection) -> None:
+    builds.request(tx, BUILD, 0.0)
+    [stored] = builds.claim_pending(tx, Lease("slow", 0.0), 1)
+    builds.advance(tx, stored, BuildState.STARTING, LEASE - 1)
+    assert builds.claim_pending(tx, Lease("other", LEASE + 1), 1) == []
+
+
+def test_a_build_whose_lease_ran_out_unnoticed_goes_on(tx: sa.Connection) -> None:
+    builds.request(tx, BUILD, 0.0)
+    [stored] = builds.claim_pending(tx, Lease("slow", 0.0), 1)
+    builds.advance(tx, stored, BuildState.STARTING, LEASE + 5)
+    assert builds.find(tx, BUILD.id).state is BuildState.STARTING  # type: ignore[union-attr]
