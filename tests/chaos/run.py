@@ -26,7 +26,7 @@ from twisted.internet.task import LoopingCall, deferLater, react
 from twisted.internet.threads import deferToThread
 
 from probo_bitbucket.sandbox.stage import HOOK_SECRET, SECRET, Stage
-from tests.chaos.launcher import BUGS
+from tests.chaos.launcher import BUGS, LEASE
 from tests.chaos.leftovers import leftovers
 from tests.chaos.load import CONFIGURATIONS, Load
 from tests.chaos.node import Balancer, Node
@@ -37,6 +37,7 @@ from tests.postgres import Cluster, programs
 EVENTS_A_SECOND = 5.0
 LIVES = (0.05, 1.5)  # seconds that a daemon listens before it is killed: at least, at most
 CRASH_EVERY = 8  # kills between two crashes of PostgreSQL; with fewer kills in all, it crashes after the last
+FREEZE_EVERY = 3  # kills between two nodes that are frozen until the others have their work
 SETTLED_WITHIN = 120.0  # seconds, once nothing is in the way any more
 TOKEN_LIFE = 130  # seconds; the daemon replaces a token that has less than 120 left
 _UNEXPECTED = re.compile(r"(step|http|worker|round)\.failed|Unhandled error|Traceback").search
@@ -116,7 +117,7 @@ class Play:
         self._random = theatre.random
         self._load = Load(theatre.cloud, Random(plan.seed))
         self._trouble = Trouble(theatre.cloud.faults, theatre.container_manager.faults, Random(plan.seed))
-        self._crashes = 0
+        self._crashes = self._frozen = 0
 
     async def run(self) -> Verdict:
         await self._theatre.open()
@@ -137,6 +138,12 @@ class Play:
         node = self._random.choice(self._theatre.nodes)
         await self._until(lambda: node.listens, 60, "a node that listens")
         await deferLater(self._clock, self._random.uniform(*LIVES))
+        if self._plan.nodes > 1 and number % FREEZE_EVERY == 0:
+            node.freeze()
+            await deferLater(self._clock, LEASE + self._random.uniform(0, 2))
+            node.thaw()
+            self._frozen += 1
+            await deferLater(self._clock, self._random.uniform(0, 2))
         node.kill()
         if self._theatre.cluster and number % min(CRASH_EVERY, self._plan.kills) == 0:
             await deferToThread(self._theatre.cluster.stop, "immediate")
@@ -147,7 +154,9 @@ class Play:
             self._say(f"{number} kills, {len(self._theatre.container_manager.started)} builds")
 
     async def _judged(self) -> Verdict:
-        verdict = Verdict({"kills": self._plan.kills, "crashes of PostgreSQL": self._crashes})
+        verdict = Verdict(
+            {"kills": self._plan.kills, "frozen nodes": self._frozen, "crashes of PostgreSQL": self._crashes}
+        )
         await self._theatre.cloud.settled()
         began = time.monotonic()
         try:
