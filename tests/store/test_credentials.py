@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from attrs import evolve
 
-from probo_bitbucket.store import LEASE, Lease, credentials
+from probo_bitbucket.store import Lease, credentials
 
 
 def refresh(tx: sa.Connection, token: str, now: float) -> None:
@@ -40,8 +40,8 @@ def test_a_refresh_of_a_chain_that_was_begun_anew_meanwhile_is_forgotten(tx: sa.
 def test_one_node_refreshes_at_a_time_until_its_lease_ends(tx: sa.Connection) -> None:
     credentials.begin(tx, "acme", "first")
     assert credentials.lock(tx, "acme", Lease("north", 0.0)) is not None
-    assert credentials.lock(tx, "acme", Lease("south", LEASE - 1)) is None
-    assert credentials.lock(tx, "acme", Lease("south", LEASE)) is not None
+    assert credentials.lock(tx, "acme", Lease("south", credentials.LOCK - 1)) is None
+    assert credentials.lock(tx, "acme", Lease("south", credentials.LOCK)) is not None
 
 
 def test_a_refused_access_token_is_not_used_again_and_a_newer_one_is(tx: sa.Connection) -> None:

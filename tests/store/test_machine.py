@@ -349,7 +349,7 @@ class Credentials(Machine):
         held = self.chain is not None and self.chain.until > self.now and self.chain.node != node
         assert (chain is None) == (self.chain is None or held)
         if self.chain and chain:
-            self.chain.node, self.chain.until = node, self.now + LEASE
+            self.chain.node, self.chain.until = node, self.now + credentials.LOCK
             self.in_hand_chain = chain
 
     @rule()
