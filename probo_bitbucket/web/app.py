@@ -21,6 +21,7 @@ from twisted.web.resource import IResource
 from probo_bitbucket.bodies import BodyError, clean, decode
 from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.accounts import NotOurs
+from probo_bitbucket.flow.health import Health
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.flow.lookup import Lookup
 from probo_bitbucket.flow.relay import Relay
@@ -57,6 +58,7 @@ class App:
     relay: Relay
     lookup: Lookup
     hash_requests: HashRequests
+    health: Health
     setup: SetupPages | None  # none where a coordinator has the credentials
     clock: IReactorTime
 
@@ -75,6 +77,8 @@ class App:
                 ("GET", "/pull-request/<owner>/<repo>/<number>", self.pull_request),
                 ("GET", "/branches/<owner>/<repo>", self.branches),
                 ("GET", "/commits/<owner>/<repo>", self.commits),
+                ("GET", "/healthz", self.alive),
+                ("GET", "/readyz", self.ready),
                 *(self.setup.routes if self.setup else ()),
             ]
         )
@@ -154,6 +158,16 @@ class App:
             _repository(owner, repo), _argument(request, "sha"), _argument(request, "refreshToken")
         )
         return answer(request, 200, found)
+
+    async def alive(self, request: Request) -> bytes:
+        """The process answers."""
+        return answer(request, 200, {"ok": True})
+
+    async def ready(self, request: Request) -> bytes:
+        """200 while deliveries are dealt with, or else 503; with what was looked at, troubles first."""
+        findings = await self.health.look()
+        ok = not any(finding.trouble for finding in findings)
+        return answer(request, 200 if ok else 503, {"ok": ok, "findings": findings})
 
     async def build_hash(self, request: Request) -> bytes:
         wanted = decode(_body(request), _HashBody, BodyError)

@@ -1,0 +1,230 @@
+"""Assembly: the parts of a handler, made of its settings, each given what it needs of the others."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from attrs import define, field, frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.web.client import HTTPConnectionPool
+
+from probo_bitbucket.bitbucket.api import Bitbucket
+from probo_bitbucket.bitbucket.budget import Budget
+from probo_bitbucket.bitbucket.oauth import OAuth
+from probo_bitbucket.config import HandOut, Settings
+from probo_bitbucket.credentials import Account, OAuthConsumer
+from probo_bitbucket.flow.accounts import Access, Accounts, FixedAccess, NoAccess, OwnAccounts
+from probo_bitbucket.flow.announcement import Announcement
+from probo_bitbucket.flow.builder import Builder
+from probo_bitbucket.flow.catchup import CatchUp
+from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.flow.coordinated import CoordinatorProjects, HandOn, ProjectAccounts
+from probo_bitbucket.flow.decision import Decision
+from probo_bitbucket.flow.health import Health
+from probo_bitbucket.flow.intake import Intake
+from probo_bitbucket.flow.janitor import Janitor
+from probo_bitbucket.flow.lookup import Lookup
+from probo_bitbucket.flow.projects import OwnProjects, Projects
+from probo_bitbucket.flow.relay import Relay
+from probo_bitbucket.flow.reporter import Reporter
+from probo_bitbucket.flow.requests import HashRequests
+from probo_bitbucket.flow.rounds import Rounds
+from probo_bitbucket.flow.schedule import Schedule
+from probo_bitbucket.flow.setup import SetUp
+from probo_bitbucket.flow.sharing import Sharing
+from probo_bitbucket.flow.worker import Worker
+from probo_bitbucket.probo.container_manager import ContainerManager
+from probo_bitbucket.store import LEASE, Database, Engine, Lease, nodes
+from probo_bitbucket.store.migrate import upgrade
+from probo_bitbucket.upstream import Upstream, http_client
+from probo_bitbucket.web.app import App
+from probo_bitbucket.web.doors import Door, doors
+from probo_bitbucket.web.gate import Rooms
+from probo_bitbucket.web.setup import SetupPages
+
+CATCH_UP_INTERVAL = 30.0  # seconds
+SHARING_INTERVAL = 5.0  # seconds
+JANITOR_INTERVAL = 3600.0  # seconds
+SETUP_INTERVAL = 5.0  # seconds
+
+
+@frozen
+class Parts:
+    """What a handler is made of."""
+
+    engine: Engine
+    store: Database
+    doors: tuple[Door, ...]
+    refusals: Counter[str]
+    workers: tuple[Service, ...]
+    set_up: SetUp | None
+    chains: Sequence[TokenChain]
+    pool: HTTPConnectionPool
+    node: str
+
+    def open_store(self, settings: Settings) -> None:
+        """Bring the tables up to date, choose credentials and make their tokens known, start the store's thread."""
+        upgrade(self.engine)
+        with self.engine.begin() as tx:
+            if not settings.database:
+                nodes.release_all(tx)  # no other process uses this file
+            if self.set_up:
+                self.set_up.begin(tx)
+            for chain in self.chains:
+                chain.begin(tx)
+        self.store.start()
+
+
+def assemble(settings: Settings, reactor: Any) -> Parts:
+    """Make every part, and give each what it needs of the others."""
+    if not settings.database:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    node = str(uuid4())
+    engine = Engine(settings.database_url)
+    store = Database(engine, reactor)
+    http, pool = http_client(reactor, settings.ca_file)
+    schedule = Schedule(settings.retry_for, random.random)
+    site_url, build_url = settings.bitbucket_site_url, settings.build_url
+    announcement = Announcement(settings.instance_name, build_url, site_url)
+    names = ("Bitbucket", "Bitbucket's token endpoint", "the Container Manager")
+    api, token_endpoint, probo = upstreams = [Upstream(name, http, reactor) for name in names]
+    container_manager = ContainerManager(probo, settings.api_url, settings.api_token)
+    keys = Keys(settings, token_endpoint, store, reactor, node)
+    accounts, projects = keys.coordinated(container_manager) if settings.api_token else keys.own()
+    bitbucket = Bitbucket(api, settings.bitbucket_api_url, accounts)
+
+    def work(step: Any) -> Worker:
+        return Worker(step, node, reactor, schedule)
+
+    reporter = work(Reporter(store, bitbucket))
+    builder_step = Builder(
+        store=store,
+        clock=reactor,
+        bitbucket=bitbucket,
+        container_manager=container_manager,
+        projects=projects,
+        announcement=announcement,
+        site_url=site_url,
+        in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+        wake=reporter.wake,
+    )
+    builder = work(builder_step)
+    decision = work(Decision(store, reactor, site_url, builder.wake))
+    catch_up = CatchUp(store, reactor, container_manager, build_url, site_url, settings.instance_name, reporter.wake)
+    refusals: Counter[str] = Counter()
+    set_up = keys.set_up(accounts, (decision.wake, builder.wake, reporter.wake))
+    app = App(
+        intake=Intake(store, settings.webhook_secrets, settings.repositories, site_url, refusals, decision.wake),
+        relay=Relay(store, reactor, build_url, site_url, reporter.wake),
+        lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
+        health=Health(store, keys.chains, [upstream.breaker for upstream in upstreams]),
+        hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, node),
+        setup=SetupPages(set_up, reactor, settings.webhook_url) if set_up else None,
+        clock=reactor,
+    )
+    rooms = Rooms(settings.webhook_url, app.public(settings.webhook_url), app.internal(), app.invites)
+    return Parts(
+        engine=engine,
+        store=store,
+        doors=tuple(doors(settings, rooms, refusals)),
+        refusals=refusals,
+        workers=(decision, builder, reporter, *rounds(settings, store, reactor, node, keys, set_up, catch_up)),
+        set_up=set_up,
+        chains=keys.chains,
+        pool=pool,
+        node=node,
+    )
+
+
+def rounds(
+    settings: Settings, store: Database, reactor: Any, node: str, keys: Keys, set_up: SetUp | None, catch_up: CatchUp
+) -> Iterator[Rounds]:
+    """What is done again and again, whether or not anything came in."""
+
+    def renew() -> Deferred[None]:
+        return store.transact(nodes.renew, Lease(node, reactor.seconds()))
+
+    yield Rounds("leases", renew, LEASE / 3, reactor)
+    yield Rounds("sharing", Sharing(store, reactor, node, keys.budgets).round, SHARING_INTERVAL, reactor)
+    yield Rounds("janitor", Janitor(store, reactor, settings.retention, keys.chains).round, JANITOR_INTERVAL, reactor)
+    if set_up:
+        yield Rounds("set-up", set_up.round, SETUP_INTERVAL, reactor)
+    if not settings.api_token:  # a coordinator promises no answer to what catch-up asks
+        yield Rounds("catch-up", catch_up.round, CATCH_UP_INTERVAL, reactor)
+
+
+@define
+class Keys:
+    """Makes the credentials of the settings into what calls Bitbucket."""
+
+    settings: Settings
+    endpoint: Upstream
+    store: Database
+    reactor: Any
+    node: str
+    chains: list[TokenChain] = field(factory=list)
+    budgets: dict[str, Budget] = field(factory=dict)
+
+    def own(self) -> tuple[OwnAccounts, Projects]:
+        """Direct mode: the accounts of the settings, and every repository is a project."""
+        nobody = NoAccess("this repository", self._budget("nobody"))
+        accounts = OwnAccounts(self.settings.accounts, self.store, self._access, nobody)
+        return accounts, OwnProjects(self.store, accounts, self.settings.hand_out is HandOut.TOKEN)
+
+    def coordinated(self, coordinator: ContainerManager) -> tuple[Accounts, Projects]:
+        """Coordinator mode: the coordinator has the projects and, for an OAuth consumer, their refresh tokens."""
+        consumer = self.settings.credentials
+        if not isinstance(consumer, OAuthConsumer) or consumer.refresh_token:
+            return self.own()[0], CoordinatorProjects(coordinator)
+        hand_on = HandOn(coordinator, self.reactor)
+        accounts = ProjectAccounts(
+            coordinator,
+            self.store,
+            lambda name, token: self._chain(name, consumer, token, hand_on),
+            self._budget(consumer.key),
+        )
+        return accounts, CoordinatorProjects(coordinator)
+
+    def set_up(self, accounts: Accounts, wakes: Sequence[Callable[[], None]]) -> SetUp | None:
+        """What replaces the credentials while the daemon runs; none where a coordinator has them."""
+        if not isinstance(accounts, OwnAccounts):
+            return None
+
+        def wake() -> None:
+            for wake_worker in wakes:
+                wake_worker()
+
+        return SetUp(self.settings.credentials, self.store, self.reactor, accounts, self._oauth, wake)
+
+    def _oauth(self, key: str, secret: str) -> OAuth:
+        return OAuth(self.endpoint, self.settings.bitbucket_site_url, key, secret)
+
+    def _access(self, account: Account) -> Access:
+        credentials = account.credentials
+        if isinstance(credentials, OAuthConsumer):
+            return self._chain(account.name, credentials, credentials.refresh_token)
+        return FixedAccess(account.name, credentials, self._budget(account.name))
+
+    def _chain(
+        self, name: str, consumer: OAuthConsumer, refresh_token: str, hand_on: HandOn | None = None
+    ) -> TokenChain:
+        oauth = self._oauth(consumer.key, consumer.secret)
+        chain = TokenChain(
+            name, refresh_token, oauth, self.store, self.reactor, self.node, self._budget(consumer.key), hand_on
+        )
+        self.chains[:] = [other for other in self.chains if other.name != name]  # which it replaces
+        self.chains.append(chain)
+        return chain
+
+    def _budget(self, consumer: str) -> Budget:
+        """The budget of those whose requests Bitbucket counts together: all accounts of one OAuth consumer."""
+        if consumer not in self.budgets:
+            self.budgets[consumer] = Budget(self.reactor, self.settings.rate_limit)
+        return self.budgets[consumer]

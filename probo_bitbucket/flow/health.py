@@ -1,0 +1,50 @@
+"""Health: can deliveries be dealt with now, and if not, what stands in the way. Asks nobody outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define, frozen
+
+from probo_bitbucket.breaker import Breaker
+from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.store import Database, StoreUnavailable, Transaction
+
+
+@frozen
+class Finding:
+    """One thing that was looked at. *trouble* says what is wrong with it and what to do, and is empty if nothing is."""
+
+    subject: str
+    trouble: str = ""
+
+
+@define
+class Health:
+    """Looks at the store, the chains of tokens, and the breakers of the upstreams."""
+
+    store: Database
+    chains: Sequence[TokenChain]
+    breakers: Sequence[Breaker]
+
+    async def look(self) -> list[Finding]:
+        """What was found, troubles first."""
+        try:
+            credentials = await self.store.transact(self._credentials)
+            store = Finding("store")
+        except StoreUnavailable as error:
+            credentials = []
+            store = Finding("store", f"{error}: nothing is accepted; make room on the disk, or start the database")
+        upstreams = [Finding(breaker.upstream, _down(breaker)) for breaker in self.breakers]
+        return sorted([store, *credentials, *upstreams], key=lambda finding: not finding.trouble)
+
+    def _credentials(self, tx: Transaction) -> list[Finding]:
+        return [Finding(f"credentials {chain.name}", _dead(chain.begin(tx).dead)) for chain in self.chains]
+
+
+def _dead(reason: str) -> str:
+    return f"{reason}: all work of the account waits; open /setup, or put new ones into the settings" if reason else ""
+
+
+def _down(breaker: Breaker) -> str:
+    return f"down, {breaker.failures} failures in a row: its work waits" if breaker.open else ""
