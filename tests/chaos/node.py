@@ -30,6 +30,7 @@ class Node:
     @property
     def listens(self) -> bool:
         with socket.socket() as probe:
+            probe.settimeout(0.1)  # a frozen one takes no more connections when its backlog is full
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def tend(self) -> None:
