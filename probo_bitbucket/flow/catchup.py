@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.errors import UpstreamError
-from probo_bitbucket.flow.desire import Subject, stop, take
+from probo_bitbucket.flow.desire import Subject, asked_for, stop, take
 from probo_bitbucket.model import Build, BuildState, Phase, Update
 from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager, StepReport
 from probo_bitbucket.store import Database, Transaction, builds, statuses
@@ -62,7 +62,7 @@ class CatchUp:
         if report is not None:
             prefix = shown[0].context.partition("/")[0] if shown else self.instance_name
             for update in _updates(report, prefix):
-                take(tx, Subject.of(build, self.build_url), update, now, self.site_url)
+                self._take(tx, build, update, now)
         if report is not None and report.active and not self._stale(build, report, now):
             builds.touch(tx, build.id, now)
             return
@@ -71,6 +71,14 @@ class CatchUp:
                 stop(tx, status, Phase.STOPPED, _last_words(report), now)
         builds.conclude(tx, build.id, BuildState.ENDED, now)
         self.log.info("The build has ended", event="build.ended", build=build.id, repository=build.repository.full_name)
+
+    def _take(self, tx: Transaction, build: Build, update: Update, now: float) -> None:
+        """Make *update* the desired state, unless a build of the same commit that was asked for later has told one."""
+        subject = Subject.of(build, self.build_url)
+        shown = statuses.find(tx, asked_for(subject, update, self.site_url))
+        teller = builds.find(tx, shown.build_id) if shown is not None else None
+        if teller is None or teller.build.created_at <= build.created_at:
+            take(tx, subject, update, now, self.site_url)
 
     def _stale(self, build: Build, report: BuildReport, now: float) -> bool:
         """Builds whose image cannot be had stay active for ever, without a container."""

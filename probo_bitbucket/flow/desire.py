@@ -39,9 +39,9 @@ def environment_url(template: str, build_id: str) -> str:
     return template.replace("{{buildId}}", build_id)
 
 
-def take(tx: Transaction, subject: Subject, update: Update, now: float, site_url: str) -> Status:
-    """Make *update* the desired state, unless a later one of the same task overtook it. Returns its status."""
-    status = rules.compose(
+def asked_for(subject: Subject, update: Update, site_url: str) -> Status:
+    """The status that *update* asks for."""
+    return rules.compose(
         subject.repository,
         subject.commit,
         context=update.context,
@@ -52,6 +52,11 @@ def take(tx: Transaction, subject: Subject, update: Update, now: float, site_url
         refname=subject.refname,
         site_url=site_url,
     )
+
+
+def take(tx: Transaction, subject: Subject, update: Update, now: float, site_url: str) -> Status:
+    """Make *update* the desired state, unless a later one of the same task overtook it. Returns its status."""
+    status = asked_for(subject, update, site_url)
     previous = statuses.find(tx, status)
     if previous is not None and overtaken(previous, update):
         return status

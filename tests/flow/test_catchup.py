@@ -202,3 +202,32 @@ def test_an_answer_that_says_nothing_changes_nothing_and_holds_up_no_other_build
     run(desk.catch_up.round())
     assert [event["build"] for event in logged if event.get("event") == "catchup.failed"] == ["b-1"]
     assert (desk.state("b-1"), desk.state("b-2")) == (BuildState.RUNNING, BuildState.ENDED)
+
+
+def test_what_a_later_build_of_the_commit_told_is_not_taken_back(desk: Desk, clock: Clock) -> None:
+    desk.running()
+    clock.advance(QUIET / 2)
+    later = desk.running("b-2")
+    desk.told(later, "Acme/Shell/Hello", Phase.SUCCEEDED, "[■] make")
+    desk.told(later, "Acme/env", Phase.FAILED, "[■] Environment build failed")
+    desk.wire.say(200, report(step("Hello", 1), step("Other", 0)))
+    clock.advance(QUIET / 2)
+    run(desk.catch_up.round())
+    assert desk.asked() == ["b-1"]
+    assert {key: state for key, (state, _) in desk.shown("b-2").items()} == {
+        "Acme/Shell/Hello": StatusState.SUCCESSFUL,
+        "Acme/env": StatusState.FAILED,
+    }
+    assert desk.shown() == {"Acme/Shell/Other": (StatusState.SUCCESSFUL, "[■] make")}
+
+
+def test_what_an_earlier_build_of_the_commit_told_is_replaced(desk: Desk, clock: Clock) -> None:
+    earlier = desk.running("b-0")
+    desk.told(earlier, "Acme/Shell/Hello", Phase.FAILED, "[■] make")
+    desk.store.now(builds.conclude, "b-0", BuildState.ENDED, clock.seconds())
+    clock.advance(1)
+    desk.running()
+    desk.wire.say(200, report(step("Hello", 0)))
+    clock.advance(QUIET)
+    run(desk.catch_up.round())
+    assert desk.shown()["Acme/Shell/Hello"] == (StatusState.SUCCESSFUL, "[■] make")
