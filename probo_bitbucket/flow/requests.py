@@ -7,13 +7,17 @@ from typing import Any
 from uuid import uuid4
 
 from attrs import define
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from probo_bitbucket.credentials import covers
 from probo_bitbucket.flow.builder import Builder, NotBuilt
 from probo_bitbucket.flow.schedule import FIRST
-from probo_bitbucket.model import Build, BuildKind, Repository, check_hash
-from probo_bitbucket.store import Database, Lease, builds
+from probo_bitbucket.flow.worker import STORE_PAUSE
+from probo_bitbucket.model import Build, BuildKind, BuildState, Repository, check_hash
+from probo_bitbucket.store import LEASE, Database, Effort, Lease, StoreUnavailable, builds
+from probo_bitbucket.store.builds import StoredBuild
 
 
 class NotWanted(Exception):
@@ -40,14 +44,27 @@ class HashRequests:
         if not covers(self.repositories, repository.full_name):
             raise NotWanted(f"{repository.full_name} is not among the `repositories` of the settings")
         build = Build(str(uuid4()), BuildKind.HASH, repository, repository, check_hash(sha), sha, now)
-        job = await self.store.transact(builds.request_now, build, Lease(self.node, now))
         try:
-            return await self.builder.start(job)
+            return await self.builder.start(await self.store.transact(builds.request_now, build, Lease(self.node, now)))
         except NotBuilt:
             raise
-        except Exception as error:  # whatever it is, the build must not stay in this node's hands
-            await self.builder.postpone(job, now, now + FIRST, str(error))
+        except Exception as error:  # whatever it is, also that the caller hung up while the build was written down
+            Deferred.fromCoroutine(self._put_back(build, now, str(error)))
             raise
+
+    async def _put_back(self, build: Build, now: float, error: str) -> None:
+        """Let the worker have the build. It would stay in this node's hands, because a node renews all its leases.
+
+        A store that is away for a LEASE lets all leases end.
+        """
+        job = StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None))
+        for _ in range(round(LEASE / STORE_PAUSE)):
+            try:
+                await self.builder.postpone(job, now, now + FIRST, error)
+            except StoreUnavailable:
+                await deferLater(self.clock, STORE_PAUSE)
+            else:
+                return
 
     async def _repository(self, slug: str, uuid: str) -> Repository:
         """With its uuid where anybody knows it, so that the build belongs to the same project as all others."""
