@@ -111,14 +111,18 @@ class HandOn:
     coordinator: ContainerManager
     clock: IReactorTime
     _newest: dict[str, Chain] = field(factory=dict)
+    _held: dict[str, str] = field(factory=dict, repr=False)  # the refresh tokens that the coordinator has
 
     log = Logger()
 
     def __call__(self, previous: Chain, newest: Chain) -> None:
+        told = self._newest.get(newest.name)
+        if told is None or told.refresh_token != previous.refresh_token:
+            self._held[newest.name] = previous.refresh_token
         self._newest[newest.name] = newest
-        Deferred.fromCoroutine(self._tell(previous, newest))
+        Deferred.fromCoroutine(self._tell(newest))
 
-    async def _tell(self, previous: Chain, newest: Chain) -> None:
+    async def _tell(self, newest: Chain) -> None:
         for attempt in range(HAND_ON_TRIES):
             if self._newest[newest.name] is not newest:
                 return  # a later pair is on its way, and must not be followed by this one
@@ -127,7 +131,7 @@ class HandOn:
                     project_id=newest.name.removeprefix("project "),
                     token=newest.access_token,
                     refresh_token=newest.refresh_token,
-                    previous=previous.refresh_token,
+                    previous=self._held[newest.name],  # not the last one, where that never arrived
                     created_at=newest.refreshed_at,
                     expires_in=newest.expires_at - newest.refreshed_at,
                 )
@@ -143,4 +147,5 @@ class HandOn:
                     return
                 await deferLater(self.clock, min(60.0, 2.0**attempt))
             else:
+                self._held[newest.name] = newest.refresh_token
                 return

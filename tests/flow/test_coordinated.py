@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
@@ -162,3 +162,28 @@ def test_a_coordinator_that_refuses_the_tokens_is_not_asked_again(clock: Clock, 
     assert [event["account"] for event in logged if event.get("event") == "credentials.not_handed_on"] == [
         "project p-1"
     ]
+
+
+def test_a_pair_that_follows_one_that_never_arrived_names_the_token_that_the_coordinator_has(clock: Clock) -> None:
+    """It would not find the other projects of the chain by a token that it was never told."""
+    wire = Wire()
+    for status in (503, 200, 200):
+        wire.say(status)
+    hand_on = HandOn(coordinator(wire, clock), clock)
+    second = evolve(NEWEST, refresh_token="R2", access_token="A2")
+    hand_on(PREVIOUS, NEWEST)
+    hand_on(NEWEST, second)
+    clock.advance(1000)
+    hand_on(second, evolve(second, refresh_token="R3"))
+    told = [(asked.headers["previousrefreshtoken"][0], asked.headers["refreshtoken"][0]) for asked in wire.asked]
+    assert told == [("R0", "R1"), ("R0", "R2"), ("R2", "R3")]
+
+
+def test_a_token_that_an_operator_gave_is_the_one_that_the_coordinator_has(clock: Clock) -> None:
+    wire = Wire()
+    for status in (400, 200):
+        wire.say(status)
+    hand_on = HandOn(coordinator(wire, clock), clock)
+    hand_on(PREVIOUS, NEWEST)
+    hand_on(evolve(PREVIOUS, refresh_token="N0"), evolve(NEWEST, refresh_token="N1"))
+    assert wire.asked[-1].headers["previousrefreshtoken"] == ["N0"]
