@@ -136,10 +136,9 @@ class TokenChain:
     async def _locked(self) -> Chain:
         """The chain as stored, once no other node refreshes it. Raises DeadCredentials without asking Bitbucket
         for a chain that it refused a short while ago."""
-        await self._store.transact(self.begin)
         while True:
             now = self._clock.seconds()
-            chain = await self._store.transact(credentials.lock, self.name, Lease(self._node, now))
+            chain = await self._store.transact(self._lock, Lease(self._node, now))
             if chain is None:
                 await deferLater(self._clock, PAUSE)
             elif chain.dead and now < self._dead_until:
@@ -147,6 +146,11 @@ class TokenChain:
                 raise DeadCredentials(chain.dead)
             else:
                 return chain
+
+    def _lock(self, tx: Transaction, lease: Lease) -> Chain | None:
+        """Begins the chain at every look: another node may have forgotten it, and nobody can lock what is not there."""
+        self.begin(tx)
+        return credentials.lock(tx, self.name, lease)
 
     async def _grant(self, chain: Chain) -> Grant:
         if chain.refresh_token:

@@ -309,3 +309,15 @@ def test_a_chain_that_was_never_used_is_refreshed(chain: TokenChain, endpoint: E
 def test_client_credentials_are_never_idle(endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> None:
     run(chain_of(endpoint, store, clock, "").refresh_if_idle(DAY))
     assert endpoint.shown == []
+
+
+def test_a_chain_that_another_node_forgot_is_begun_while_its_lock_is_waited_for(
+    endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    store.now(credentials.begin, "default", "R0")
+    store.now(credentials.lock, "default", Lease("other", clock.seconds()))
+    asking = start(chain_of(endpoint, store, clock).access_token())
+    store.now(credentials.forget, "default")
+    clock.advance(PAUSE)
+    endpoint.grant("A1", "R1")
+    assert result_of(asking) == "A1"
