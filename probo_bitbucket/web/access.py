@@ -27,7 +27,7 @@ _TOKEN_PATH = re.compile(rb"/t/([^/]*)(/.*)", re.DOTALL)
 class Headers(Protocol):
     """Twisted's, as far as they are needed."""
 
-    def getRawHeaders(self, name: str) -> Iterable[str] | None: ...
+    def getRawHeaders(self, name: bytes) -> Iterable[bytes] | None: ...
 
 
 def peer_address(peer: object) -> Address | None:
@@ -51,8 +51,10 @@ def parse_address(text: str) -> Address | None:
 
 def _chains(headers: Headers) -> list[list[str]]:
     """For each kind of header that tells of proxies: the addresses that it names, the nearest last."""
-    given = {name: headers.getRawHeaders(name) for name in PROXY_HEADERS}
-    chains = {name: ",".join(lines).split(",") for name, lines in given.items() if lines is not None}
+    # Asked for by a text, Twisted decodes what came as UTF-8, and fails where it is none.
+    given = {name: headers.getRawHeaders(name.encode()) for name in PROXY_HEADERS}
+    lists = {name: b",".join(lines).decode("latin-1") for name, lines in given.items() if lines is not None}
+    chains = {name: text.split(",") for name, text in lists.items()}
     if "forwarded" in chains:
         chains["forwarded"] = [_forwarded_for(element) for element in chains["forwarded"]]
     return list(chains.values())

@@ -96,7 +96,7 @@ class App:
             request_uuid=_header(request, "x-request-uuid"),
             attempt=_attempt(_header(request, "x-attempt-number")),
         )
-        await self.intake.accept(delivery, request.getHeader("x-hub-signature"))
+        await self.intake.accept(delivery, _header(request, "x-hub-signature"))
         return answer(request, 200, {"ok": True})
 
     async def status(self, request: Request, build_id: str, context: str) -> bytes:
@@ -188,7 +188,8 @@ def _resource(routes: Iterable[tuple[str, str, Callable[..., Any]]]) -> IResourc
 
 
 def _header(request: Request, name: str) -> str:
-    return (request.getHeader(name) or "").replace("\0", "")[:100]
+    # Asked for by a text, Twisted decodes what came as UTF-8, and fails where it is none.
+    return (request.getHeader(name.encode()) or b"").decode("latin-1").replace("\0", "")[:100]
 
 
 def _attempt(text: str) -> int:
@@ -202,7 +203,7 @@ def _body(request: Request) -> bytes:
 def _inflated(request: Request) -> bytes:
     """The body as its signature was made over it. Raises BodyTooLarge or BodyError."""
     body = _body(request)
-    encoding = (request.getHeader("content-encoding") or "identity").lower()
+    encoding = (_header(request, "content-encoding") or "identity").lower()
     if encoding == "gzip":
         body = _gunzip(body)
     elif encoding != "identity":

@@ -153,3 +153,10 @@ def test_a_token_is_the_first_part_of_the_path(path: str, right: bool | None, re
 
 def test_without_a_token_in_the_settings_no_path_has_one() -> None:
     assert Rules((), (), ()).token_in(b"/t//auth_lookup") == (None, b"/t//auth_lookup")
+
+
+def test_a_header_that_is_no_utf_8_names_nobody() -> None:
+    headers = Headers({b"x-forwarded-for": [b"\xff"]})
+    for trusted in ((), networks(PROXY)):
+        assert not Rules(LOOPBACK, (), trusted).admits_internally(parse_address(PROXY), headers)
+    assert Rules(LOOPBACK, (), networks(PROXY)).origins(parse_address(PROXY), headers) == [None]
