@@ -22,6 +22,7 @@ from probo_bitbucket import __version__, config, logs, service
 from probo_bitbucket.log_file import LogFile, StandardOutput
 from probo_bitbucket.signals import Signals
 from probo_bitbucket.store import StoreUnavailable
+from probo_bitbucket.store.migrate import StoreTooNew
 from probo_bitbucket.systemd import Notifier
 from probo_bitbucket.web.doors import CannotListen
 
@@ -90,7 +91,7 @@ class Daemon(MultiService):
         """Open store and ports. Where that fails the process ends with status 1, and does not stay as a deaf one."""
         try:
             super().privilegedStartService()
-        except (StoreUnavailable, CannotListen) as error:
+        except (StoreUnavailable, StoreTooNew, CannotListen) as error:
             words = "Cannot listen" if isinstance(error, CannotListen) else "Cannot open the store"
             _log.critical(words, event="daemon.deaf", reason=str(error))
             if self._foreground:

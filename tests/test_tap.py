@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -275,4 +277,17 @@ def test_a_daemon_without_its_database_ends_with_words(directory: Path) -> None:
     done = twistd("-n", "--pidfile=", "probo-bitbucket", "-c", "settings.yaml")
     assert done.returncode == 1
     assert "Cannot open the store" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_daemon_that_is_older_than_its_store_ends_with_words(directory: Path) -> None:
+    path = directory / "probo-bitbucket.db"
+    with closing(sqlite3.connect(path)) as store, store:
+        store.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        store.execute("INSERT INTO alembic_version VALUES ('9999')")
+    with (directory / "settings.yaml").open("a") as settings:
+        settings.write(f"database: sqlite:///{path}\n")
+    done = twistd("-n", "--pidfile=", "probo-bitbucket", "-c", "settings.yaml")
+    assert done.returncode == 1
+    assert "was made by a later version" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
