@@ -70,8 +70,17 @@ def desire(tx: sa.Connection, wish: Wish, previous: StoredStatus | None, now: fl
         return
     if wish.worth_reporting:
         values |= {"version": previous.version + 1, "pending": True, "failed": False, "attempts": 0}
-        values |= {"due_at": wish.due_at} if previous.effort.failing_since is None else {}
+        values |= {} if _waits(wish, previous) else {"due_at": wish.due_at}
     tx.execute(sa.update(statuses).where(_key(wish.status)).values(**values))
+
+
+def _waits(wish: Wish, previous: StoredStatus) -> bool:
+    """Whether *wish* has to wait as long as *previous*, which failed: the first final state has a try of its own.
+
+    What the budget has no request for in the meantime, it may have one for at the end.
+    """
+    first_final = wish.status.state.final and not previous.desired.state.final
+    return previous.effort.failing_since is not None and not first_final
 
 
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredStatus]:

@@ -234,3 +234,14 @@ def test_a_status_links_to_the_environment_or_else_to_the_pull_request(build: Bu
     of_pull_request = evolve(build, kind=BuildKind.PULL_REQUEST, pull_request=pull_request)
     assert Subject.of(build, "http://{{buildId}}.example/").urls == ["http://b-1.example/"]
     assert Subject.of(of_pull_request).urls == ["", page]
+
+
+def test_a_final_state_does_not_wait_for_what_the_state_before_it_waits_for(store: ImmediateStore) -> None:
+    """The budget refuses states in progress long before it refuses the end."""
+    tell(store, hello(Phase.RUNNING))
+    [claimed] = store.now(statuses.claim_pending, Lease("node", NOW), 1)
+    store.now(statuses.postpone, claimed, now=NOW, due_at=NOW + 600, error="1000 requests an hour are spent")
+    tell(store, hello(Phase.RUNNING, words="echo ho"))
+    assert report(store, NOW + 1) == []
+    tell(store, hello(Phase.SUCCEEDED, "■"), now=NOW + 2)
+    assert [status.state for status in report(store, NOW + 2)] == [StatusState.SUCCESSFUL]

@@ -268,7 +268,8 @@ class Statuses(Machine):
         row.version += 1
         row.pending, row.failed = True, False
         row.order = (0 if state.final else 1,)
-        if previous is None or previous.effort.failing_since is None:
+        first_final = previous is not None and state.final and not previous.desired.state.final
+        if previous is None or previous.effort.failing_since is None or first_final:
             row.due_at = wish.due_at
 
     @rule(node=NODES, limit=LIMITS, waited=WAITS, busy=st.sampled_from([False, False, False, True]))
