@@ -68,7 +68,8 @@ class Relay:
 
 
 def _with_cause(stored: StoredBuild, update: Update) -> Update:
-    """Name the cause that only we know: the Container Manager sees no more than a download that fails."""
-    if stored.reason and update.phase is Phase.FAILED:
+    """Name the cause that only we know: the Container Manager sees no more than a set-up whose download fails."""
+    of_setup = update.context.rpartition("/")[2] == "env"
+    if stored.reason and of_setup and update.phase is Phase.FAILED:
         return evolve(update, description=f"{stored.reason} {update.description}")
     return update
