@@ -120,3 +120,12 @@ def test_an_account_covers_what_its_globs_match() -> None:
 def test_a_wrong_account_is_told_with_its_place(tmp_path: Path, accounts: str, problem: str) -> None:
     (told,) = problems_of(tmp_path, f"accounts: {accounts}")
     assert told.startswith(problem)
+
+
+def test_credentials_that_the_download_cannot_use_are_warned_about() -> None:
+    def warnings(**options: str) -> list[str]:
+        return [warning for warning in config.load([], API, options).warnings if "download" in warning]
+
+    [warning] = warnings(bbEmail="e@x", bbApiToken="t")
+    assert "the account default" in warning
+    assert warnings(bbAccessToken="a") == warnings(bbClientKey="k", bbClientSecret="s") == []

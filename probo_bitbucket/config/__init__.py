@@ -16,11 +16,15 @@ from probo_bitbucket.config.sources import gather
 from probo_bitbucket.config.types import HandOut
 from probo_bitbucket.config.values import Reader
 from probo_bitbucket.config.written import Findings, SettingsError
-from probo_bitbucket.credentials import Account
+from probo_bitbucket.credentials import Account, ApiToken
 
 __all__ = ["KEYS", "HandOut", "Key", "Settings", "SettingsError", "describe", "load"]
 
 _UNSIGNED = "bbWebhookSecret is not set: whoever knows the webhook's URL can send deliveries in Bitbucket's name"
+_NO_DOWNLOAD = (
+    "the API token of the account {name} cannot be used for the Container Manager's download of the source, which "
+    "needs a Bearer token: builds of its repositories will fail there; use an OAuth consumer or an access token"
+)
 
 
 def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str, object]) -> Settings:
@@ -45,4 +49,6 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
         raise SettingsError(tuple(findings.problems))
     if not values["webhook_secrets"]:
         findings.warnings.append(_UNSIGNED)
+    basic = [account.name for account in accounts if isinstance(account.credentials, ApiToken)]
+    findings.warnings.extend(_NO_DOWNLOAD.format(name=name) for name in basic)
     return Settings(**values, credentials=credentials, accounts=accounts, warnings=tuple(findings.warnings))
