@@ -57,8 +57,9 @@ class Answer:
 
     def header(self, name: str) -> str:
         """The first header of that name, or an empty text."""
-        values = self.headers.getRawHeaders(name)
-        return values[0] if values else ""
+        # Asked for by a text, Twisted decodes what came as UTF-8, and fails where it is none.
+        values = self.headers.getRawHeaders(name.encode())
+        return values[0].decode("latin-1") if values else ""
 
     def seconds(self, name: str) -> float | None:
         """The number of seconds in a header, LONGEST_WAIT at most; None where it has none."""

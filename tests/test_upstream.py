@@ -141,6 +141,11 @@ def test_no_retry_after_is_an_accident(value: str) -> None:
     assert seconds is None or 0 <= seconds <= upstream.LONGEST_WAIT
 
 
+def test_a_header_that_is_no_utf_8_is_no_accident() -> None:
+    odd = Answer("Bitbucket", 429, Headers({b"retry-after": [b"\xff"], b"x-ratelimit-nearlimit": [b"\xff"]}), b"")
+    assert (odd.retry_after(), odd.header("x-ratelimit-nearlimit")) == (None, "\xff")
+
+
 @pytest.mark.parametrize("body", [b"<html>Bad Gateway</html>", b"", b"{", b"[" * 100_000, b"\xff"])
 def test_what_is_not_json_may_heal(body: bytes) -> None:
     with pytest.raises(Temporary, match="answered 200 with something that is not JSON"):

@@ -12,6 +12,7 @@ from probo_bitbucket.errors import DeadCredentials, Permanent, Temporary, Unauth
 from probo_bitbucket.upstream import Upstream
 
 DEFAULT_LIFE = 3600.0  # seconds an access token lives where the answer does not say (RFC 6749 leaves it open)
+LONGEST_LIFE = 366 * 86_400.0  # seconds; who says that a token lives longer is mistaken
 SCOPES = ("pullrequest",)  # the least that reads files and pull requests and posts build statuses
 
 
@@ -72,11 +73,17 @@ def _read(document: Any) -> Grant:
     if not isinstance(access_token, str) or not access_token:
         raise Temporary("Bitbucket answered the request for a token without an access_token")
     refresh_token = document.get("refresh_token")
-    expires_in = document.get("expires_in")
     scopes = document.get("scopes") or document.get("scope")
     return Grant(
         access_token=access_token,
         refresh_token=refresh_token if isinstance(refresh_token, str) else "",
-        expires_in=float(expires_in) if isinstance(expires_in, int | float) else DEFAULT_LIFE,
+        expires_in=_life(document.get("expires_in")),
         scopes=tuple(scopes.split()) if isinstance(scopes, str) else (),
     )
+
+
+def _life(expires_in: object) -> float:
+    """Never fails over an odd number: the refresh token is spent already, and its successor must be kept."""
+    if isinstance(expires_in, int | float) and 0 < expires_in <= LONGEST_LIFE:
+        return float(expires_in)
+    return DEFAULT_LIFE

@@ -48,6 +48,12 @@ def test_a_life_that_is_not_told_is_an_hour(life: Any) -> None:
     assert refreshed({"access_token": "A1", "expires_in": life}).expires_in == DEFAULT_LIFE
 
 
+@pytest.mark.parametrize("life", [b"1" + b"0" * 400, b"1e300", b"-1", b"0"])
+def test_a_life_that_cannot_be_does_not_cost_the_new_refresh_token(life: bytes) -> None:
+    grant = refreshed(b'{"access_token": "A1", "refresh_token": "R1", "expires_in": %s}' % life)
+    assert (grant.refresh_token, grant.expires_in) == ("R1", DEFAULT_LIFE)
+
+
 @pytest.mark.parametrize("token", [None, 7, ""])
 def test_a_refresh_token_that_is_not_given_is_empty(token: Any) -> None:
     assert refreshed({"access_token": "A1", "refresh_token": token}).refresh_token == ""
