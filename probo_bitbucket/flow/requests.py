@@ -57,7 +57,7 @@ class HashRequests:
 
         A store that is away for a LEASE lets all leases end.
         """
-        job = StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None))
+        job = StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None), self.node)
         for _ in range(round(LEASE / STORE_PAUSE)):
             try:
                 await self.builder.postpone(job, now, now + FIRST, error)
