@@ -24,14 +24,20 @@ class _Result(msgspec.Struct):
 
 
 class StepReport(msgspec.Struct):
-    """How far a step is, as `GET /builds/{id}` tells it. Its state lags behind its result."""
+    """How far a step is, as `GET /builds/{id}` tells it. Its state lags behind its result.
+
+    Name and description are the author's, from the configuration: YAML makes a number of `name: 5`.
+    """
 
     id: str
-    name: str = ""
+    name: Any = ""
     plugin: str = "Shell"
     state: str = ""
-    description: str = ""
+    description: Any = ""
     result: _Result | None = None
+
+    def __post_init__(self) -> None:
+        self.name, self.description = _as_text(self.name), _as_text(self.description)
 
     @property
     def phase(self) -> Phase:
@@ -130,6 +136,10 @@ def _error(answer: Answer) -> str:
         return ""
     error = document.get("error") if isinstance(document, dict) else None
     return error if isinstance(error, str) else ""
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else msgspec.json.encode(value).decode()
 
 
 def _is_slug(value: object) -> bool:

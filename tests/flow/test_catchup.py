@@ -231,3 +231,14 @@ def test_what_an_earlier_build_of_the_commit_told_is_replaced(desk: Desk, clock:
     clock.advance(QUIET)
     run(desk.catch_up.round())
     assert desk.shown()["Acme/Shell/Hello"] == (StatusState.SUCCESSFUL, "[■] make")
+
+
+def test_a_step_can_be_called_by_a_number(desk: Desk) -> None:
+    """Else the whole report could not be read, and a build whose start was in doubt would be given up on."""
+    desk.running()
+    desk.wire.say(200, report({**step("", 0), "name": 5, "description": None}, {**step("", 1), "name": True}))
+    run(desk.catch_up.round())
+    assert {key: state for key, (state, _) in desk.shown().items() if "Shell" in key} == {
+        "Acme/Shell/5": StatusState.SUCCESSFUL,
+        "Acme/Shell/true": StatusState.FAILED,
+    }
