@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
-from attrs import define
+from attrs import define, evolve
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from probo_bitbucket.errors import Permanent, UpstreamError
+from probo_bitbucket.errors import DeadCredentials, Permanent, UpstreamError
 from probo_bitbucket.flow.schedule import Schedule
 from probo_bitbucket.store import Effort, Lease, LeaseLost, StoreUnavailable
 
@@ -141,6 +141,9 @@ class Worker(Service):
         """Put the job back or give it up, however long it takes until the store can be written."""
         now = self.clock.seconds()
         due_at = None if isinstance(error, Permanent) else self.schedule.due_at(job.effort, error, now)
+        if isinstance(error, DeadCredentials):
+            # The time that an operator took must not count when the first try with new credentials meets a trouble.
+            job = evolve(cast(Any, job), effort=Effort(0, None))
         while True:
             try:
                 if due_at is None:

@@ -315,3 +315,13 @@ def test_an_outcome_that_waits_for_the_store_does_not_hold_up_the_stop(
     stopped = worker.stopService()
     clock.pump([STORE_PAUSE] * int(PATIENCE))
     result_of(stopped)
+
+
+def test_the_time_that_credentials_took_does_not_count_as_failing(worker: Worker, desk: Desk, clock: Clock) -> None:
+    """With new ones, the first passing trouble would be the last: all that had waited would be given up on."""
+    clock.advance(2 * RETRY_FOR)
+    long_ago = Job(effort=Effort(99, clock.seconds() - 2 * RETRY_FOR))
+    begin(worker, desk, long_ago)
+    long_ago.end.errback(DeadCredentials("revoked"))
+    [(put_back, _, due_at, _)] = desk.postponed
+    assert (put_back.effort, due_at) == (Effort(0, None), clock.seconds() + CREDENTIALS_PAUSE)
