@@ -107,6 +107,7 @@ def format_event(event: LogEvent) -> str:
 
 secrets = Secrets()
 hide = secrets.hide
+redact = secrets.redact
 
 
 @implementer(ILogObserver)

@@ -115,7 +115,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor  # not before twistd has chosen one
 
     settings = options.settings
-    for secret in _secrets(settings):
+    for secret in secrets_of(settings):
         logs.hide(secret)
     for warning in settings.warnings:
         _log.warn("{warning}", warning=warning, event="settings.doubtful")
@@ -155,7 +155,8 @@ def log_destination(settings: config.Settings, twistd: Mapping[str, Any]) -> Log
     return LogFile(Path(twistd["logfile"] or "twistd.log").absolute())
 
 
-def _secrets(settings: config.Settings) -> Iterator[str]:
+def secrets_of(settings: config.Settings) -> Iterator[str]:
+    """Every secret in the settings, to be hidden from the log."""
     yield from _hidden_values(settings)
     yield unquote(urlsplit(settings.database).password or "")
 

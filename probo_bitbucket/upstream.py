@@ -29,6 +29,7 @@ from zope.interface import implementer
 from probo_bitbucket import __version__
 from probo_bitbucket.breaker import Breaker
 from probo_bitbucket.errors import NotFound, Permanent, RateLimited, Temporary, Unauthorized
+from probo_bitbucket.logs import redact
 
 USER_AGENT = f"probo-bitbucket/{__version__}"
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -103,7 +104,8 @@ class Answer:
         if isinstance(error, dict):
             error = error.get("message")
         words = (error, document.get("error_description"))  # RFC 6749, 5.2
-        return "".join(f": {text[:200]}" for text in words if isinstance(text, str) and text)
+        # It may repeat what we sent. A secret that is cut in two could not be known again later.
+        return "".join(f": {redact(text)[:200]}" for text in words if isinstance(text, str) and text)
 
 
 class Upstream:

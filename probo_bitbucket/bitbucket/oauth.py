@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from attrs import field, frozen
 
 from probo_bitbucket.errors import DeadCredentials, Permanent, Temporary, Unauthorized
+from probo_bitbucket.logs import hide
 from probo_bitbucket.upstream import Upstream
 
 DEFAULT_LIFE = 3600.0  # seconds an access token lives where the answer does not say (RFC 6749 leaves it open)
@@ -56,6 +57,7 @@ class OAuth:
         return await self._grant({"grant_type": "client_credentials"})
 
     async def _grant(self, form: dict[str, str]) -> Grant:
+        hide(self._basic, passing=True)
         try:
             answer = await self._upstream.request(
                 "POST",

@@ -17,6 +17,7 @@ from attrs import define, frozen
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.credentials import AccessToken, Account, ApiToken
 from probo_bitbucket.errors import DeadCredentials
+from probo_bitbucket.logs import hide
 from probo_bitbucket.model import Repository
 from probo_bitbucket.store import Database, credentials, house
 
@@ -52,8 +53,9 @@ class FixedAccess:
     async def authorization(self) -> str:
         if isinstance(self.credentials, AccessToken):
             return f"Bearer {self.credentials.token}"
-        pair = f"{self.credentials.email}:{self.credentials.token}"
-        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+        pair = base64.b64encode(f"{self.credentials.email}:{self.credentials.token}".encode()).decode()
+        hide(pair, passing=True)
+        return f"Basic {pair}"
 
     async def access_token(self) -> str:
         if isinstance(self.credentials, AccessToken):

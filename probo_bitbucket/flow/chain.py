@@ -119,6 +119,7 @@ class TokenChain:
 
     async def _refresh(self) -> Chain:
         chain = await self._locked()
+        _hide_tokens(chain)
         if self._fresh(chain):
             await self._store.transact(credentials.unlock, chain)
             self._chain = chain
@@ -171,8 +172,6 @@ class TokenChain:
     async def _keep(self, chain: Chain, grant: Grant) -> Chain:
         """Store what Bitbucket gave, however long that takes: the token it replaces is as good as dead."""
         now = self._clock.seconds()
-        for token in (grant.access_token, grant.refresh_token):
-            hide(token, passing=True)
         newest = evolve(
             chain,
             access_token=grant.access_token,
@@ -181,6 +180,7 @@ class TokenChain:
             refreshed_at=now,
             dead="",
         )
+        _hide_tokens(newest)
         while True:
             try:
                 await self._store.transact(credentials.succeed, newest)
@@ -194,3 +194,8 @@ class TokenChain:
             self._renewed(chain, newest)
         self.log.info("Access token renewed", event="credentials.renewed", account=self.name, seconds=grant.expires_in)
         return newest
+
+
+def _hide_tokens(chain: Chain) -> None:
+    for token in (chain.access_token, chain.refresh_token):
+        hide(token, passing=True)

@@ -54,6 +54,10 @@ class Step(Protocol[J]):
         """Write down that it will not be done."""
 
 
+class Defect(Exception):
+    """What is told of an error that nobody expected. Its own message can hold secrets, which only the log hides."""
+
+
 @define(eq=False, slots=False)
 class Worker(Service):
     """Drives one step. `wake` it when there may be something to do."""
@@ -133,9 +137,11 @@ class Worker(Service):
         except (CancelledError, LeaseLost):
             return  # the service stops, and the lease comes free; or another node has the job
         except Exception as error:  # noqa: BLE001 (nothing that goes wrong may lose the job)
-            if not isinstance(error, UpstreamError | StoreUnavailable):
+            if isinstance(error, UpstreamError | StoreUnavailable):
+                await self._settle(job, error)
+            else:
                 self.log.failure("A step failed unexpectedly", event="step.failed", step=self.step.name)
-            await self._settle(job, error)
+                await self._settle(job, Defect(f"unexpected {type(error).__name__}, see the log"))
 
     async def _settle(self, job: Job, error: Exception) -> None:
         """Put the job back or give it up, however long it takes until the store can be written."""
