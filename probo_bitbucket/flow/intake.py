@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from attrs import define
+from attrs import define, field
 from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket import payloads, signature
@@ -24,7 +24,7 @@ class Intake:
     """Accepts deliveries. *wake* tells the next step that there is one."""
 
     store: Database
-    secrets: Sequence[str]
+    secrets: Sequence[str] = field(repr=False)
     repositories: Sequence[str]  # globs
     site_url: str
     refusals: Counter[str]

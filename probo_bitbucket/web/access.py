@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet import address as twisted_address
 
 from probo_bitbucket.config.types import Network
@@ -78,7 +78,7 @@ class Rules:
     internal: tuple[Network, ...]
     webhook: tuple[Network, ...]  # empty: from anywhere
     trusted_proxies: tuple[Network, ...]
-    token: str = ""
+    token: str = field(default="", repr=False)
 
     def admits_internally(self, peer: Address | None, headers: Headers) -> bool:
         """Whether the internal routes are open to a request. What came through a proxy that is not trusted is not."""
