@@ -1,0 +1,274 @@
+"""Every secret is a canary: a whole life of the handler, with all that goes wrong, and none of them is heard.
+
+Searched are the log at its finest level, everything the handler answered, what it sent to others, the store outside of
+the columns that secrets belong in, and the repr of every object of the handler.
+"""
+
+from __future__ import annotations
+
+import base64
+import gc
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, quote, urlsplit
+
+from twisted.internet import reactor
+from twisted.logger import globalLogPublisher
+
+from probo_bitbucket import config, logs, tap
+from probo_bitbucket.bitbucket.api import Bitbucket
+from probo_bitbucket.config import Settings
+from probo_bitbucket.flow import chain, lookup
+from probo_bitbucket.log_file import LogFile
+from probo_bitbucket.probo.container_manager import ContainerManager
+from probo_bitbucket.sandbox import stage
+from probo_bitbucket.sandbox.faults import HTML, Answer, Fault
+from probo_bitbucket.sandbox.server import Recorded
+from probo_bitbucket.service import Handler
+from probo_bitbucket.web.channel import BoundedChannel
+from tests.staged import Answered
+from tests.test_setup import SetupTestCase
+
+TOKENS = "/site/oauth2/access_token"
+CLIENT_SECRET = "c4n4ry-client-secret"
+HOOK_SECRET = "c4n4ry-webhook-secret"
+API_TOKEN = "c4n4ry-api-token"
+ACCESS_TOKEN = "c4n4ry-access-token"
+INTERNAL_TOKEN = "c4n4ry-internal-token"
+FIXED = (CLIENT_SECRET, HOOK_SECRET, API_TOKEN, ACCESS_TOKEN, INTERNAL_TOKEN)
+HEARD = re.compile(r".{0,80}c4n4ry.{0,40}")
+
+# The columns that secrets belong in. The house has the key that handles are signed with.
+KEPT_IN = {"chains": ("refresh_token", "access_token"), "consumers": ("secret",), "house": ("value",)}
+
+PAIRS = [
+    base64.b64encode(pair.encode()).decode()
+    for pair in (f"{stage.KEY}:{CLIENT_SECRET}", f"ada@example.com:{API_TOKEN}")
+]
+
+
+def heard(text: str) -> list[str]:
+    """Where a canary sings in *text*, also one that is packed up in an Authorization header."""
+    return [*HEARD.findall(text), *(pair for pair in PAIRS if pair in text)]
+
+
+class Canary(SetupTestCase):
+    timeout = 120
+    settings: ClassVar[dict[str, Any]] = {
+        "bbClientSecret": CLIENT_SECRET,
+        "bbWebhookSecret": HOOK_SECRET,
+        "internalToken": INTERNAL_TOKEN,
+        "accounts": [
+            {"name": "ada", "repositories": "globex/*", "bbEmail": "ada@example.com", "bbApiToken": API_TOKEN},
+            {"name": "initech", "repositories": "initech/*", "bbAccessToken": ACCESS_TOKEN},
+        ],
+    }
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.patch(stage, "SECRET", CLIENT_SECRET)
+        self.patch(stage, "HOOK_SECRET", HOOK_SECRET)
+        self.patch(lookup, "PATIENCE", 0.1)
+        self.wire = bytearray()
+        self._listen_in()
+        await super().setUp()
+
+    def register(self, **consumer: Any) -> None:
+        registered = self.cloud.add_consumer(stage.KEY, CLIENT_SECRET, f"{self.stage.url}/setup/callback", **consumer)
+        for token in self.cloud.credentials._refresh_tokens.values():
+            token.consumer = registered
+
+    async def leave(self, secret: str = CLIENT_SECRET) -> str:
+        return await super().leave(secret)
+
+    def _listen_in(self) -> None:
+        """Keep every byte that the handler answers."""
+        wire = self.wire
+
+        def connection_made(channel: BoundedChannel) -> None:
+            made(channel)
+            write = channel.transport.write
+
+            def heard_write(data: bytes) -> None:
+                wire.extend(data)
+                write(data)
+
+            channel.transport.write = heard_write
+            channel.transport.writeSequence = lambda chunks: heard_write(b"".join(chunks))
+
+        made = BoundedChannel.connectionMade
+        self.patch(BoundedChannel, "connectionMade", connection_made)
+
+    async def prepare(self) -> None:
+        new_text = self.cloud.credentials._new_text
+        self.patch(self.cloud.credentials, "_new_text", lambda: f"c4n4ry-{new_text()}")
+        self.stage.refresh_token = self.cloud.credentials.issue_refresh_token(stage.KEY)
+        self.cloud.credentials.add_api_token("ada@example.com", API_TOKEN, ("pullrequest",))
+        self.cloud.credentials.add_access_token(ACCESS_TOKEN, ("pullrequest",), "initech")
+        self.log_path = self.folder / "logs" / "bitbucket.log"
+        observer = logs.LineObserver(LogFile(self.log_path).write, "trace")
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        start = self.stage.start_handler
+
+        def start_handler() -> None:
+            logs.secrets.__init__()  # type: ignore[misc]  # a new process knows no secret but those of the settings
+            for secret in tap.secrets_of(self.stage.settings()):
+                logs.hide(secret)
+            start()
+
+        self.patch(self.stage, "start_handler", start_handler)
+
+    async def ask(self, token: str) -> Answered:
+        return await self.call("GET", f"/auth_lookup?type=bitbucket&refreshToken={quote(token, safe='')}")
+
+    async def live(self) -> None:
+        """All that a handler goes through."""
+        await self.builds_of_all_kinds()
+        await self.restarts()
+        await self.refusals_and_pages()
+        await self.defects()
+        await self.dies_and_is_set_up_again()
+
+    async def builds_of_all_kinds(self) -> None:
+        await self.built(self.repository.open_pull_request())
+        for name in ("globex/shop", "initech/tps"):
+            repository = self.cloud.add_repository(name, {".probo.yaml": stage.CONFIGURATION})
+            self.stage.watch(name)
+            await self.built(repository.open_pull_request())
+        for token in (*self.handles(), self.stage.refresh_token, ACCESS_TOKEN, "c4n4ry-of-nobody"):
+            await self.ask(token)
+        await self.call("GET", f"/t/{INTERNAL_TOKEN}/branches/acme/site")
+        await self.call("GET", f"/t/x{INTERNAL_TOKEN}/branches/acme/site")
+        await self.deliver("pullrequest:created", b"{}", X_Hub_Signature="sha256=00")
+
+    def handles(self) -> list[str]:
+        return [document["project"]["service_auth"]["refreshToken"] for document in self.started()]
+
+    async def restarts(self) -> None:
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+        ((self.access_token, self.refresh_token),) = self.rows("SELECT access_token, refresh_token FROM chains")
+        await self.call("GET", "/branches/acme/site")
+
+    async def refusals_and_pages(self) -> None:
+        """Bitbucket, and what stands before it, can repeat what was sent to them."""
+        said = f"{'Bitbucket does not like this. ' * 6}{self.access_token} {self.refresh_token} {PAIRS}"
+        page = Answer(502, f"<html>{said}</html>".encode(), HTML)
+        for effect in (Answer(401), Answer(403, _error(said)), Answer(500, _error(said)), page):
+            fault = self.cloud.faults.add(Fault(effect, ".*/refs/branches"))
+            await self.call("GET", "/branches/acme/site")
+            self.cloud.faults.remove(fault)
+        self.cloud.credentials.revoke_access_tokens()
+        self.patch(chain, "MARGIN", 100_000.0)
+        for effect in (page, Answer(500, _error(said)), Answer(200, said.encode(), HTML)):
+            fault = self.cloud.faults.add(Fault(effect, TOKENS))
+            for handle in self.handles()[:1]:
+                await self.ask(handle)
+            self.cloud.faults.remove(fault)
+
+    async def defects(self) -> None:
+        """Errors that nobody expected, with secrets in their messages."""
+
+        async def breaks(*_: Any, **__: Any) -> Any:
+            raise ValueError(f"{self.access_token!r} {self.refresh_token} {FIXED} {PAIRS}")
+
+        self.patch(chain, "MARGIN", 120.0)
+        branches, start = Bitbucket.branches, ContainerManager.start
+        self.patch(Bitbucket, "branches", breaks)
+        self.patch(ContainerManager, "start", breaks)
+        await self.call("GET", "/branches/acme/site")
+        pull_request = self.repository.open_pull_request("Break it", "break", {"a": b"a"})
+        await self.until(lambda: "step.failed" in self.log_text())
+        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE last_error != ''"))
+        assert heard("\n".join(self.stored())) == []
+        self.patch(Bitbucket, "branches", branches)
+        self.patch(ContainerManager, "start", start)
+        await self.built(pull_request)
+
+    async def dies_and_is_set_up_again(self) -> None:
+        self.cloud.credentials.revoke_refresh_tokens()
+        self.cloud.credentials.revoke_access_tokens()
+        self.cloud.faults.add(
+            Fault(Answer(400, _error(f"refresh_token {self.refresh_token} is dead")), TOKENS, times=2)
+        )
+        for _ in range(3):
+            await self.call("GET", "/branches/acme/site")
+            await self.ask(self.stage.refresh_token)
+        await self.leave("c4n4ry-client-secret-that-is-wrong")
+        sent = parse_qs(urlsplit(await self.leave("c4n4ry-client-secret-that-is-wrong")).query)["state"][0]
+        await self.browse("GET", f"/setup/callback?code=c4n4ry-code&state={sent}")
+        stored = await self.set_up()
+        assert stored.status == 303, stored
+        await self.build()
+
+    def log_text(self) -> str:
+        return self.log_path.read_text()
+
+    def answered(self) -> str:
+        """All answers, without what two of them are there to tell: a token, and lines for the settings."""
+        text = self.wire.decode("latin-1")
+        text = re.sub(r'\{"access_token":"[^"]+","token_type":"bearer"\}', "", text)
+        return re.sub(r"bb(?:Refresh|Access)Token: &#39;[^&]+&#39;", "", text)
+
+    async def test_no_secret_is_heard(self) -> None:
+        await self.live()
+        assert self.flushLoggedErrors(ValueError)
+        log = self.log_text()
+        for event in ("step.failed", "http.failed", "credentials.dead", "setup.done", "http.forbidden", logs.HIDDEN):
+            assert event in log, event
+        assert heard(log) == []
+        assert len(self.wire) > 10_000
+        assert heard(self.answered()) == []
+        assert heard("\n".join(_told(self.container_manager.requests))) == []
+        reported = [each for each in self.cloud.requests if each.path != TOKENS and "/site/" not in each.path]
+        assert heard("\n".join(f"{each.path}?{each.query} {each.body!r}" for each in reported)) == []
+        assert heard("\n".join(self.stored())) == []
+        assert [text[:60] for text in reprs() if heard(text)] == []
+
+    def stored(self) -> Iterator[str]:
+        """Every value in the store, without those of the columns that secrets belong in."""
+        with closing(sqlite3.connect(self.folder / "probo-bitbucket.db")) as database:
+            for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                rows = database.execute(f'SELECT * FROM "{table}"')  # noqa: S608
+                names = [each[0] for each in rows.description]
+                for row in rows:
+                    shown = dict(zip(names, row, strict=True))
+                    for secret in KEPT_IN.get(table, ()):
+                        assert shown.pop(secret, None) is not None, (table, secret)
+                    yield f"{table}: {shown}"
+
+    async def test_no_other_user_of_the_machine_can_read_the_store(self) -> None:
+        await self.built(self.repository.open_pull_request())
+        files = {path.name: path.stat().st_mode & 0o777 for path in self.folder.glob("probo-bitbucket.db*")}
+        assert files == {f"probo-bitbucket.db{end}": 0o600 for end in ("", "-wal", "-shm")}
+
+
+def test_the_directory_of_the_store_is_made_for_nobody_else(tmp_path: Path) -> None:
+    options = {"api.url": "http://localhost:3020", "dataDir": str(tmp_path / "made" / "here")}
+    Handler(config.load([], {}, options), reactor)
+    assert (tmp_path / "made" / "here").stat().st_mode & 0o777 == 0o700
+
+
+def reprs() -> Iterator[str]:
+    """The repr and the text of every object of the handler that is alive."""
+    gc.collect()
+    seen = set()
+    for thing in gc.get_objects():
+        kind = type(thing)
+        if str(kind.__module__).startswith("probo_bitbucket.") and ".sandbox" not in kind.__module__:
+            seen.add(kind)
+            yield f"{kind.__name__}: {thing!r} {thing}"
+    assert Settings in seen
+
+
+def _told(requests: Iterable[Recorded]) -> Iterator[str]:
+    for each in requests:
+        yield f"{each.method} {each.path}?{each.query} {dict(each.headers)} {each.body.decode('utf-8', 'replace')}"
+
+
+def _error(message: str) -> bytes:
+    return b'{"error": "invalid_grant", "error_description": "%s"}' % message.replace('"', "'").encode()
