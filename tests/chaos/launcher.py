@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.scripts.twistd import run
 
-from probo_bitbucket import service, upstream
+from probo_bitbucket import assembly, upstream
 from probo_bitbucket.bitbucket import budget
 from probo_bitbucket.breaker import Breaker
 from probo_bitbucket.flow import catchup, schedule
@@ -27,8 +27,9 @@ BREAKER_PAUSE = 2.0  # seconds
 SHORTER: tuple[tuple[Any, str, float], ...] = (
     (sql, "LEASE", LEASE),
     (nodes, "LEASE", LEASE),
-    (service, "LEASE", LEASE),
-    (service, "CATCH_UP_INTERVAL", 1.0),
+    (assembly, "LEASE", LEASE),
+    (assembly, "CATCH_UP_INTERVAL", 1.0),
+    (upstream, "REQUEST_TIMEOUT", REQUEST_TIMEOUT),
     (catchup, "QUIET", 2.0),
     (schedule, "FIRST", 0.2),
     (schedule, "LONGEST", 2.0),
@@ -41,7 +42,6 @@ def shorten() -> None:
         assert hasattr(module, name), f"{module.__name__} has no {name} any more"
         setattr(module, name, seconds)
     upstream.Breaker = partial(Breaker, pause=BREAKER_PAUSE)  # type: ignore[assignment, attr-defined]
-    cast(dict[str, Any], upstream.Upstream.request.__kwdefaults__)["timeout"] = REQUEST_TIMEOUT
 
 
 def answer_before_commit() -> None:
