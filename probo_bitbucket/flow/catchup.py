@@ -73,9 +73,15 @@ class CatchUp:
         self.log.info("The build has ended", event="build.ended", build=build.id, repository=build.repository.full_name)
 
     def _take(self, tx: Transaction, build: Build, update: Update, now: float) -> None:
-        """Make *update* the desired state, unless a build of the same commit that was asked for later has told one."""
+        """Make *update* the desired state, unless a build of the same commit that was asked for later has told one.
+
+        An end that is shown already stays in the Container Manager's own words: to say it again is worth no request.
+        """
         subject = Subject.of(build, self.build_url)
-        shown = statuses.find(tx, asked_for(subject, update, self.site_url))
+        asked = asked_for(subject, update, self.site_url)
+        shown = statuses.find(tx, asked)
+        if shown is not None and asked.state.final and shown.desired.state is asked.state:
+            return
         teller = builds.find(tx, shown.build_id) if shown is not None else None
         if teller is None or teller.build.created_at <= build.created_at:
             take(tx, subject, update, now, self.site_url)
