@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from attrs import field, frozen
 
-from probo_bitbucket.errors import DeadCredentials, Permanent, Temporary, Unauthorized
+from probo_bitbucket.errors import DeadCredentials, Permanent, Temporary, Unauthorized, UpstreamError
 from probo_bitbucket.logs import hide
 from probo_bitbucket.upstream import Upstream
 
@@ -38,6 +38,7 @@ class OAuth:
         self._site_url = site_url
         self._key = key
         self._basic = base64.b64encode(f"{key}:{secret}".encode()).decode()
+        hide(self._basic)
 
     def authorize_url(self, state: str) -> str:
         """Where to send the operator's browser to ask for consent."""
@@ -57,7 +58,6 @@ class OAuth:
         return await self._grant({"grant_type": "client_credentials"})
 
     async def _grant(self, form: dict[str, str]) -> Grant:
-        hide(self._basic, passing=True)
         try:
             answer = await self._upstream.request(
                 "POST",
@@ -66,8 +66,16 @@ class OAuth:
                 form=form,
             )
             return _read(answer.checked().json())
-        except (Permanent, Unauthorized) as error:
-            raise DeadCredentials(f"no token for the grant {form['grant_type']}: {error}") from error
+        except Permanent as error:
+            if error.status != 400:  # a firewall's page, or a redirect to one
+                raise Temporary(str(error)) from error
+            raise _dead(form, error) from error
+        except Unauthorized as error:
+            raise _dead(form, error) from error
+
+
+def _dead(form: dict[str, str], error: UpstreamError) -> DeadCredentials:
+    return DeadCredentials(f"no token for the grant {form['grant_type']}: {error}")
 
 
 def _read(document: Any) -> Grant:

@@ -50,12 +50,14 @@ class FixedAccess:
     credentials: AccessToken | ApiToken
     budget: Budget
 
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.credentials, ApiToken):
+            hide(_packed(self.credentials))
+
     async def authorization(self) -> str:
         if isinstance(self.credentials, AccessToken):
             return f"Bearer {self.credentials.token}"
-        pair = base64.b64encode(f"{self.credentials.email}:{self.credentials.token}".encode()).decode()
-        hide(pair, passing=True)
-        return f"Basic {pair}"
+        return f"Basic {_packed(self.credentials)}"
 
     async def access_token(self) -> str:
         if isinstance(self.credentials, AccessToken):
@@ -65,6 +67,10 @@ class FixedAccess:
     async def refused(self, authorization: str) -> bool:
         del authorization  # there is no other
         return False
+
+
+def _packed(credentials: ApiToken) -> str:
+    return base64.b64encode(f"{credentials.email}:{credentials.token}".encode()).decode()
 
 
 @define
