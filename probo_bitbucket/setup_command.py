@@ -37,6 +37,13 @@ The browser is then sent to a page that may not exist. Copy its address, all of 
 
 async def run(reactor: Any, settings: Settings, to_store: bool) -> None:
     """Talk with the operator. Ends the process with status 1 and words where no tokens come of it."""
+    try:
+        await _talk(reactor, settings, to_store)
+    except click.Abort as gone:
+        raise SystemExit("\nNothing was set up.") from gone
+
+
+async def _talk(reactor: Any, settings: Settings, to_store: bool) -> None:
     click.echo(_WHAT_TO_CLICK.format(callback=f"http://localhost:{settings.port}{CALLBACK_PATH}"))
     key, secret = _ask("Key", KEY.fullmatch), _ask("Secret (is not shown)", SECRET.fullmatch, hidden=True)
     http, pool = http_client(reactor, settings.ca_file)

@@ -232,14 +232,17 @@ def test_the_table_for_the_docs_has_a_row_for_every_key() -> None:
         assert row.count(" | ") == 4
 
 
-def test_the_example_names_every_key_and_works_once_it_is_filled_in(write: Write) -> None:
+def test_the_example_names_every_key_and_works_as_it_is_and_once_it_is_filled_in(write: Write) -> None:
     text = EXAMPLE.read_text()
     for key in config.KEYS:
         assert re.search(rf"\b{key.name.rpartition('.')[2]}:", text), key.name
+    assert config.load([EXAMPLE], {}, {}).credentials is None
+    uncommented = re.sub(r"^# (?=bb\w+: '\{)", "", text, flags=re.MULTILINE)
     with pytest.raises(config.SettingsError) as caught:
-        config.load([EXAMPLE], {}, {})
+        config.load([write(uncommented)], {}, {})
+    assert len(caught.value.problems) == 3
     assert all("placeholder" in problem for problem in caught.value.problems)
-    filled = write(re.sub(r"\{[A-Z_]+\}", "mine", text))
+    filled = write(re.sub(r"\{[A-Z_]+\}", "mine", uncommented))
     defaults = config.load([], {"PROBO_BITBUCKET_API_URL": "http://localhost:3020"}, {})
     assert config.load([filled], {}, {}).port == defaults.port
 

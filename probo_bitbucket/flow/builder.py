@@ -178,7 +178,15 @@ class Builder:
         )
 
     async def postpone(self, job: StoredBuild, now: float, due_at: float, error: str) -> None:
-        self._log("Build not started yet, trying again", "build.postponed", job.build, error)
+        self.log.warn(
+            "Build not started yet",
+            event="build.postponed",
+            build=job.build.id,
+            repository=job.build.repository.full_name,
+            attempt=job.effort.attempts + 1,
+            seconds=round(due_at - now, 1),
+            reason=error,
+        )
         await self.store.transact(builds.postpone, job, now=now, due_at=due_at, error=error)
 
     async def give_up(self, job: StoredBuild, error: Exception) -> None:

@@ -10,6 +10,7 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket import payloads, signature
+from probo_bitbucket.bitbucket.payloads import PayloadError
 from probo_bitbucket.credentials import covers
 from probo_bitbucket.model import Delivery, Event, Ignored
 from probo_bitbucket.store import Database, deliveries
@@ -39,7 +40,11 @@ class Intake:
         """
         if self.secrets and not signature.verify(self.secrets, delivery.body, signed):
             self._refuse("X-Hub-Signature does not fit" if signed else "X-Hub-Signature is missing")
-        event = self._wanted(payloads.read(delivery.event_key, delivery.body, self.site_url))
+        try:
+            event = self._wanted(payloads.read(delivery.event_key, delivery.body, self.site_url))
+        except PayloadError as error:
+            self.log.warn("Delivery not understood", event="delivery.malformed", reason=str(error))
+            raise
         id = await self.store.transact(deliveries.record, delivery, event)
         ignored = isinstance(event, Ignored)
         self.log.info(
