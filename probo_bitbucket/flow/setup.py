@@ -81,9 +81,12 @@ class SetUp:
         given = self._fingerprint()
         before = house.replace(tx, "credentials of the settings", given)
         found = consumers.find(tx, ACCOUNT)
+        replaced = bool(given) and before is not None and given != before
         if found is None:
+            if replaced and isinstance(self.given, OAuthConsumer) and not self.given.refresh_token:
+                credentials.forget(tx, ACCOUNT)  # or client credentials would go on with another consumer's tokens
             return
-        if given and before is not None and given != before:
+        if replaced:
             self._forget(tx, found)
             return
         self._use(found)
