@@ -45,14 +45,10 @@ class Reported:
     """
 
     update: Update
-    build_id: str  # as the body has it; the update's own comes from the path where there is one
-    project_id: str
     project_slug: str  # workspace/repository, unchecked
-    provider_type: str
     commit: str  # unchecked
     commit_url: str
     branch: str
-    pull_request_number: int | None
     pull_request_url: str
 
 
@@ -78,18 +74,11 @@ class _Branch(Struct):
 
 
 class _PullRequest(Struct, rename="camel"):
-    number: str | int | None = None
     html_url: str | None = None
 
 
-class _Provider(Struct):
-    type: str | None = None
-
-
 class _Project(Struct):
-    id: _Scalar = None
     slug: str | None = None
-    provider: _Provider | None = None
 
 
 class _Build(Struct, rename="camel"):
@@ -122,14 +111,10 @@ def _reported(update: Update, build: _Build) -> Reported:
     project = build.project or _Project()
     return Reported(
         update=update,
-        build_id=_text(build.id, _ID),
-        project_id=_text(project.id, _ID),
         project_slug=clean(project.slug, _NAME),
-        provider_type=clean((project.provider or _Provider()).type, _NAME),
         commit=clean(commit.ref, _NAME),
         commit_url=clean(commit.html_url, _URL),
         branch=clean((build.branch or _Branch()).name, _NAME),
-        pull_request_number=_number(pull_request.number),
         pull_request_url=clean(pull_request.html_url, _URL),
     )
 
@@ -177,13 +162,3 @@ def _text(value: _Scalar, limit: int) -> str:
     if value is None or isinstance(value, str):
         return clean(value, limit)
     return msgspec.json.encode(value).decode()[:limit]
-
-
-def _number(value: str | int | None) -> int | None:
-    """Node handlers write the number of a pull request as text."""
-    if value is None or value == "":
-        return None
-    digits = str(value)
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 10):
-        raise UpdateError("`build.pullRequest.number` must be a whole number")
-    return int(digits)
