@@ -10,7 +10,7 @@ from attrs import define
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.error import ConnectionRefusedError as NobodyListens
 from twisted.internet.interfaces import (
     IProtocol,
@@ -90,7 +90,9 @@ class Caller:
             call.failure = f"connect ECONNREFUSED {url.split('/')[2]}"
         except ConnectingCancelledError as error:
             raise CancelledError from error  # whoever waits for the call knows only one way to end it
-        except (RequestTransmissionFailed, ResponseFailed, OSError):
+        except (RequestTransmissionFailed, ResponseFailed, ConnectError, OSError) as error:
+            if _was_cancelled(error):
+                raise CancelledError from error
             call.failure = "socket hang up"
         else:
             call.content_type = (response.headers.getRawHeaders("content-type") or [""])[0].partition(";")[0].strip()
@@ -101,6 +103,11 @@ class Caller:
     async def stop(self) -> None:
         """Cut every connection; when it is done, nothing is left in the reactor."""
         await self._connections.cut()
+
+
+def _was_cancelled(error: Exception) -> bool:
+    """Twisted's client wraps what it was given up with, once the request is on its way."""
+    return any(reason.check(CancelledError) for reason in getattr(error, "reasons", ()))
 
 
 @implementer(IAgentEndpointFactory)
