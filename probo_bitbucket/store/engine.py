@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
@@ -57,6 +58,8 @@ class Engine:
 
     def __init__(self, url: str) -> None:
         self._engine = _create(sa.make_url(url))
+        self._name = f"commit of {uuid4()}"  # of the row where PostgreSQL keeps the mark of our last commit
+        self._mark = ""
 
     @property
     def dialect(self) -> str:
@@ -123,39 +126,54 @@ class Engine:
         """The results, committed. After a DBAPIError nothing is."""
         with self._engine.connect() as connection, connection.begin() as transaction:
             results = [operation(connection) for operation in operations]
-            number = _transaction_number(connection)
+            marked = self._leave_mark(connection)
             try:
                 transaction.commit()
             except DBAPIError as error:
-                if not (number and error.connection_invalidated and self._was_committed(number)):
+                if not (marked and error.connection_invalidated and self._was_committed()):
                     raise
         return results
 
-    def _was_committed(self, number: str) -> bool:
+    def _leave_mark(self, connection: sa.Connection) -> bool:
+        """Put into a transaction what tells later whether it was committed; no need of it where nothing was written.
+
+        Its number would not do: after a crash PostgreSQL gives the numbers again of transactions that were lost.
+        """
+        if connection.dialect.name != "postgresql":
+            return False
+        self._mark = uuid4().hex
+        return bool(connection.execute(_LEAVE_MARK, {"name": self._name, "mark": self._mark}).rowcount)
+
+    def _was_committed(self) -> bool:
         """What became of a commit whose answer was lost. Raises StoreUnavailable where that cannot be learnt."""
         end = time.monotonic() + DOUBT
         while time.monotonic() < end:
             try:
-                with self._engine.connect() as connection:
-                    status = connection.scalar(_STATUS, {"number": number})
+                with self._engine.begin() as connection:
+                    return bool(connection.scalar(_FIND_MARK, {"name": self._name}) == self._mark)
             except DBAPIError:
-                status = None
-            if status in ("committed", "aborted"):
-                return bool(status == "committed")
-            time.sleep(DOUBT_PAUSE)
+                time.sleep(DOUBT_PAUSE)
         raise StoreUnavailable("the database vanished during a commit")
 
     def close(self) -> None:
+        """Close the connection. Only a process that is killed leaves its mark behind: a row of a hundred bytes."""
+        if self._mark:
+            with suppress(DBAPIError), self._engine.begin() as connection:
+                connection.execute(_REMOVE_MARK, {"name": self._name})
         self._engine.dispose()
 
 
-_NUMBER = sa.text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)")
-_STATUS = sa.text("SELECT pg_xact_status(CAST(:number AS xid8))")
-
-
-def _transaction_number(connection: sa.Connection) -> str | None:
-    """What PostgreSQL can be asked by later whether the transaction was committed. None if it wrote nothing."""
-    return connection.scalar(_NUMBER) if connection.dialect.name == "postgresql" else None
+_LEAVE_MARK = sa.text(
+    "INSERT INTO house (name, value) SELECT CAST(:name AS text), CAST(:mark AS text)"
+    " WHERE pg_current_xact_id_if_assigned() IS NOT NULL"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+# It writes, though it changes nothing, to wait for a transaction with the mark that is still on its way.
+_FIND_MARK = sa.text(
+    "INSERT INTO house (name, value) VALUES (:name, '') ON CONFLICT (name) DO UPDATE SET name = excluded.name"
+    " RETURNING value"
+)
+_REMOVE_MARK = sa.text("DELETE FROM house WHERE name = :name")
 
 
 @contextmanager

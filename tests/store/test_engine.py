@@ -39,7 +39,7 @@ def put(name: str, value: str = "") -> Callable[[sa.Connection], str]:
 def names(engine: Engine) -> list[str]:
     """The names of all rows that *put* wrote."""
     with engine.begin() as connection:
-        return sorted(connection.scalars(sa.select(house.c.name)))
+        return sorted(connection.scalars(sa.select(house.c.name).where(~house.c.name.startswith("commit of "))))
 
 
 def fail(_: sa.Connection) -> None:
@@ -255,6 +255,28 @@ def test_a_commit_whose_answer_was_lost_takes_effect_once(shared: Engine, commit
     assert names(shared) == ["a", "b"]
 
 
+def test_a_commit_that_a_crash_took_is_not_taken_for_another_ones(shared: Engine, own_cluster: Cluster) -> None:
+    """After a crash PostgreSQL gives the numbers of transactions again that were lost."""
+
+    def crash_and_work_on() -> None:
+        own_cluster.restart("immediate")
+        with psycopg.connect(shared.address.replace("+psycopg", ""), autocommit=True) as other:
+            for number in range(20):
+                other.execute("INSERT INTO house VALUES (%s, '')", (f"other {number}",))
+
+    _lose_the_answer(shared, committed=False, then=crash_and_work_on)
+    assert outcomes(shared, put("a")) == ["a"]
+    assert "a" in names(shared)
+
+
+def test_a_closed_engine_leaves_no_mark(shared: Engine) -> None:
+    shared.run([put("a")])
+    shared.close()
+    assert names(shared) == ["a"]
+    with shared.begin() as connection:
+        assert list(connection.scalars(sa.select(house.c.name))) == ["a"]
+
+
 def test_a_commit_of_which_nothing_can_be_learnt_is_reported_as_such(
     shared: Engine, own_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +305,7 @@ def test_the_timeouts_reach_the_server(postgresql: str) -> None:
         return lambda tx: tx.scalar(sa.text(f"SHOW {name}"))
 
     engine = Engine(postgresql)
+    upgrade(engine)
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     assert outcomes(engine, *map(setting, names)) == ["10s", "5s", "10s"]
     engine.close()
