@@ -13,15 +13,17 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket.api import Bitbucket
-from probo_bitbucket.errors import NotFound, Permanent
+from probo_bitbucket.errors import NotFound, Permanent, Temporary
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.projects import Projects
 from probo_bitbucket.model import FULL_HASH, Build, BuildKind, BuildState, Repository
 from probo_bitbucket.probo import configuration, documents
 from probo_bitbucket.probo.configuration import SPELLINGS, Configuration, ConfigurationError
 from probo_bitbucket.probo.container_manager import ContainerManager, Refused
-from probo_bitbucket.store import Database, Lease, Transaction, builds
+from probo_bitbucket.store import LEASE, Database, Lease, Transaction, builds
 from probo_bitbucket.store.builds import StoredBuild
+
+STANDSTILL = LEASE / 3  # seconds between noting that a build is sent and sending it
 
 
 class NotBuilt(Permanent):
@@ -140,16 +142,22 @@ class Builder:
         if job.state is BuildState.STARTING and await self.container_manager.find(job.build.id) is not None:
             await self._running(job.build)
             return None
-        now = self.clock.seconds()
-        await self.store.transact(builds.advance, job, BuildState.STARTING, now)
         document: dict[str, Any] = msgspec.json.decode(job.document)
         project = await self.projects.with_service_auth(document["project"], job.build)
+        await self._note_start(job)
         try:
             answer = await self.container_manager.start(document["build"], project)
         except Refused as error:
             raise NotBuilt(job.build, BuildState.REFUSED, str(error)) from error
         await self._running(job.build)
         return answer
+
+    async def _note_start(self, job: StoredBuild) -> None:
+        """Note that the build is sent, and have it for a whole lease from now on. Raises LeaseLost or Temporary."""
+        now = self.clock.seconds()
+        await self.store.transact(builds.advance, job, BuildState.STARTING, now)
+        if self.clock.seconds() - now > STANDSTILL:
+            raise Temporary("this node stood still; another one may have the build")
 
     async def _running(self, build: Build) -> None:
         await self.store.transact(builds.conclude, build.id, BuildState.RUNNING, self.clock.seconds())

@@ -15,7 +15,7 @@ from twisted.scripts.twistd import run
 from probo_bitbucket import assembly, upstream
 from probo_bitbucket.bitbucket import budget
 from probo_bitbucket.breaker import Breaker
-from probo_bitbucket.flow import catchup, schedule
+from probo_bitbucket.flow import builder, catchup, schedule
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.model import BuildState
 from probo_bitbucket.store import builds, nodes, sql
@@ -30,6 +30,7 @@ SHORTER: tuple[tuple[Any, str, float], ...] = (
     (assembly, "LEASE", LEASE),
     (assembly, "CATCH_UP_INTERVAL", 1.0),
     (upstream, "REQUEST_TIMEOUT", REQUEST_TIMEOUT),
+    (builder, "STANDSTILL", LEASE / 3),
     (catchup, "QUIET", 2.0),
     (schedule, "FIRST", 0.2),
     (schedule, "LONGEST", 2.0),

@@ -1,0 +1,103 @@
+"""A build is sent by a node that can be sure that no other one has it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from probo_bitbucket.errors import Temporary
+from probo_bitbucket.flow.builder import STANDSTILL, Builder
+from probo_bitbucket.model import Build, BuildKind, BuildState, Repository
+from probo_bitbucket.store import LEASE, Lease, LeaseLost, builds
+from probo_bitbucket.store.builds import StoredBuild
+from tests.immediate import ImmediateStore, result_of, start
+
+SITE = Repository("acme", "site")
+
+
+@define
+class Outside:
+    """In place of the projects and of the Container Manager. What is asked of it takes *seconds*."""
+
+    clock: Clock
+    seconds: float = 0.0
+    started: list[str] = field(factory=list)
+
+    async def with_service_auth(self, project: Any, build: Build) -> Any:
+        self.clock.advance(self.seconds)
+        return project
+
+    async def start(self, build: Any, project: Any) -> Any:
+        self.started.append(build["id"])
+        return {}
+
+
+class SlowStore(ImmediateStore):
+    """A store whose answers are read *seconds* late."""
+
+    clock: Clock
+    seconds = 0.0
+
+    def transact(self, *arguments: Any, **named: Any) -> Deferred[Any]:
+        result = super().transact(*arguments, **named)
+        self.clock.advance(self.seconds)
+        return result
+
+
+@pytest.fixture
+def slow_store(clock: Clock) -> SlowStore:
+    store = SlowStore()
+    store.clock = clock
+    return store
+
+
+def make_builder(store: ImmediateStore, outside: Outside) -> Builder:
+    anything = cast(Any, None)
+    return Builder(
+        store=store,
+        clock=outside.clock,
+        bitbucket=anything,
+        container_manager=cast(Any, outside),
+        projects=cast(Any, outside),
+        announcement=anything,
+        site_url="",
+        in_thread=anything,
+        wake=lambda: None,
+    )
+
+
+def claimed(store: ImmediateStore, clock: Clock) -> StoredBuild:
+    """A build that is ready to be sent, in this node's hands."""
+    now = clock.seconds()
+    store.now(builds.request, Build("b-1", BuildKind.HASH, SITE, SITE, "a" * 40, "n", now), now)
+    [stored] = store.now(builds.claim_pending, Lease("here", now), 1)
+    return evolve(stored, document='{"build": {"id": "b-1"}, "project": {}}', state=BuildState.READY)
+
+
+def test_a_build_is_sent_once_its_project_is_known(slow_store: SlowStore, clock: Clock) -> None:
+    outside = Outside(clock, seconds=LEASE / 2)
+    result_of(start(make_builder(slow_store, outside).start(claimed(slow_store, clock))))
+    assert outside.started == ["b-1"]
+
+
+def test_a_build_that_another_node_took_meanwhile_is_not_sent(slow_store: SlowStore, clock: Clock) -> None:
+    outside = Outside(clock)
+    job = claimed(slow_store, clock)
+    clock.advance(LEASE)
+    slow_store.now(builds.claim_pending, Lease("there", clock.seconds()), 1)
+    with pytest.raises(LeaseLost):
+        result_of(start(make_builder(slow_store, outside).start(job)))
+    assert outside.started == []
+
+
+def test_a_node_that_stood_still_since_it_noted_the_start_does_not_send(slow_store: SlowStore, clock: Clock) -> None:
+    outside = Outside(clock)
+    job = claimed(slow_store, clock)
+    slow_store.seconds = STANDSTILL + 1
+    with pytest.raises(Temporary):
+        result_of(start(make_builder(slow_store, outside).start(job)))
+    assert outside.started == []
