@@ -52,12 +52,14 @@ class CatchUp:
             except UpstreamError as error:
                 self.log.info("Not caught up", event="catchup.failed", build=stored.build.id, reason=str(error))
                 continue  # what is wrong with this one must not hold up the others, which come after it every time
-            await self.store.transact(self._apply, stored, report)
+            await self.store.transact(self._apply, stored, report, untouched_since)
             self.wake()
 
-    def _apply(self, tx: Transaction, stored: StoredBuild, report: BuildReport | None) -> None:
+    def _apply(self, tx: Transaction, stored: StoredBuild, report: BuildReport | None, untouched_since: float) -> None:
         now = self.clock.seconds()
         build = stored.build
+        if not builds.is_quiet(tx, build.id, untouched_since):
+            return  # what it told meanwhile may be missing in the report; it has its turn again
         shown = statuses.of_build(tx, build.id)
         if report is not None:
             prefix = shown[0].context.partition("/")[0] if shown else self.instance_name

@@ -111,13 +111,18 @@ def repository_named(tx: sa.Connection, full_name: str) -> Repository | None:
 
 def running(tx: sa.Connection, untouched_since: float, limit: int) -> list[StoredBuild]:
     """Builds that the Container Manager has, with no news for a while, those longest without news first."""
-    query = (
-        sa.select(builds)
-        .where(builds.c.state == BuildState.RUNNING, builds.c.changed_at <= untouched_since)
-        .order_by(builds.c.changed_at)
-        .limit(limit)
-    )
+    query = sa.select(builds).where(_quiet(untouched_since)).order_by(builds.c.changed_at).limit(limit)
     return [_stored(row) for row in tx.execute(query)]
+
+
+def is_quiet(tx: sa.Connection, id: str, untouched_since: float) -> bool:
+    """Whether the Container Manager has the build and there is still no news of it; locked until the end of *tx*."""
+    query = sa.select(builds.c.id).where(builds.c.id == id, _quiet(untouched_since))
+    return tx.scalar(query.with_for_update()) is not None
+
+
+def _quiet(untouched_since: float) -> sa.ColumnElement[bool]:
+    return sa.and_(builds.c.state == BuildState.RUNNING, builds.c.changed_at <= untouched_since)
 
 
 def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from attrs import define, field
@@ -12,7 +12,7 @@ from twisted.logger import LogEvent
 from probo_bitbucket.flow.catchup import QUIET, STALE, CatchUp
 from probo_bitbucket.flow.desire import Subject, take
 from probo_bitbucket.model import Build, BuildKind, BuildState, Phase, Repository, StatusState, Update
-from probo_bitbucket.probo.container_manager import ContainerManager
+from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager
 from probo_bitbucket.store import builds, statuses
 from probo_bitbucket.upstream import Upstream
 from tests.immediate import ImmediateStore, run
@@ -242,3 +242,21 @@ def test_a_step_can_be_called_by_a_number(desk: Desk) -> None:
         "Acme/Shell/5": StatusState.SUCCESSFUL,
         "Acme/Shell/true": StatusState.FAILED,
     }
+
+
+def test_an_answer_that_news_overtook_is_not_used(desk: Desk, clock: Clock) -> None:
+    build = desk.running()
+    desk.told(build, "Acme/Shell/Test", Phase.RUNNING, "[▶] make")
+    clock.advance(QUIET + 1)
+
+    class Slow:
+        """In place of the Container Manager: it calls us while it answers, and its answer does not know of that yet."""
+
+        async def find(self, id: str) -> BuildReport:
+            desk.store.now(builds.touch, id, clock.seconds())
+            return BuildReport(id)
+
+    desk.catch_up.container_manager = cast(Any, Slow())
+    run(desk.catch_up.round())
+    assert desk.shown() == {"Acme/Shell/Test": (StatusState.INPROGRESS, "[▶] make")}
+    assert desk.state() is BuildState.RUNNING
