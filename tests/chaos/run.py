@@ -205,14 +205,13 @@ async def perform(reactor: Any, plan: Plan, directory: Path, say: Callable[[str]
         if found is None:
             raise RuntimeError("more than one node takes PostgreSQL, which is not installed")
         cluster = Cluster(found)
+        reactor.addSystemEventTrigger("after", "shutdown", cluster.remove)  # also after Ctrl-C
         cluster.start()
     theatre = Theatre(reactor, directory, plan, cluster)
     try:
         return await Play(reactor, theatre, plan, say).run()
     finally:
         await theatre.close()
-        if cluster:
-            cluster.remove()
 
 
 def main() -> None:
