@@ -1,0 +1,31 @@
+"""The option that all commands share which work for a daemon: its settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from probo_bitbucket.config import Settings
+
+settings_files = click.option(
+    "-c",
+    "--config",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="The daemon's settings: a YAML file, or a directory of them. Can be given again; later ones win.",
+)
+
+
+def load(files: tuple[Path, ...]) -> Settings:
+    """The settings as the daemon reads them. Raises ClickException with all that is wrong."""
+    from probo_bitbucket import config
+
+    try:
+        return config.load(files, os.environ, {})
+    except config.SettingsError as error:
+        raise click.ClickException(str(error)) from error
