@@ -11,7 +11,6 @@ from uuid import uuid4
 
 from attrs import define, field, frozen
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.client import HTTPConnectionPool
 
@@ -30,6 +29,7 @@ from probo_bitbucket.flow.decision import Decision
 from probo_bitbucket.flow.health import Health
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.flow.janitor import Janitor
+from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.flow.lookup import Lookup
 from probo_bitbucket.flow.projects import OwnProjects, Projects
 from probo_bitbucket.flow.relay import Relay
@@ -41,7 +41,7 @@ from probo_bitbucket.flow.setup import SetUp
 from probo_bitbucket.flow.sharing import Sharing
 from probo_bitbucket.flow.worker import Worker
 from probo_bitbucket.probo.container_manager import ContainerManager
-from probo_bitbucket.store import LEASE, Database, Engine, Lease, nodes
+from probo_bitbucket.store import LEASE, Database, Engine, nodes
 from probo_bitbucket.store.migrate import upgrade
 from probo_bitbucket.upstream import Upstream, http_client
 from probo_bitbucket.web.app import App
@@ -89,6 +89,7 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
     node = str(uuid4())
     engine = Engine(settings.database_url)
     store = Database(engine, reactor)
+    leases = Leases(store, reactor, node)
     http, pool = http_client(reactor, settings.ca_file)
     schedule = Schedule(settings.retry_for, random.random)
     site_url, build_url = settings.bitbucket_site_url, settings.build_url
@@ -101,7 +102,7 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
     bitbucket = Bitbucket(api, settings.bitbucket_api_url, accounts)
 
     def work(step: Any) -> Worker:
-        return Worker(step, node, reactor, schedule)
+        return Worker(step, leases, reactor, schedule)
 
     reporter = work(Reporter(store, bitbucket))
     builder_step = Builder(
@@ -125,7 +126,7 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
         relay=Relay(store, reactor, build_url, site_url, reporter.wake),
         lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
         health=Health(store, keys.chains, [upstream.breaker for upstream in upstreams]),
-        hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, node),
+        hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, leases),
         setup=SetupPages(set_up, reactor, settings.webhook_url) if set_up else None,
         clock=reactor,
     )
@@ -135,7 +136,7 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
         store=store,
         doors=tuple(doors(settings, rooms, refusals)),
         refusals=refusals,
-        workers=(decision, builder, reporter, *rounds(settings, store, reactor, node, keys, set_up, catch_up)),
+        workers=(decision, builder, reporter, *rounds(settings, store, reactor, leases, keys, set_up, catch_up)),
         set_up=set_up,
         chains=keys.chains,
         pool=pool,
@@ -144,15 +145,17 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
 
 
 def rounds(
-    settings: Settings, store: Database, reactor: Any, node: str, keys: Keys, set_up: SetUp | None, catch_up: CatchUp
+    settings: Settings,
+    store: Database,
+    reactor: Any,
+    leases: Leases,
+    keys: Keys,
+    set_up: SetUp | None,
+    catch_up: CatchUp,
 ) -> Iterator[Rounds]:
     """What is done again and again, whether or not anything came in."""
-
-    def renew() -> Deferred[None]:
-        return store.transact(nodes.renew, Lease(node, reactor.seconds()))
-
-    yield Rounds("leases", renew, LEASE / 3, reactor)
-    yield Rounds("sharing", Sharing(store, reactor, node, keys.budgets).round, SHARING_INTERVAL, reactor)
+    yield Rounds("leases", leases.round, LEASE / 3, reactor)
+    yield Rounds("sharing", Sharing(store, reactor, leases.node, keys.budgets).round, SHARING_INTERVAL, reactor)
     yield Rounds("janitor", Janitor(store, reactor, settings.retention, keys.chains).round, JANITOR_INTERVAL, reactor)
     if set_up:
         yield Rounds("set-up", set_up.round, SETUP_INTERVAL, reactor)

@@ -7,17 +7,13 @@ from typing import Any
 from uuid import uuid4
 
 from attrs import define
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 
 from probo_bitbucket.credentials import covers
-from probo_bitbucket.flow.builder import Builder, NotBuilt
-from probo_bitbucket.flow.schedule import FIRST
-from probo_bitbucket.flow.worker import STORE_PAUSE
-from probo_bitbucket.model import Build, BuildKind, BuildState, Repository, check_hash
-from probo_bitbucket.store import LEASE, Database, Effort, Lease, StoreUnavailable, builds
-from probo_bitbucket.store.builds import StoredBuild
+from probo_bitbucket.flow.builder import Builder
+from probo_bitbucket.flow.leases import Leases
+from probo_bitbucket.model import Build, BuildKind, Repository, check_hash
+from probo_bitbucket.store import Database, builds
 
 
 class NotWanted(Exception):
@@ -32,7 +28,7 @@ class HashRequests:
     clock: IReactorTime
     builder: Builder
     repositories: Sequence[str]  # globs
-    node: str
+    leases: Leases
 
     async def start(self, slug: str, uuid: str, sha: str) -> Any:
         """Build commit *sha* of the repository *slug*; return the Container Manager's answer. *uuid* may be empty.
@@ -44,27 +40,12 @@ class HashRequests:
         if not covers(self.repositories, repository.full_name):
             raise NotWanted(f"{repository.full_name} is not among the `repositories` of the settings")
         build = Build(str(uuid4()), BuildKind.HASH, repository, repository, check_hash(sha), sha, now)
+        lease = self.leases.new()
+        self.leases.hold(lease)
         try:
-            return await self.builder.start(await self.store.transact(builds.request_now, build, Lease(self.node, now)))
-        except NotBuilt:
-            raise
-        except Exception as error:  # whatever it is, also that the caller hung up while the build was written down
-            Deferred.fromCoroutine(self._put_back(build, now, str(error)))
-            raise
-
-    async def _put_back(self, build: Build, now: float, error: str) -> None:
-        """Let the worker have the build. It would stay in this node's hands, because a node renews all its leases.
-
-        A store that is away for a LEASE lets all leases end.
-        """
-        job = StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None), self.node)
-        for _ in range(round(LEASE / STORE_PAUSE)):
-            try:
-                await self.builder.postpone(job, now, now + FIRST, error)
-            except StoreUnavailable:
-                await deferLater(self.clock, STORE_PAUSE)
-            else:
-                return
+            return await self.builder.start(await self.store.transact(builds.request_now, build, lease))
+        finally:
+            self.leases.let_go(lease)  # where it is not done, the worker has it when the lease ends
 
     async def _repository(self, slug: str, uuid: str) -> Repository:
         """With its uuid where anybody knows it, so that the build belongs to the same project as all others."""

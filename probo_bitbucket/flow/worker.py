@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from probo_bitbucket.errors import DeadCredentials, Permanent, UpstreamError
+from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.flow.schedule import Schedule
 from probo_bitbucket.store import Effort, Lease, LeaseLost, StoreUnavailable
 
@@ -63,7 +64,7 @@ class Worker(Service):
     """Drives one step. `wake` it when there may be something to do."""
 
     step: Step[Job]
-    node: str
+    leases: Leases
     clock: IReactorTime
     schedule: Schedule
 
@@ -105,12 +106,12 @@ class Worker(Service):
             while self._woken and self.running and (free := self.step.concurrency - len(self._in_hand)) > 0:
                 self._woken = False
                 busy = [repository for repository, count in self._shares.items() if count >= SHARE]
-                lease = Lease(self.node, self.clock.seconds())
+                lease = self.leases.new()
                 jobs = await self.step.claim(lease, min(free, SHARE), busy)
                 if not self.running:
                     return  # stopped meanwhile: nobody would wait for this work; its lease is given back
                 for job in jobs:
-                    self._begin(job)
+                    self._begin(job, lease)
                 self._woken = self._woken or bool(jobs)
         except StoreUnavailable as error:
             self.log.error("The store cannot be read", event="store.unavailable", reason=str(error))
@@ -119,14 +120,16 @@ class Worker(Service):
         finally:
             self._claiming = False
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: Job, lease: Lease) -> None:
+        self.leases.hold(lease)
         share = Counter([self.step.repository(job)])
         self._shares += share
         doing = Deferred.fromCoroutine(self._do(job))
         self._in_hand.add(doing)
-        doing.addBoth(lambda _: self._end(doing, share))
+        doing.addBoth(lambda _: self._end(doing, share, lease))
 
-    def _end(self, doing: Deferred[None], share: Counter[str]) -> None:
+    def _end(self, doing: Deferred[None], share: Counter[str], lease: Lease) -> None:
+        self.leases.let_go(lease)
         self._in_hand.discard(doing)
         self._shares -= share
         self.wake()

@@ -64,7 +64,7 @@ def request_now(tx: sa.Connection, build: Build, lease: Lease) -> StoredBuild:
     """Ask for a build that was not asked for before, and lease it at once."""
     request(tx, build, lease.now)
     _update(tx, build.id, lease.values)
-    return StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None), lease.node)
+    return StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None), lease.holder)
 
 
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredBuild]:
@@ -78,7 +78,7 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
         .order_by(builds.c.created_at, builds.c.id)
         .limit(limit)
     )
-    return [evolve(_stored(row), leased_by=lease.node) for row in claim(tx, builds, query, lease)]
+    return [evolve(_stored(row), leased_by=lease.holder) for row in claim(tx, builds, query, lease)]
 
 
 def _stored(row: sa.Row[Any]) -> StoredBuild:

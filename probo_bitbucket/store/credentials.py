@@ -76,8 +76,8 @@ def lock(tx: sa.Connection, name: str, lease: Lease) -> Chain | None:
     """Take the right to refresh a chain, or None while another node has it."""
     taken = tx.execute(
         sa.update(chains)
-        .where(chains.c.name == name, sa.or_(chains.c.leased_until <= lease.now, chains.c.leased_by == lease.node))
-        .values(leased_by=lease.node, leased_until=lease.now + LOCK)
+        .where(chains.c.name == name, sa.or_(chains.c.leased_until <= lease.now, chains.c.leased_by == lease.holder))
+        .values(leased_by=lease.holder, leased_until=lease.now + LOCK)
     )
     return find(tx, name) if taken.rowcount else None
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
 from probo_bitbucket.store.schema import builds, chains, deliveries, statuses
-from probo_bitbucket.store.sql import LEASE, Lease
+from probo_bitbucket.store.sql import LEASE
 
 _LEASED = (deliveries, builds, statuses)
 
 
-def renew(tx: sa.Connection, lease: Lease) -> None:
-    """Keep what this node has in hand."""
+def renew(tx: sa.Connection, holders: Collection[str], now: float) -> None:
+    """Keep what these holders have in hand."""
     for table in _LEASED:
-        mine = sa.and_(table.c.leased_by == lease.node, table.c.leased_until > lease.now)
-        tx.execute(sa.update(table).where(mine).values(leased_until=lease.now + LEASE))
+        held = sa.and_(table.c.leased_by.in_(holders), table.c.leased_until > now)
+        tx.execute(sa.update(table).where(held).values(leased_until=now + LEASE))
 
 
 def release(tx: sa.Connection, node: str) -> None:
     """Let go of all that this node has in hand."""
     for table in (*_LEASED, chains):
-        tx.execute(sa.update(table).where(table.c.leased_by == node).values(leased_by="", leased_until=0.0))
+        mine = sa.or_(table.c.leased_by == node, table.c.leased_by.startswith(f"{node}/"))
+        tx.execute(sa.update(table).where(mine).values(leased_by="", leased_until=0.0))
 
 
 def release_all(tx: sa.Connection) -> None:

@@ -19,14 +19,14 @@ def insert(tx: sa.Connection, table: sa.Table) -> Any:
 
 @frozen
 class Lease:
-    """Who works on a row, as seen at one moment."""
+    """Who works on a row, as seen at one moment. *holder* names a node, or one of its claims as `node/number`."""
 
-    node: str
+    holder: str
     now: float
 
     @property
     def values(self) -> dict[str, Any]:
-        return {"leased_by": self.node, "leased_until": self.now + LEASE}
+        return {"leased_by": self.holder, "leased_until": self.now + LEASE}
 
 
 class LeaseLost(Exception):

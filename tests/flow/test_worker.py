@@ -12,10 +12,11 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
 from probo_bitbucket.errors import DeadCredentials, Permanent, Temporary
+from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.flow.schedule import CREDENTIALS_PAUSE, FIRST, Schedule
 from probo_bitbucket.flow.worker import PATIENCE, POLL, SHARE, STORE_PAUSE, UNSETTLED_PAUSE, Worker
 from probo_bitbucket.store import Effort, Lease, StoreUnavailable
-from tests.immediate import result_of
+from tests.immediate import ImmediateStore, result_of
 
 RETRY_FOR = 3600.0
 
@@ -80,8 +81,13 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-def worker(desk: Desk, clock: Clock) -> Worker:
-    return Worker(desk, "node", clock, Schedule(RETRY_FOR, lambda: 0.5))  # type: ignore[arg-type] # its own Job
+def leases(store: ImmediateStore, clock: Clock) -> Leases:
+    return Leases(store, clock, "node")
+
+
+@pytest.fixture
+def worker(desk: Desk, leases: Leases, clock: Clock) -> Worker:
+    return Worker(desk, leases, clock, Schedule(RETRY_FOR, lambda: 0.5))  # type: ignore[arg-type] # its own Job
 
 
 def begin(worker: Worker, desk: Desk, *jobs: Job) -> None:
@@ -95,7 +101,17 @@ def events(logged: list[LogEvent], name: str) -> list[Any]:
 
 def test_work_is_claimed_for_this_node_at_this_time(worker: Worker, desk: Desk, clock: Clock) -> None:
     begin(worker, desk)
-    assert desk.claims == [(Lease("node", clock.seconds()), SHARE, [])]
+    assert desk.claims == [(Lease("node/0", clock.seconds()), SHARE, [])]
+
+
+def test_only_claims_of_which_something_is_in_hand_are_renewed(worker: Worker, desk: Desk, leases: Leases) -> None:
+    jobs = [Job(), Job()]
+    begin(worker, desk, *jobs)
+    assert leases.held == {desk.claims[0][0].holder}
+    jobs[0].end.callback(None)
+    assert leases.held == {desk.claims[0][0].holder}
+    jobs[1].end.callback(None)
+    assert leases.held == set()
 
 
 def test_what_waits_is_begun_when_the_service_starts(worker: Worker, desk: Desk) -> None:

@@ -119,7 +119,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(node=NODES)
     def a_node_renews(self, node: str) -> None:
-        self.do(nodes.renew, Lease(node, self.now))
+        self.do(nodes.renew, [node], self.now)
         for row in self.rows.values():
             if row.node == node and row.until > self.now:
                 row.until = self.now + LEASE
