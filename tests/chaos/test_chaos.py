@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 
 def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.chaos.run", "--seed", "7", *arguments]
@@ -19,7 +17,6 @@ def test_one_node_keeps_its_promises_though_it_is_killed() -> None:
     assert "0 promises broken" in run.stdout
 
 
-@pytest.mark.skip(reason="known to fail now and then: see 'Several nodes' in docs/operating.md; make chaos runs it")
 def test_two_nodes_keep_their_promises_though_they_and_their_postgresql_are_killed() -> None:
     run = chaos("--kills", "2", "--nodes", "2")
     assert run.returncode == 0, run.stdout + run.stderr
