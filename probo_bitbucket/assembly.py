@@ -104,7 +104,7 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
     def work(step: Any) -> Worker:
         return Worker(step, leases, reactor, schedule)
 
-    reporter = work(Reporter(store, bitbucket))
+    reporter = work(Reporter(store, reactor, bitbucket))
     builder_step = Builder(
         store=store,
         clock=reactor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from attrs import define
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket.api import Bitbucket
@@ -17,6 +18,7 @@ class Reporter:
     """The step from a desired state to Bitbucket."""
 
     store: Database
+    clock: IReactorTime
     bitbucket: Bitbucket
 
     name = "reporter"
@@ -31,7 +33,7 @@ class Reporter:
 
     async def work(self, job: StoredStatus) -> None:
         await self.bitbucket.post_status(job.desired)
-        await self.store.transact(statuses.reported, job)
+        await self.store.transact(statuses.reported, job, self.clock.seconds())
         self._log("Status reported", "status.reported", job)
 
     async def postpone(self, job: StoredStatus, now: float, due_at: float, error: str) -> None:

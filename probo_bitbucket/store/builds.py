@@ -13,11 +13,11 @@ from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds
 from probo_bitbucket.store.sql import (
     ANEW,
-    DONE,
     Effort,
     Lease,
     LeaseLost,
     claim,
+    done,
     first_of_lane,
     free,
     insert,
@@ -133,6 +133,7 @@ def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: floa
     values = {
         "state": state,
         "changed_at": now,
+        **({"configured_at": now} if state is BuildState.READY else {}),
         "build": dump(stored.build),
         "commit": stored.build.commit,
         "document": stored.document,
@@ -145,7 +146,8 @@ def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: floa
 def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: str = "") -> None:
     """Nothing is left to do to start this build. One that was not started may be asked for again."""
     released = {"claim": None} if state in (BuildState.REFUSED, BuildState.CANCELLED) else {}
-    _update(tx, id, {**DONE, **released, "state": state, "changed_at": now, "reason": reason})
+    started = {"started_at": now} if state is BuildState.RUNNING else {}
+    _update(tx, id, {**done(builds), **released, **started, "state": state, "changed_at": now, "reason": reason})
 
 
 def postpone(tx: sa.Connection, stored: StoredBuild, *, now: float, due_at: float, error: str) -> None:

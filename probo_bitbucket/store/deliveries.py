@@ -10,7 +10,7 @@ from attrs import frozen
 
 from probo_bitbucket.model import Delivery, DeliveryState, Event, Ignored
 from probo_bitbucket.store.schema import deliveries
-from probo_bitbucket.store.sql import ANEW, DONE, Effort, Lease, claim, first_of_lane, free, postponed
+from probo_bitbucket.store.sql import ANEW, Effort, Lease, claim, done, first_of_lane, free, postponed
 
 
 @frozen
@@ -81,7 +81,7 @@ def decide(
 ) -> None:
     """Write the decision on a delivery down, unless another node has decided it meanwhile."""
     decision = {"state": state, "reason": reason, "build_id": build_id, "decided_at": now}
-    _update(tx, _pending(id), {**DONE, **decision})
+    _update(tx, _pending(id), {**done(deliveries), **decision})
 
 
 def postpone(tx: sa.Connection, waiting: WaitingDelivery, *, now: float, due_at: float, error: str) -> None:

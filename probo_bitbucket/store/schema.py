@@ -35,6 +35,9 @@ def _work() -> tuple[Column[Any], ...]:
         Column("attempts", Integer, nullable=False, default=0, server_default="0"),
         Column("failing_since", Double),
         Column("last_error", Text, nullable=False, default="", server_default=""),
+        # What it had taken when it was last done: how many tries, and the last trouble among them.
+        Column("tries", Integer, nullable=False, default=0, server_default="0"),
+        Column("trouble", Text, nullable=False, default="", server_default=""),
     )
 
 
@@ -64,6 +67,10 @@ deliveries = Table(
     _pending("deliveries_pending", "id"),
     _pending("deliveries_pending_lane", "lane", "id"),
     Index("deliveries_received", "received_at"),
+    Index("deliveries_in_state", "state", "id"),
+    Index("deliveries_of_repository", "repository", "id"),
+    Index("deliveries_of_lane", "lane", "id"),
+    Index("deliveries_of_build", "build_id", "id"),
 )
 
 builds = Table(
@@ -76,6 +83,8 @@ builds = Table(
     Column("reason", Text, nullable=False, default="", server_default=""),
     Column("created_at", Double, nullable=False),
     Column("changed_at", Double, nullable=False),  # of the state, or of any status
+    Column("configured_at", Double),  # when the configuration had been read
+    Column("started_at", Double),  # when the Container Manager had it
     Column("repository", String(260), nullable=False),
     Column("source", String(260), nullable=False),  # where the commit is: a fork perhaps
     Column("pull_request", BigInteger),
@@ -90,6 +99,10 @@ builds = Table(
     Index("builds_of_source", "source", "pull_request", "created_at"),
     Index("builds_of_pull_request", "repository", "pull_request", "created_at"),
     Index("builds_changed", "changed_at"),
+    Index("builds_created", "created_at", "id"),
+    Index("builds_in_state", "state", "created_at", "id"),
+    Index("builds_of_repository", "repository", "created_at", "id"),
+    Index("builds_of_commit", "commit", "created_at", "id"),
 )
 
 statuses = Table(
@@ -109,10 +122,12 @@ statuses = Table(
     Column("version", BigInteger, nullable=False),  # of `desired`
     Column("failed", Boolean, nullable=False, default=False, server_default=text("false")),  # given up, see last_error
     Column("changed_at", Double, nullable=False),
+    Column("reported_at", Double),  # when Bitbucket last took one
     *_work(),
     _pending("statuses_pending", "rank", "due_at"),
     Index("statuses_of_build", "build_id"),
     Index("statuses_changed", "changed_at"),
+    Index("statuses_failed", "changed_at", sqlite_where=text("failed = 1"), postgresql_where=text("failed")),
 )
 
 chains = Table(

@@ -67,8 +67,15 @@ def claim(tx: sa.Connection, table: sa.Table, query: sa.Select[Any], lease: Leas
 
 
 _RESTED: dict[str, Any] = {"leased_by": "", "leased_until": 0.0, "attempts": 0, "failing_since": None, "last_error": ""}
-DONE = {"pending": False, **_RESTED}  # the values of a row with which nothing is left to do
-ANEW = {"pending": True, "due_at": 0.0, **_RESTED}  # … and of one that is to be worked on again, from the beginning
+ANEW = {"pending": True, "due_at": 0.0, **_RESTED}  # the values of a row that is to be worked on from the beginning
+
+
+def done(table: sa.Table) -> dict[str, Any]:
+    """The values of a row with which nothing is left to do. What it took stays, to be shown."""
+    columns = table.c
+    tries = sa.case((columns.pending, columns.attempts + 1), else_=columns.tries)
+    trouble = sa.case((columns.pending, columns.last_error), else_=columns.trouble)
+    return {"pending": False, "tries": tries, "trouble": trouble, **_RESTED}
 
 
 def postponed(effort: Effort, *, now: float, due_at: float, error: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from attrs import frozen
 from probo_bitbucket.model import Phase, Status
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import statuses
-from probo_bitbucket.store.sql import ANEW, DONE, Effort, Lease, claim, free, insert, postponed
+from probo_bitbucket.store.sql import ANEW, Effort, Lease, claim, done, free, insert, postponed
 
 
 @frozen
@@ -97,10 +97,10 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
     return [_stored(row) for row in claim(tx, statuses, query, lease)]
 
 
-def reported(tx: sa.Connection, stored: StoredStatus) -> None:
+def reported(tx: sa.Connection, stored: StoredStatus, now: float) -> None:
     """Bitbucket has the version that *stored* has. A newer one stays to be reported."""
     newer = statuses.c.version > stored.version
-    values = {**DONE, "reported": dump(stored.desired), "pending": newer, "failed": False}
+    values = {**done(statuses), "reported": dump(stored.desired), "reported_at": now, "pending": newer, "failed": False}
     tx.execute(sa.update(statuses).where(_key(stored.desired)).values(**values))
 
 
@@ -113,7 +113,7 @@ def postpone(tx: sa.Connection, stored: StoredStatus, *, now: float, due_at: flo
 def give_up(tx: sa.Connection, stored: StoredStatus, error: str) -> None:
     """Leave a status unreported, unless there is a newer version of it. It stays visible with its *error*."""
     newer = statuses.c.version > stored.version
-    values = {**DONE, "pending": newer, "failed": ~newer, "last_error": error}
+    values = {**done(statuses), "pending": newer, "failed": ~newer, "last_error": error}
     tx.execute(sa.update(statuses).where(_key(stored.desired), statuses.c.pending).values(**values))
 
 

@@ -56,7 +56,7 @@ def report(store: ImmediateStore, now: float = NOW + 3600) -> list[Status]:
     """Report all that waits, as the reporter does; return it."""
     claimed = store.now(statuses.claim_pending, Lease("node", now), 100)
     for each in claimed:
-        store.now(statuses.reported, each)
+        store.now(statuses.reported, each, 0.0)
     return [each.desired for each in claimed]
 
 

@@ -45,7 +45,7 @@ def test_a_status_that_was_replaced_while_it_was_reported_is_reported_again(tx: 
     desire(tx, "first")
     reporting = claim(tx, "north", 0.0)
     desire(tx, "second")
-    statuses.reported(tx, reporting)
+    statuses.reported(tx, reporting, LEASE)
     assert claim(tx, "north", 0.0).desired.description == "second"
 
 
@@ -53,7 +53,7 @@ def test_a_status_that_reached_bitbucket_after_all_is_not_failed(tx: sa.Connecti
     desire(tx, "first")
     slow = claim(tx, "north", 0.0)
     statuses.give_up(tx, claim(tx, "south", LEASE), "refused")
-    statuses.reported(tx, slow)
+    statuses.reported(tx, slow, LEASE)
     stored = row(tx, schema.statuses)
     assert (stored.failed, stored.pending, stored.last_error) == (False, False, "")
 
@@ -63,15 +63,15 @@ def test_a_late_report_of_an_older_version_has_the_newest_one_sent_once_more(tx:
     desire(tx, "first")
     slow = claim(tx, "north", 0.0)
     desire(tx, "second")
-    statuses.reported(tx, claim(tx, "south", LEASE))
-    statuses.reported(tx, slow)
+    statuses.reported(tx, claim(tx, "south", LEASE), LEASE)
+    statuses.reported(tx, slow, LEASE)
     assert claim(tx, "south", LEASE).desired.description == "second"
 
 
 def test_a_late_failure_does_not_spoil_a_status_that_was_reported(tx: sa.Connection) -> None:
     desire(tx, "first")
     slow = claim(tx, "north", 0.0)
-    statuses.reported(tx, claim(tx, "south", LEASE))
+    statuses.reported(tx, claim(tx, "south", LEASE), LEASE)
     statuses.give_up(tx, slow, "refused")
     statuses.postpone(tx, slow, now=LEASE, due_at=LEASE, error="down")
     stored = row(tx, schema.statuses)

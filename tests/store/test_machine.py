@@ -294,7 +294,7 @@ class Statuses(Machine):
             self.do(statuses.postpone, job, now=self.now, due_at=self.now + 10, error="down")
             row.postpone(self.now + 10)
         elif outcome == "done":
-            self.do(statuses.reported, job)
+            self.do(statuses.reported, job, self.now)
             row.done()
             row.reported, row.pending, row.failed = job.version, newer, False
         else:

@@ -28,6 +28,8 @@ def _work() -> tuple[sa.Column[Any], ...]:
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
         sa.Column("failing_since", sa.Double),
         sa.Column("last_error", sa.Text, nullable=False, server_default=""),
+        sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("trouble", sa.Text, nullable=False, server_default=""),
     )
 
 
@@ -57,6 +59,10 @@ def _deliveries() -> None:
     _index_pending("deliveries_pending", "deliveries", "id")
     _index_pending("deliveries_pending_lane", "deliveries", "lane", "id")
     op.create_index("deliveries_received", "deliveries", ["received_at"])
+    op.create_index("deliveries_in_state", "deliveries", ["state", "id"])
+    op.create_index("deliveries_of_repository", "deliveries", ["repository", "id"])
+    op.create_index("deliveries_of_lane", "deliveries", ["lane", "id"])
+    op.create_index("deliveries_of_build", "deliveries", ["build_id", "id"])
 
 
 def _builds() -> None:
@@ -69,6 +75,8 @@ def _builds() -> None:
         sa.Column("reason", sa.Text, nullable=False, server_default=""),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("changed_at", sa.Double, nullable=False),
+        sa.Column("configured_at", sa.Double),
+        sa.Column("started_at", sa.Double),
         sa.Column("repository", sa.String(260), nullable=False),
         sa.Column("source", sa.String(260), nullable=False),
         sa.Column("pull_request", sa.BigInteger),
@@ -83,6 +91,10 @@ def _builds() -> None:
     op.create_index("builds_of_source", "builds", ["source", "pull_request", "created_at"])
     op.create_index("builds_of_pull_request", "builds", ["repository", "pull_request", "created_at"])
     op.create_index("builds_changed", "builds", ["changed_at"])
+    op.create_index("builds_created", "builds", ["created_at", "id"])
+    op.create_index("builds_in_state", "builds", ["state", "created_at", "id"])
+    op.create_index("builds_of_repository", "builds", ["repository", "created_at", "id"])
+    op.create_index("builds_of_commit", "builds", ["commit", "created_at", "id"])
 
 
 def _statuses() -> None:
@@ -101,11 +113,19 @@ def _statuses() -> None:
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("failed", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.Column("changed_at", sa.Double, nullable=False),
+        sa.Column("reported_at", sa.Double),
         *_work(),
     )
     _index_pending("statuses_pending", "statuses", "rank", "due_at")
     op.create_index("statuses_of_build", "statuses", ["build_id"])
     op.create_index("statuses_changed", "statuses", ["changed_at"])
+    op.create_index(
+        "statuses_failed",
+        "statuses",
+        ["changed_at"],
+        sqlite_where=sa.text("failed = 1"),
+        postgresql_where=sa.text("failed"),
+    )
 
 
 def _credentials() -> None:
