@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 from attrs import frozen
 
-from probo_bitbucket.bitbucket.budget import Budget
-from probo_bitbucket.errors import Temporary
+from probo_bitbucket.bitbucket.caller import PAGE, Access, Caller, Page, decode
 from probo_bitbucket.model import Repository, Status, check_hash
 from probo_bitbucket.upstream import Answer, Upstream
 
 T = TypeVar("T")
-
-PAGE = 100  # entries; the most that Bitbucket gives at once
-PAGES = 50  # pages followed of one listing
-
-
-class Access(Protocol):
-    """The right to call Bitbucket: an account's credentials and its budget of requests."""
-
-    budget: Budget
-
-    async def authorization(self) -> str:
-        """The value of an Authorization header."""
-
-    async def refused(self, authorization: str) -> bool:
-        """Bitbucket answered 401 to this value. Returns whether another one can be had."""
 
 
 class Accounts(Protocol):
@@ -60,11 +44,6 @@ class _Link(msgspec.Struct):
 
 class _Links(msgspec.Struct):
     html: _Link = msgspec.field(default_factory=_Link)
-
-
-class _Page(msgspec.Struct, Generic[T]):
-    values: list[T]
-    next: str = ""
 
 
 class _PullRequest(msgspec.Struct):
@@ -99,8 +78,7 @@ class Bitbucket:
     """The calls. Every one raises a kind of UpstreamError when it does not succeed."""
 
     def __init__(self, upstream: Upstream, base_url: str, accounts: Accounts) -> None:
-        self._upstream = upstream
-        self._base_url = base_url
+        self._caller = Caller(upstream, base_url)
         self._accounts = accounts
 
     async def file(self, repository: Repository, commit: str, path: str) -> bytes:
@@ -113,11 +91,11 @@ class Bitbucket:
         return [entry.path async for entry in entries if entry.type != "commit_directory"]
 
     async def commit(self, repository: Repository, hash: str) -> Commit:
-        found = _decode(await self._get(repository, f"commit/{check_hash(hash)}"), _Commit)
+        found = decode(await self._get(repository, f"commit/{check_hash(hash)}"), _Commit)
         return Commit(found.hash, found.message)
 
     async def pull_request(self, repository: Repository, number: int) -> PullRequestSummary:
-        found = _decode(await self._get(repository, f"pullrequests/{number}"), _PullRequest)
+        found = decode(await self._get(repository, f"pullrequests/{number}"), _PullRequest)
         author = found.author or _Account()
         return PullRequestSummary(
             found.id,
@@ -136,7 +114,7 @@ class Bitbucket:
         """The newest commits of *revision* (a branch name or hash), or of all branches: one page, newest first."""
         query = {"pagelen": str(PAGE), **({"include": revision} if revision else {})}
         answer = await self._get(repository, f"commits?{urlencode(query)}")
-        return _decode(answer, _Page[dict[str, Any]]).values
+        return decode(answer, Page[dict[str, Any]]).values
 
     async def post_status(self, status: Status) -> None:
         """Make Bitbucket show *status*. A key that the commit has already is overwritten."""
@@ -150,61 +128,20 @@ class Bitbucket:
         }
         path = f"commit/{check_hash(status.commit)}/statuses/build"
         answer = await self._call("POST", status.repository, path, urgent=status.state.final, json=body)
-        answer.checked().json()  # a page that a proxy shows with status 200 is no sign that Bitbucket has it
+        answer.json()  # a page that a proxy shows with status 200 is no sign that Bitbucket has it
 
     async def _get(self, repository: Repository, path: str) -> Answer:
-        return (await self._call("GET", repository, path, urgent=True)).checked()
+        return await self._call("GET", repository, path)
 
-    async def _pages(self, repository: Repository, path: str, kind: type[T]) -> AsyncIterator[T]:
-        url = f"{path}?pagelen={PAGE}"
-        for _ in range(PAGES):
-            page = _decode(await self._get(repository, url), _Page[kind])  # type: ignore[valid-type]
-            for value in page.values:
-                yield value
-            url = self._relative(repository, page.next)
-            if not url:
-                return
+    def _pages(self, repository: Repository, path: str, kind: type[T]) -> AsyncIterator[T]:
+        return self._caller.pages(self._accounts.of(repository), _below(repository, path), kind)
 
-    def _relative(self, repository: Repository, url: str) -> str:
-        """The rest of a link that stays in the repository, or nothing: no other address gets our credentials."""
-        prefix = f"{self._url(repository)}/"
-        return url.removeprefix(prefix) if url.startswith(prefix) else ""
-
-    def _url(self, repository: Repository) -> str:
-        return f"{self._base_url}/repositories/{repository.full_name}"
-
-    async def _call(self, method: str, repository: Repository, path: str, *, urgent: bool, json: Any = None) -> Answer:
-        """One request, and a second one with fresh credentials when the first is answered 401."""
-        access = self._accounts.of(repository)
-        authorization = await access.authorization()
-        answer = await self._send(access, authorization, method, repository, path, urgent, json)
-        if answer.status == 401 and await access.refused(authorization):
-            authorization = await access.authorization()
-            answer = await self._send(access, authorization, method, repository, path, urgent, json)
-            if answer.status == 401:
-                await access.refused(authorization)
-        return answer
-
-    async def _send(
-        self,
-        access: Access,
-        authorization: str,
-        method: str,
-        repository: Repository,
-        path: str,
-        urgent: bool,
-        json: Any,
+    async def _call(
+        self, method: str, repository: Repository, path: str, *, urgent: bool = True, json: Any = None
     ) -> Answer:
-        access.budget.spend(urgent=urgent)
-        answer = await self._upstream.request(
-            method, f"{self._url(repository)}/{path}", headers={"Authorization": authorization}, json=json
-        )
-        access.budget.learn(answer)
-        return answer
+        access = self._accounts.of(repository)
+        return await self._caller.checked(access, method, _below(repository, path), urgent=urgent, json=json)
 
 
-def _decode(answer: Answer, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
-        raise Temporary(f"{answer.upstream} answered {answer.status} with an unexpected document: {error}") from error
+def _below(repository: Repository, path: str) -> str:
+    return f"repositories/{repository.full_name}/{path}"

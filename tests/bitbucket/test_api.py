@@ -9,8 +9,9 @@ import pytest
 from attrs import define, evolve, field
 from twisted.internet.task import Clock
 
-from probo_bitbucket.bitbucket.api import PAGES, Bitbucket, Commit, PullRequestSummary
+from probo_bitbucket.bitbucket.api import Bitbucket, Commit, PullRequestSummary
 from probo_bitbucket.bitbucket.budget import Budget
+from probo_bitbucket.bitbucket.caller import PAGES
 from probo_bitbucket.errors import DeadCredentials, NotFound, Permanent, RateLimited, Temporary, Unauthorized
 from probo_bitbucket.model import InvalidName, Repository, Status, StatusState
 from probo_bitbucket.upstream import Upstream
