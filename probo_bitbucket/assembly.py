@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -11,9 +10,11 @@ from uuid import uuid4
 
 from attrs import define, field, frozen
 from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.client import HTTPConnectionPool
 
+from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.bitbucket.oauth import OAuth
@@ -31,15 +32,18 @@ from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.flow.janitor import Janitor
 from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.flow.lookup import Lookup
+from probo_bitbucket.flow.measuring import Measuring
 from probo_bitbucket.flow.projects import OwnProjects, Projects
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.flow.reporter import Reporter
 from probo_bitbucket.flow.requests import HashRequests
+from probo_bitbucket.flow.resumption import tell_waiting
 from probo_bitbucket.flow.rounds import Rounds
 from probo_bitbucket.flow.schedule import Schedule
 from probo_bitbucket.flow.setup import SetUp
 from probo_bitbucket.flow.sharing import Sharing
 from probo_bitbucket.flow.worker import Worker
+from probo_bitbucket.metrics import Metrics
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import LEASE, Database, Engine, nodes
 from probo_bitbucket.store.migrate import upgrade
@@ -62,12 +66,13 @@ class Parts:
     engine: Engine
     store: Database
     doors: tuple[Door, ...]
-    refusals: Counter[str]
+    metrics: Metrics
     workers: tuple[Service, ...]
     set_up: SetUp | None
     chains: Sequence[TokenChain]
     pool: HTTPConnectionPool
     node: str
+    clock: IReactorTime
 
     def open_store(self, settings: Settings) -> None:
         """Bring the tables up to date, choose credentials and make their tokens known, start the store's thread."""
@@ -79,6 +84,7 @@ class Parts:
                 self.set_up.begin(tx)
             for chain in self.chains:
                 chain.begin(tx)
+            tell_waiting(tx, self.clock.seconds())
         self.store.start()
 
 
@@ -90,12 +96,14 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
     engine = Engine(settings.database_url)
     store = Database(engine, reactor)
     leases = Leases(store, reactor, node)
+    metrics = Metrics(payloads.EVENT_KEYS)
     http, pool = http_client(reactor, settings.ca_file)
     schedule = Schedule(settings.retry_for, random.random)
     site_url, build_url = settings.bitbucket_site_url, settings.build_url
     announcement = Announcement(settings.instance_name, build_url, site_url)
     names = ("Bitbucket", "Bitbucket's token endpoint", "the Container Manager")
-    api, token_endpoint, probo = upstreams = [Upstream(name, http, reactor) for name in names]
+    api, token_endpoint, probo = upstreams = [Upstream(name, http, reactor, observe=metrics.called) for name in names]
+    breakers = [upstream.breaker for upstream in upstreams]
     container_manager = ContainerManager(probo, settings.api_url, settings.api_token)
     keys = Keys(settings, token_endpoint, store, reactor, node)
     accounts, projects = keys.coordinated(container_manager) if settings.api_token else keys.own()
@@ -119,14 +127,14 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
     builder = work(builder_step)
     decision = work(Decision(store, reactor, site_url, builder.wake))
     catch_up = CatchUp(store, reactor, container_manager, build_url, site_url, settings.instance_name, reporter.wake)
-    refusals: Counter[str] = Counter()
     set_up = keys.set_up(accounts, (decision.wake, builder.wake, reporter.wake))
     app = App(
-        intake=Intake(store, settings.webhook_secrets, settings.repositories, site_url, refusals, decision.wake),
+        intake=Intake(store, settings.webhook_secrets, settings.repositories, site_url, decision.wake),
         relay=Relay(store, reactor, build_url, site_url, reporter.wake),
         lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
-        health=Health(store, keys.chains, [upstream.breaker for upstream in upstreams]),
         hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, leases),
+        health=Health(store, keys.chains, breakers),
+        measuring=Measuring(metrics, store, reactor, keys.budgets, breakers),
         setup=SetupPages(set_up, reactor, settings.webhook_url) if set_up else None,
         clock=reactor,
     )
@@ -134,13 +142,14 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
     return Parts(
         engine=engine,
         store=store,
-        doors=tuple(doors(settings, rooms, refusals)),
-        refusals=refusals,
         workers=(decision, builder, reporter, *rounds(settings, store, reactor, leases, keys, set_up, catch_up)),
+        doors=tuple(doors(settings, rooms)),
+        metrics=metrics,
         set_up=set_up,
         chains=keys.chains,
         pool=pool,
         node=node,
+        clock=reactor,
     )
 
 

@@ -21,7 +21,8 @@ HIDDEN = "‹hidden›"
 # What a line may tell, in this order. An event can carry more, whole documents and tokens even: none of that is shown.
 FIELDS = (
     "account", "delivery", "event_key", "repository", "pull_request", "branch", "commit", "build", "context", "key",
-    "state", "client", "method", "path", "upstream", "status", "attempt", "retry_at", "seconds", "count", "file",
+    "state", "client", "method", "path", "upstream", "status", "step", "work", "attempt", "retry_at", "seconds",
+    "count", "file",
     "reason",
 )  # fmt: skip
 

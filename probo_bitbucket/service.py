@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import suppress
 from typing import Any, cast
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.logger import Logger
+from twisted.logger import Logger, globalLogPublisher
 
 from probo_bitbucket.assembly import assemble
 from probo_bitbucket.config import Settings
+from probo_bitbucket.metrics import Metrics
 from probo_bitbucket.store import StoreUnavailable, nodes
 
 LAST_REFRESH = 2.0  # seconds that a token refresh may take to end when everything else has stopped
@@ -40,12 +40,13 @@ class Handler(Service):
         return int(cast(Any, self._ports[0]).getHost().port)
 
     @property
-    def refusals(self) -> Counter[str]:
-        """How many requests and connections were refused since the start, by the name of the event in the log."""
-        return self._parts.refusals
+    def metrics(self) -> Metrics:
+        """What happened since the start."""
+        return self._parts.metrics
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
+        globalLogPublisher.addObserver(self.metrics)
         # Where a port is in use, nothing has been started yet. Requests are answered once the reactor has its turn.
         for door in self._parts.doors:
             self._ports.append(door.open(self._reactor))
@@ -67,6 +68,7 @@ class Handler(Service):
             await self._parts.store.transact(nodes.release, self._parts.node)
         await self._parts.pool.closeCachedConnections()
         await self._parts.store.stop()
+        globalLogPublisher.removeObserver(self.metrics)
 
     def stopService(self) -> Deferred[None]:
         """Stop to listen, let what is on its way end, put back the rest, and close the store: in this order."""

@@ -7,6 +7,7 @@ whole exchange has one deadline, and the body is collected here, with a limit.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -110,13 +111,25 @@ class Answer:
 
 class Upstream:
     """A server that we call, known by a *name* for people. Never follows a redirect: none is expected anywhere,
-    and the Authorization header must not travel to another host."""
+    and the Authorization header must not travel to another host.
 
-    def __init__(self, name: str, http: HTTPClient, clock: IReactorTime, breaker: Breaker | None = None) -> None:
+    *observe* is told of every call: its URL, the HTTP status of the answer (0: there was none), and how many seconds it
+    took.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        http: HTTPClient,
+        clock: IReactorTime,
+        breaker: Breaker | None = None,
+        observe: Callable[[str, int, float], None] = lambda *_: None,
+    ) -> None:
         self.name = name
         self._http = http
         self._clock = clock
         self.breaker = breaker or Breaker(clock, name)
+        self._observe = observe
 
     async def request(
         self,
@@ -138,7 +151,7 @@ class Upstream:
         if json is not None:
             data = msgspec.json.encode(json)
             sent["Content-Type"] = "application/json"
-        exchange = Deferred.fromCoroutine(self._exchange(method, url, sent, data))
+        exchange = Deferred.fromCoroutine(self._observed(method, url, sent, data))
         exchange.addTimeout(REQUEST_TIMEOUT, self._clock, _time_is_up)
         try:
             answer = await exchange
@@ -159,6 +172,17 @@ class Upstream:
             self.breaker.failed()
         elif answer.status < 500:  # a 500 is about one request, and says nothing of the others
             self.breaker.succeeded()
+        return answer
+
+    async def _observed(
+        self, method: str, url: str, headers: dict[str | bytes, str | bytes], data: bytes | dict[str, str] | None
+    ) -> Answer:
+        began, status = self._clock.seconds(), 0
+        try:
+            answer = await self._exchange(method, url, headers, data)
+            status = answer.status
+        finally:
+            self._observe(url, status, self._clock.seconds() - began)
         return answer
 
     async def _exchange(

@@ -101,6 +101,10 @@ class StageTestCase(TestCase):
         """The handler, while it runs."""
         return cast(Handler, self.stage.handler)
 
+    def measured(self, name: str, **labels: str) -> float | None:
+        """What the handler counted since it was started."""
+        return self.handler.metrics.registry.get_sample_value(f"probo_bitbucket_{name}_total", labels)
+
     def states(self, pull_request: PullRequest) -> dict[str, str]:
         """The states that the page of a pull request shows, by key."""
         return {status.key: str(status.state) for status in pull_request.shown()}

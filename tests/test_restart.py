@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.logger import capturedLogs
+
 from probo_bitbucket.sandbox.faults import Answer, Fault, LoseAnswer, Slow
 from tests.staged import StageTestCase
 
@@ -96,3 +98,13 @@ class Restart(StageTestCase):
         await self.restart()
         await self.settled()
         assert len(self.posted("/startbuild")) == 1
+
+    async def test_a_start_tells_what_waits_from_before(self) -> None:
+        self.cloud.faults.add(Fault(Answer(503), ".*/src/.*"))
+        self.repository.open_pull_request()
+        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE attempts"))
+        with capturedLogs() as events:
+            await self.restart()
+        resumed = [event for event in events if event.get("event") == "daemon.resumed"]
+        assert [(event["work"], event["count"]) for event in resumed] == [("builds", 1)]
+        assert resumed[0]["retry_at"].startswith("20")

@@ -199,3 +199,5 @@ _REASONS = {
     "repo:fork": "a fork is not built before it has a pull request",
     "repo:updated": "changed settings of a repository bring no new commit",
 }
+
+EVENT_KEYS = frozenset({*_READERS, *_REASONS})  # that Bitbucket is known to send

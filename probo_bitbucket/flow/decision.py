@@ -61,11 +61,24 @@ class Decision:
         self.wake()
 
     async def postpone(self, job: WaitingDelivery, now: float, due_at: float, error: str) -> None:
+        self._log_trouble("Delivery not decided yet", "delivery.postponed", job, error)
         await self.store.transact(deliveries.postpone, job, now=now, due_at=due_at, error=error)
 
     async def give_up(self, job: WaitingDelivery, error: Exception) -> None:
+        self._log_trouble("Delivery given up", "delivery.failed", job, str(error))
         now = self.clock.seconds()
         await self.store.transact(deliveries.decide, job.id, DeliveryState.FAILED, str(error), now)
+
+    def _log_trouble(self, words: str, event: str, job: WaitingDelivery, reason: str) -> None:
+        self.log.warn(
+            words,
+            event=event,
+            delivery=job.id,
+            event_key=job.delivery.event_key,
+            repository=job.repository,
+            attempt=job.effort.attempts + 1,
+            reason=reason,
+        )
 
 
 def _wanted(event: PullRequestChanged, now: float) -> Build:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -28,7 +27,6 @@ class Intake:
     secrets: Sequence[str] = field(repr=False)
     repositories: Sequence[str]  # globs
     site_url: str
-    refusals: Counter[str]
     wake: Callable[[], None]
 
     log = Logger()
@@ -60,7 +58,6 @@ class Intake:
         return id
 
     def _refuse(self, reason: str) -> NoReturn:
-        self.refusals["delivery.refused"] += 1
         self.log.warn("Delivery refused", event="delivery.refused", reason=reason)
         raise BadSignature(reason)
 

@@ -24,8 +24,10 @@ from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.health import Health
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.flow.lookup import Lookup
+from probo_bitbucket.flow.measuring import Measuring
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.flow.requests import HashRequests
+from probo_bitbucket.metrics import CONTENT_TYPE
 from probo_bitbucket.model import Delivery, InvalidName, Repository
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
@@ -59,6 +61,7 @@ class App:
     lookup: Lookup
     hash_requests: HashRequests
     health: Health
+    measuring: Measuring
     setup: SetupPages | None  # none where a coordinator has the credentials
     clock: IReactorTime
 
@@ -79,6 +82,7 @@ class App:
                 ("GET", "/commits/<owner>/<repo>", self.commits),
                 ("GET", "/healthz", self.alive),
                 ("GET", "/readyz", self.ready),
+                ("GET", "/metrics", self.measure),
                 *(self.setup.routes if self.setup else ()),
             ]
         )
@@ -168,6 +172,11 @@ class App:
         findings = await self.health.look()
         ok = not any(finding.trouble for finding in findings)
         return answer(request, 200 if ok else 503, {"ok": ok, "findings": findings})
+
+    async def measure(self, request: Request) -> bytes:
+        """For Prometheus, in its text format."""
+        request.setHeader(b"content-type", CONTENT_TYPE.encode())
+        return await self.measuring.text()
 
     async def build_hash(self, request: Request) -> bytes:
         wanted = decode(_body(request), _HashBody, BodyError)

@@ -75,7 +75,6 @@ class BoundedChannel(HTTPChannel):
         self._deadline = None
 
     def _overdue(self) -> None:
-        self.site.refusals["http.too_slow"] += 1
         _log.info(
             "Slow client cut off",
             event="http.too_slow",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,14 +59,14 @@ class Door:
             raise CannotListen(self, f"{type(error).__name__}: {error}") from error
 
 
-def doors(settings: Settings, rooms: Rooms, refusals: Counter[str]) -> Iterator[Door]:
+def doors(settings: Settings, rooms: Rooms) -> Iterator[Door]:
     """Both rooms behind one door; or the internal routes behind doors of their own, where the settings name such."""
     rules = Rules(
         settings.internal_access, settings.webhook_networks, settings.trusted_proxies, settings.internal_token
     )
 
     def site(rooms: Rooms) -> Site:
-        return BoundedSite(Gate(rooms, rules, refusals), refusals)
+        return BoundedSite(Gate(rooms, rules))
 
     outer = site(evolve(rooms, internal=None) if settings.internal_listen else rooms)
     if not settings.listen:

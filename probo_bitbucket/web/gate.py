@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -44,11 +43,10 @@ class Gate(Resource):
 
     isLeaf = True
 
-    def __init__(self, rooms: Rooms, rules: Rules, refusals: Counter[str]) -> None:
+    def __init__(self, rooms: Rooms, rules: Rules) -> None:
         super().__init__()
         self.rooms = rooms
         self._rules = rules
-        self._refusals = refusals
 
     def render(self, request: IRequest) -> Any:
         wanted = cast(Any, request)
@@ -74,6 +72,5 @@ class Gate(Resource):
 
     def _refuse(self, request: Any, peer: Address | None) -> bytes:
         origins = ", ".join(str(origin or "unknown") for origin in self._rules.origins(peer, request.requestHeaders))
-        self._refusals["http.forbidden"] += 1
         _log.warn("Request refused", event="http.forbidden", client=origins, path=request.path.decode("latin-1"))
         return answer(request, 403, {"error": "forbidden"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from io import BytesIO
 from typing import Any
 
@@ -47,16 +46,14 @@ class BoundedSite(Site):
 
     protocol: Any = BoundedChannel
 
-    def __init__(self, resource: IResource, refusals: Counter[str]) -> None:
+    def __init__(self, resource: IResource) -> None:
         # Twisted would look for form fields in every body, which takes longer than all the rest of a request.
         super().__init__(resource, requestFactory=BoundedRequest, timeout=IDLE, parsePOSTFormSubmission=False)
-        self.refusals = refusals
         self.connections: set[BoundedChannel] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         if len(self.connections) < CONNECTION_LIMIT:
             return super().buildProtocol(addr)
-        self.refusals["http.crowded"] += 1
         _log.warn("Too many connections, one is closed", event="http.crowded", count=CONNECTION_LIMIT)
         return None
 

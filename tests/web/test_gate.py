@@ -62,7 +62,7 @@ class Default(GateTestCase):
                 delivery(b"not JSON", signature=sign("another secret", b"not JSON")),
             )
         self.assertEqual(answers, [401, 401, 401])
-        self.assertEqual(self.handler.refusals["delivery.refused"], 3)
+        self.assertEqual(self.measured("log_events", event="delivery.refused"), 3)
         self.assertEqual([event["event"] for event in events if "event" in event].count("delivery.refused"), 3)
 
 
@@ -74,7 +74,7 @@ class Closed(GateTestCase):
             answers = [await exchange(self.handler.port, request) for request in INTERNAL]
         self.assertEqual({status(answered) for answered in answers}, {403})
         self.assertEqual({answered.partition(b"\r\n\r\n")[2] for answered in answers}, {b'{"error":"forbidden"}'})
-        self.assertEqual(self.handler.refusals["http.forbidden"], len(INTERNAL))
+        self.assertEqual(self.measured("log_events", event="http.forbidden"), len(INTERNAL))
         refused = [event for event in events if event.get("event") == "http.forbidden"]
         self.assertEqual((refused[0]["client"], refused[0]["path"]), ("127.0.0.1", "/auth_lookup"))
 
@@ -167,7 +167,7 @@ class Limits(GateTestCase):
         ]
         for beginning in slow:
             self.assertEqual(await exchange(self.handler.port, beginning), b"")
-        self.assertEqual(self.handler.refusals["http.too_slow"], len(slow))
+        self.assertEqual(self.measured("log_events", event="http.too_slow"), len(slow))
 
     async def test_a_new_request_on_an_old_connection_has_its_full_time(self) -> None:
         wire = await connect(self.handler.port)
@@ -185,7 +185,7 @@ class Limits(GateTestCase):
         wires[-1].send(get(INSIDE).replace(b"close", b"keep-alive"))
         await self.until(lambda: b"400 " in wires[-1].received)
         self.assertEqual(await exchange(self.handler.port, get(b"/")), b"")
-        self.assertEqual(self.handler.refusals["http.crowded"], 1)
+        self.assertEqual(self.measured("log_events", event="http.crowded"), 1)
         for wire in wires:
             wire.transport.loseConnection()  # type: ignore[union-attr]
         await DeferredList([wire.closed for wire in wires])

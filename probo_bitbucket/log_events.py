@@ -1,0 +1,176 @@
+"""The names of the events in the log: what each means, how grave it is, and what to do about it."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen
+class LogEvent:
+    """A name that stays the same from version to version, so that whoever watches the log can rely on it.
+
+    *alert* says what to do where somebody should be told; it is empty for what needs nobody.
+    """
+
+    name: str
+    level: str
+    meaning: str
+    alert: str = ""
+
+
+EVENTS = (
+    LogEvent("delivery.accepted", "info", "A delivery is in the database and will be decided."),
+    LogEvent("delivery.ignored", "info", "A delivery asks for nothing; the reason says why."),
+    LogEvent(
+        "delivery.refused",
+        "warn",
+        "A delivery whose signature is missing or wrong was refused.",
+        "Again and again: the webhook's secret in Bitbucket is not `bbWebhookSecret`.",
+    ),
+    LogEvent(
+        "delivery.malformed",
+        "warn",
+        "A delivery that cannot be understood was refused.",
+        "Keep the body, which Bitbucket shows beside its webhook, and report it.",
+    ),
+    LogEvent("delivery.postponed", "warn", "A delivery could not be decided yet and will be tried again."),
+    LogEvent(
+        "delivery.failed",
+        "warn",
+        "A delivery was given up on.",
+        "Read the reason; `probo-bitbucket send-again` has it tried again.",
+    ),
+    LogEvent("build.wanted", "info", "A delivery led to a new build. The line has the ids of both."),
+    LogEvent("build.known", "info", "A delivery led to no build, because its commit has one already."),
+    LogEvent("build.started", "info", "The Container Manager has taken the build."),
+    LogEvent(
+        "build.postponed", "warn", "A build could not be started yet and will be tried again; the reason says why."
+    ),
+    LogEvent(
+        "build.invalid", "info", "The configuration is missing or wrong; the author was told on the pull request."
+    ),
+    LogEvent(
+        "build.refused",
+        "warn",
+        "The Container Manager will not start this build, however often it is asked.",
+        "Look into the Container Manager's log at the time of the line.",
+    ),
+    LogEvent("build.cancelled", "info", "The build is not wanted any more; the reason says why."),
+    LogEvent(
+        "build.failed",
+        "error",
+        "A build was given up on after `retryFor`.",
+        "Read the reason; `probo-bitbucket send-again` has it tried again.",
+    ),
+    LogEvent("build.ended", "info", "The Container Manager is done with a build, which it had not told."),
+    LogEvent("update.accepted", "debug", "An update of the Container Manager is in the database."),
+    LogEvent("status.reported", "info", "Bitbucket shows the status."),
+    LogEvent("status.postponed", "info", "Bitbucket did not take a status yet; it will be tried again."),
+    LogEvent(
+        "status.failed",
+        "error",
+        "A status was given up on.",
+        "Read the reason; `probo-bitbucket send-again` has it tried again.",
+    ),
+    LogEvent("catchup.failed", "info", "The Container Manager could not be asked about a build that has gone quiet."),
+    LogEvent(
+        "lookup.failed",
+        "error",
+        "The Container Manager asked for a token and got none: its download fails.",
+        "See `/readyz`: the credentials are dead, or Bitbucket is down.",
+    ),
+    LogEvent("credentials.renewed", "info", "Bitbucket gave a new access token."),
+    LogEvent(
+        "credentials.dead",
+        "critical",
+        "Bitbucket refuses the credentials; all work of the account waits.",
+        "At once: open `/setup`, or put new credentials into the settings.",
+    ),
+    LogEvent(
+        "credentials.unstored",
+        "warn",
+        "New tokens cannot be stored, because the database cannot be written; they are in memory only.",
+        "At once: mend the database, and do not stop the daemon before `credentials.renewed`.",
+    ),
+    LogEvent("credentials.idle", "warn", "A token that nobody had used for a month could not be renewed yet."),
+    LogEvent(
+        "credentials.not_handed_on",
+        "warn",
+        "The coordinator did not take renewed tokens.",
+        "Again and again: look into the coordinator's log.",
+    ),
+    LogEvent(
+        "setup.needed",
+        "warn",
+        "There are no credentials that work. The line has an address that opens the set-up page once.",
+        "Open that address.",
+    ),
+    LogEvent("setup.done", "info", "The daemon works with credentials that were set up just now."),
+    LogEvent("setup.replaced", "info", "The settings have other credentials than before, and these count now."),
+    LogEvent(
+        "settings.doubtful", "warn", "Something in the settings is allowed, but perhaps not meant.", "Read it once."
+    ),
+    LogEvent("daemon.listening", "info", "The daemon takes requests at this address."),
+    LogEvent("daemon.resumed", "info", "Work of that kind waits from before the start; the line says how much."),
+    LogEvent("daemon.stopping", "info", "The daemon was told to stop."),
+    LogEvent(
+        "daemon.overdue",
+        "error",
+        "Not everything ended within ten seconds of a stop. What was on its way is in the database.",
+    ),
+    LogEvent(
+        "daemon.deaf",
+        "critical",
+        "The daemon cannot listen or cannot open its database, and ends.",
+        "At once: the reason says what to mend.",
+    ),
+    LogEvent(
+        "store.unavailable",
+        "error",
+        "The database cannot be read or written; requests are answered with 503. A warning where only a round waits.",
+        "At once: make room on the disk, or start the database. Nothing else has to be restarted.",
+    ),
+    LogEvent("store.pruned", "info", "Old rows were deleted, by `retention`."),
+    LogEvent("http.answered", "debug", "A request was answered."),
+    LogEvent(
+        "http.forbidden",
+        "warn",
+        "A request for an internal route came from an address that may not.",
+        "It is a program of yours: add its network to `internalAccess`, or the proxy to `trustedProxies`.",
+    ),
+    LogEvent("http.too_slow", "info", "A client took too long to send its request and was cut off."),
+    LogEvent(
+        "http.crowded",
+        "warn",
+        "There were too many connections, and one was closed.",
+        "Again and again: find out who opens them.",
+    ),
+    LogEvent("http.failed", "critical", "A request ended with an error that nobody expected.", "Report the traceback."),
+    LogEvent(
+        "step.failed",
+        "critical",
+        "A step ended with an error that nobody expected; it is tried again.",
+        "Report the traceback.",
+    ),
+    LogEvent(
+        "step.unsettled",
+        "critical",
+        "The outcome of a step could not be written down; it is tried again.",
+        "Report the traceback.",
+    ),
+    LogEvent(
+        "round.failed",
+        "critical",
+        "A round ended with an error that nobody expected; the next one comes.",
+        "Report the traceback.",
+    ),
+    LogEvent(
+        "worker.failed",
+        "critical",
+        "Looking for work ended with an error that nobody expected.",
+        "Report the traceback.",
+    ),
+    LogEvent(
+        "systemd.deaf", "warn", "systemd could not be told how the daemon is.", "See that the unit has `Type=notify`."
+    ),
+)

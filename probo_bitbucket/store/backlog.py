@@ -1,0 +1,51 @@
+"""The backlog: how much waits to be done, and since when. Costs as much as there is of it, however long the history."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from probo_bitbucket.store.schema import builds, chains, deliveries, statuses
+
+# What waits, and the column that says since when.
+_WORK = {
+    "deliveries": (deliveries, deliveries.c.received_at),
+    "builds": (builds, builds.c.created_at),
+    "statuses": (statuses, statuses.c.changed_at),
+}
+
+
+@frozen
+class Waiting:
+    """One kind of work: how much of it waits, since when the oldest does, and when the next try is due."""
+
+    work: str  # deliveries, builds, or statuses
+    count: int
+    since: float  # 0 where nothing waits
+    due_at: float  # 0 for at once
+
+
+def waiting(tx: sa.Connection) -> list[Waiting]:
+    """What waits, of every kind of work, also where that is nothing."""
+    return [_waiting(tx, work, table, since) for work, (table, since) in _WORK.items()]
+
+
+def _waiting(tx: sa.Connection, work: str, table: sa.Table, since: sa.Column[float]) -> Waiting:
+    query = sa.select(sa.func.count(), sa.func.min(since), sa.func.min(table.c.due_at)).where(table.c.pending)
+    count, oldest, due_at = tx.execute(query).one()
+    return Waiting(work, count, oldest or 0.0, due_at or 0.0)
+
+
+@frozen
+class Tokens:
+    """The chains of tokens: how many Bitbucket refuses, and when the one was renewed that was not for longest."""
+
+    dead: int
+    oldest: float | None  # None where none was ever renewed
+
+
+def tokens(tx: sa.Connection) -> Tokens:
+    """How the chains of tokens are."""
+    dead = sa.func.count().filter(chains.c.dead != "")
+    renewed = sa.func.min(chains.c.refreshed_at).filter(chains.c.refreshed_at > 0)
+    return Tokens(*tx.execute(sa.select(dead, renewed)).one())

@@ -1,0 +1,55 @@
+"""How much waits, on both engines, and at what cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from probo_bitbucket.model import Delivery, Ignored, PullRequestChanged
+from probo_bitbucket.store import Engine, Lease, backlog, credentials, deliveries, schema
+from probo_bitbucket.store.backlog import Tokens, Waiting
+from probo_bitbucket.store.credentials import Chain
+from tests.store.test_late import PULL_REQUEST, SITE
+from tests.store.test_plans import _row
+
+CHANGED = PullRequestChanged(SITE, PULL_REQUEST)
+
+
+def record(tx: sa.Connection, at: float, event: PullRequestChanged | Ignored = CHANGED) -> None:
+    deliveries.record(tx, Delivery("pullrequest:created", b"{}", at), event)
+
+
+def test_where_nothing_waits_that_is_said_of_every_kind(tx: sa.Connection) -> None:
+    assert backlog.waiting(tx) == [Waiting(work, 0, 0.0, 0.0) for work in ("deliveries", "builds", "statuses")]
+
+
+def test_what_waits_is_counted_and_what_is_done_is_not(tx: sa.Connection) -> None:
+    for at in (30.0, 10.0, 20.0):
+        record(tx, at)
+    record(tx, 5.0, Ignored("asks for nothing"))
+    for job in deliveries.claim_waiting(tx, Lease("north", 40.0), 1):
+        deliveries.postpone(tx, job, now=40.0, due_at=60.0, error="no")
+    assert backlog.waiting(tx)[0] == Waiting("deliveries", 3, 10.0, 0.0)
+
+
+def test_dead_chains_are_counted_and_the_oldest_renewal_is_told(tx: sa.Connection) -> None:
+    assert backlog.tokens(tx) == Tokens(0, None)
+    for name, renewed, dead in (("a", 100.0, ""), ("b", 50.0, "refused"), ("c", 0.0, "")):
+        credentials.begin_anew(tx, Chain(name, name, f"token-{name}", refreshed_at=renewed, dead=dead))
+    assert backlog.tokens(tx) == Tokens(1, 50.0)
+
+
+def test_counting_reads_the_index_of_what_is_pending(engine: Engine) -> None:
+    with engine.begin() as tx:
+        for table in (schema.deliveries, schema.builds, schema.statuses):
+            tx.execute(sa.insert(table), [_row(table, number) for number in range(3000)])
+        asked: list[tuple[str, Any]] = []
+        sa.event.listen(tx, "before_cursor_execute", lambda _c, _k, text, values, *_: asked.append((text, values)))
+        backlog.waiting(tx)
+        explain = "EXPLAIN " if engine.dialect == "postgresql" else "EXPLAIN QUERY PLAN "
+        if engine.dialect == "postgresql":
+            tx.exec_driver_sql("ANALYZE")
+        for text, values in asked[:3]:
+            plan = "\n".join(str(row[-1]) for row in tx.exec_driver_sql(explain + text, values))
+            assert "_pending" in plan, plan
