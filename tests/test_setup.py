@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+import attrs
 from attrs import frozen
 from twisted.internet import reactor
 from twisted.logger import globalLogPublisher
 from twisted.web.http_headers import Headers
 
+from probo_bitbucket import assembly
+from probo_bitbucket.errors import DeadCredentials
+from probo_bitbucket.flow import schedule
+from probo_bitbucket.flow.builder import Builder
 from probo_bitbucket.logs import LineObserver
 from probo_bitbucket.sandbox.stage import KEY, SECRET
+from probo_bitbucket.service import Handler
+from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.web.sessions import LIMIT, STATE_LIFE, Sessions
 from tests.staged import StageTestCase
 
@@ -214,6 +222,47 @@ class WithDeadCredentials(SetupTestCase):
         self.stage.start_handler()
         await self.build()
 
+    async def test_all_work_waits_in_silence_counts_no_failure_and_goes_on_at_once(self) -> None:
+        tries = self.count_tries()
+        changes = [self.repository.open_pull_request(f"Change {n}", f"b{n}", {"a": b"%d" % n}) for n in range(5)]
+        with log("debug") as lines:
+            await self.until(lambda: len(tries) == len(changes) and min(tries.values()) > 3)
+        assert {line.split()[1] for line in lines if "build.postponed" in line} == {"debug"}
+        assert sum("credentials.dead" in line for line in lines) == 1
+        assert self.rows("SELECT DISTINCT pending, attempts, failing_since FROM builds") == [(1, 0, None)]
+        self.patch(schedule, "CREDENTIALS_PAUSE", 10_000.0)  # seconds; from now on no try comes by itself
+        await self.until(lambda: not self.rows("SELECT 1 FROM builds WHERE due_at < unixepoch() + 9000"))
+        await self.set_up()
+        for pull_request in changes:
+            await self.until(lambda of=pull_request: self.states(of).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
+
+    def count_tries(self) -> Counter[str]:
+        """How often each build was put back from now on."""
+        tries: Counter[str] = Counter()
+        postpone = Builder.postpone
+
+        async def counted(builder: Builder, job: StoredBuild, due_at: float, error: Exception) -> None:
+            tries[job.build.id] += 1
+            await postpone(builder, job, due_at, error)
+
+        self.patch(Builder, "postpone", counted)
+        return tries
+
+    async def test_every_node_goes_on_with_what_was_set_up_on_one_of_them(self) -> None:
+        self.patch(assembly, "SETUP_INTERVAL", 0.1)
+        other = Handler(attrs.evolve(self.stage.settings(), port=0), reactor)
+        other.privilegedStartService()
+        other.startService()
+        self.addCleanup(other.stopService)
+        for chain in (*self.handler._parts.chains, *other._parts.chains):
+            with self.assertRaises(DeadCredentials):
+                await chain.access_token()
+        await self.set_up()
+        await self.until(lambda: other._parts.chains[0]._first == "")  # the chain of what was set up
+        token = await other._parts.chains[0].access_token()
+        assert token == await self.handler._parts.chains[0].access_token()
+        assert self.cloud.credentials.bearer(token) is not None
+
 
 class OfAnotherConsumer(SetupTestCase):
     settings: ClassVar[dict[str, Any]] = {"bbClientKey": "gone", "bbClientSecret": "secret-of-one-that-is-gone"}
@@ -261,10 +310,10 @@ def test_sessions_take_a_bounded_amount_of_memory() -> None:
 
 
 @contextmanager
-def log() -> Iterator[list[str]]:
+def log(level: str = "info") -> Iterator[list[str]]:
     """The lines that are logged meanwhile, as the log has them."""
     lines: list[str] = []
-    observer = LineObserver(lambda line: lines.append(line.decode()), "info")
+    observer = LineObserver(lambda line: lines.append(line.decode()), level)
     globalLogPublisher.addObserver(observer)
     try:
         yield lines

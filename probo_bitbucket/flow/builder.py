@@ -10,12 +10,13 @@ import msgspec
 from attrs import define, evolve
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.errors import NotFound, Permanent, Temporary
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.projects import Projects
+from probo_bitbucket.flow.schedule import told_already
 from probo_bitbucket.model import FULL_HASH, Build, BuildKind, BuildState, Repository
 from probo_bitbucket.probo import configuration, documents
 from probo_bitbucket.probo.configuration import SPELLINGS, Configuration, ConfigurationError
@@ -185,17 +186,18 @@ class Builder:
             reason=reason,
         )
 
-    async def postpone(self, job: StoredBuild, now: float, due_at: float, error: str) -> None:
-        self.log.warn(
+    async def postpone(self, job: StoredBuild, due_at: float, error: Exception) -> None:
+        self.log.emit(
+            LogLevel.debug if told_already(error) else LogLevel.warn,
             "Build not started yet",
             event="build.postponed",
             build=job.build.id,
             repository=job.build.repository.full_name,
-            attempt=job.effort.attempts + 1,
-            seconds=round(due_at - now, 1),
-            reason=error,
+            attempt=job.effort.attempts,
+            seconds=round(due_at - self.clock.seconds(), 1),
+            reason=str(error),
         )
-        await self.store.transact(builds.postpone, job, now=now, due_at=due_at, error=error)
+        await self.store.transact(builds.postpone, job, due_at=due_at, error=str(error))
 
     async def give_up(self, job: StoredBuild, error: Exception) -> None:
         await self._conclude(job.build, BuildState.FAILED, f"The build could not be started: {error}")

@@ -60,9 +60,9 @@ class Decision:
         )
         self.wake()
 
-    async def postpone(self, job: WaitingDelivery, now: float, due_at: float, error: str) -> None:
-        self._log_trouble("Delivery not decided yet", "delivery.postponed", job, error)
-        await self.store.transact(deliveries.postpone, job, now=now, due_at=due_at, error=error)
+    async def postpone(self, job: WaitingDelivery, due_at: float, error: Exception) -> None:
+        self._log_trouble("Delivery not decided yet", "delivery.postponed", job, str(error))
+        await self.store.transact(deliveries.postpone, job, due_at=due_at, error=str(error))
 
     async def give_up(self, job: WaitingDelivery, error: Exception) -> None:
         self._log_trouble("Delivery given up", "delivery.failed", job, str(error))

@@ -8,7 +8,7 @@ from attrs import define
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from probo_bitbucket.errors import UpstreamError
+from probo_bitbucket.errors import DeadCredentials, UpstreamError
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.store import Database, budget, builds, credentials, deliveries, statuses
 
@@ -51,6 +51,8 @@ class Janitor:
         for chain in self.chains:
             try:
                 await chain.refresh_if_idle(IDLE)
+            except DeadCredentials:
+                pass  # the log has said what to do
             except UpstreamError as error:
                 self.log.warn(
                     "Idle credentials were not refreshed",

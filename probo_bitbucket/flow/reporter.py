@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from probo_bitbucket.bitbucket.api import Bitbucket
+from probo_bitbucket.flow.schedule import told_already
 from probo_bitbucket.store import Database, Lease, statuses
 from probo_bitbucket.store.statuses import StoredStatus
 
@@ -36,9 +37,10 @@ class Reporter:
         await self.store.transact(statuses.reported, job, self.clock.seconds())
         self._log("Status reported", "status.reported", job)
 
-    async def postpone(self, job: StoredStatus, now: float, due_at: float, error: str) -> None:
-        self._log("Status not reported, trying again", "status.postponed", job, error)
-        await self.store.transact(statuses.postpone, job, now=now, due_at=due_at, error=error)
+    async def postpone(self, job: StoredStatus, due_at: float, error: Exception) -> None:
+        told = told_already(error)
+        self._log("Status not reported, trying again", "status.postponed", job, str(error), told=told)
+        await self.store.transact(statuses.postpone, job, due_at=due_at, error=str(error))
 
     async def give_up(self, job: StoredStatus, error: Exception) -> None:
         self.log.error(
@@ -52,8 +54,9 @@ class Reporter:
         )
         await self.store.transact(statuses.give_up, job, str(error))
 
-    def _log(self, words: str, event: str, job: StoredStatus, reason: str | None = None) -> None:
-        self.log.info(
+    def _log(self, words: str, event: str, job: StoredStatus, reason: str | None = None, *, told: bool = False) -> None:
+        self.log.emit(
+            LogLevel.debug if told else LogLevel.info,
             words,
             event=event,
             build=job.build_id,

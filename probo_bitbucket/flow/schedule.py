@@ -14,6 +14,20 @@ LONGEST = 600.0  # seconds between two tries
 CREDENTIALS_PAUSE = 30.0  # seconds before looking whether there are new credentials
 
 
+def effort_after(effort: Effort, error: BaseException, now: float) -> Effort:
+    """What was tried on a job, after a try that ended with *error*.
+
+    Waiting for credentials is no failing: the time that an operator took must not count when the first try with new
+    ones meets a passing trouble.
+    """
+    return Effort(0, None) if isinstance(error, DeadCredentials) else effort.failed(now)
+
+
+def told_already(error: BaseException) -> bool:
+    """Whether the log has said what to do about *error*: once, and not for every job that waits."""
+    return isinstance(error, DeadCredentials)
+
+
 @frozen
 class Schedule:
     """Tries again for *retry_for* seconds after the first failure. *random* gives numbers from 0 up to 1."""

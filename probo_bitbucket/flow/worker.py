@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from probo_bitbucket.errors import DeadCredentials, Permanent, UpstreamError
+from probo_bitbucket.errors import Permanent, UpstreamError
 from probo_bitbucket.flow.leases import Leases
-from probo_bitbucket.flow.schedule import Schedule
+from probo_bitbucket.flow.schedule import Schedule, effort_after
 from probo_bitbucket.store import Effort, Lease, LeaseLost, StoreUnavailable
 
 POLL = 1.0  # seconds; work becomes due by itself, and other nodes write some down
@@ -48,8 +48,8 @@ class Step(Protocol[J]):
     async def work(self, job: J) -> None:
         """Do it, and write it down. Raises UpstreamError."""
 
-    async def postpone(self, job: J, now: float, due_at: float, error: str) -> None:
-        """Put it back, to be done later."""
+    async def postpone(self, job: J, due_at: float, error: Exception) -> None:
+        """Put it back, to be done later. The job's effort has this try in it, where it counts."""
 
     async def give_up(self, job: J, error: Exception) -> None:
         """Write down that it will not be done."""
@@ -150,15 +150,13 @@ class Worker(Service):
         """Put the job back or give it up, however long it takes until the store can be written."""
         now = self.clock.seconds()
         due_at = None if isinstance(error, Permanent) else self.schedule.due_at(job.effort, error, now)
-        if isinstance(error, DeadCredentials):
-            # The time that an operator took must not count when the first try with new credentials meets a trouble.
-            job = evolve(cast(Any, job), effort=Effort(0, None))
+        tried = evolve(cast(Any, job), effort=effort_after(job.effort, error, now))
         while True:
             try:
                 if due_at is None:
                     await self.step.give_up(job, error)
                 else:
-                    await self.step.postpone(job, now, due_at, str(error))
+                    await self.step.postpone(tried, due_at, error)
             except StoreUnavailable:
                 await deferLater(self.clock, STORE_PAUSE)
             except Exception:  # noqa: BLE001 (the lease is renewed for ever: nobody else would look at the job again)

@@ -150,9 +150,9 @@ def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: 
     _update(tx, id, {**done(builds), **released, **started, "state": state, "changed_at": now, "reason": reason})
 
 
-def postpone(tx: sa.Connection, stored: StoredBuild, *, now: float, due_at: float, error: str) -> None:
+def postpone(tx: sa.Connection, stored: StoredBuild, *, due_at: float, error: str) -> None:
     """Put a build back, to be tried again at *due_at*, unless another node has it meanwhile."""
-    values = postponed(stored.effort, now=now, due_at=due_at, error=error)
+    values = postponed(stored.effort, due_at=due_at, error=error)
     tx.execute(sa.update(builds).where(_held(stored)).values(**values))
 
 

@@ -84,9 +84,9 @@ def decide(
     _update(tx, _pending(id), {**done(deliveries), **decision})
 
 
-def postpone(tx: sa.Connection, waiting: WaitingDelivery, *, now: float, due_at: float, error: str) -> None:
+def postpone(tx: sa.Connection, waiting: WaitingDelivery, *, due_at: float, error: str) -> None:
     """Put a delivery back, to be decided at *due_at*."""
-    _update(tx, _pending(waiting.id), postponed(waiting.effort, now=now, due_at=due_at, error=error))
+    _update(tx, _pending(waiting.id), postponed(waiting.effort, due_at=due_at, error=error))
 
 
 def send_again(tx: sa.Connection, id: int) -> None:

@@ -44,6 +44,10 @@ class Effort:
     def of(cls, row: sa.Row[Any]) -> Effort:
         return cls(row.attempts, row.failing_since)
 
+    def failed(self, now: float) -> Effort:
+        """What was tried, with a try that failed now."""
+        return Effort(self.attempts + 1, now if self.failing_since is None else self.failing_since)
+
 
 def free(table: sa.Table, now: float) -> sa.ColumnElement[bool]:
     """Something to do, due, and in nobody's hands."""
@@ -78,13 +82,13 @@ def done(table: sa.Table) -> dict[str, Any]:
     return {"pending": False, "tries": tries, "trouble": trouble, **_RESTED}
 
 
-def postponed(effort: Effort, *, now: float, due_at: float, error: str) -> dict[str, Any]:
-    """The values of a row whose try failed and that is to be tried again at *due_at*."""
+def postponed(effort: Effort, *, due_at: float, error: str) -> dict[str, Any]:
+    """The values of a row that is to be tried again at *due_at*, after *effort*."""
     return {
         "due_at": due_at,
         "leased_by": "",
         "leased_until": 0.0,
-        "attempts": effort.attempts + 1,
-        "failing_since": effort.failing_since if effort.failing_since is not None else now,
+        "attempts": effort.attempts,
+        "failing_since": effort.failing_since,
         "last_error": error,
     }

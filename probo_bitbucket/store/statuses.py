@@ -104,9 +104,9 @@ def reported(tx: sa.Connection, stored: StoredStatus, now: float) -> None:
     tx.execute(sa.update(statuses).where(_key(stored.desired)).values(**values))
 
 
-def postpone(tx: sa.Connection, stored: StoredStatus, *, now: float, due_at: float, error: str) -> None:
+def postpone(tx: sa.Connection, stored: StoredStatus, *, due_at: float, error: str) -> None:
     """Put a status back, to be reported at *due_at*, unless another node has reported it meanwhile."""
-    values = postponed(stored.effort, now=now, due_at=due_at, error=error)
+    values = postponed(stored.effort, due_at=due_at, error=error)
     tx.execute(sa.update(statuses).where(_key(stored.desired), statuses.c.pending).values(**values))
 
 

@@ -240,7 +240,8 @@ def test_a_final_state_does_not_wait_for_what_the_state_before_it_waits_for(stor
     """The budget refuses states in progress long before it refuses the end."""
     tell(store, hello(Phase.RUNNING))
     [claimed] = store.now(statuses.claim_pending, Lease("node", NOW), 1)
-    store.now(statuses.postpone, claimed, now=NOW, due_at=NOW + 600, error="1000 requests an hour are spent")
+    failed = evolve(claimed, effort=claimed.effort.failed(NOW))
+    store.now(statuses.postpone, failed, due_at=NOW + 600, error="1000 requests an hour are spent")
     tell(store, hello(Phase.RUNNING, words="echo ho"))
     assert report(store, NOW + 1) == []
     tell(store, hello(Phase.SUCCEEDED, "■"), now=NOW + 2)

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel
 
-from probo_bitbucket.errors import DeadCredentials
+from probo_bitbucket.errors import DeadCredentials, Temporary
 from probo_bitbucket.flow import janitor
 from probo_bitbucket.flow.janitor import IDLE, Janitor
 from probo_bitbucket.model import Build, BuildKind, BuildState, Delivery, Ignored, Repository
@@ -83,5 +83,16 @@ def test_credentials_that_are_dead_do_not_keep_the_others_from_being_refreshed(
     dead.refuse(DeadCredentials("revoked"))
     alive.grant("A1", "A1")
     result_of(round)
+    assert [event for event in logged if event.get("event") == "credentials.idle"] == []  # they are told already
+
+
+def test_idle_credentials_that_could_not_be_refreshed_are_told(
+    store: ImmediateStore, clock: Clock, logged: list[LogEvent]
+) -> None:
+    endpoint = Endpoint()
+    clock.advance(IDLE)
+    round = start(Janitor(store, clock, DAY, [chain_of(endpoint, store, clock)]).round())
+    endpoint.refuse(Temporary("503"))
+    result_of(round)
     [event] = [event for event in logged if event.get("event") == "credentials.idle"]
-    assert (event["account"], event["reason"], event["log_level"]) == ("dead", "revoked", LogLevel.warn)
+    assert (event["account"], event["reason"], event["log_level"]) == ("default", "503", LogLevel.warn)

@@ -37,7 +37,7 @@ class Desk:
     waiting: list[Job] = field(factory=list)
     begun: list[Job] = field(factory=list)
     claims: list[tuple[Lease, int, Collection[str]]] = field(factory=list)
-    postponed: list[tuple[Job, float, float, str]] = field(factory=list)
+    postponed: list[tuple[Job, float, str]] = field(factory=list)
     given_up: list[tuple[Job, Exception]] = field(factory=list)
     claim_fails: list[Exception] = field(factory=list)
     settling_fails: list[Exception] = field(factory=list)
@@ -62,9 +62,9 @@ class Desk:
         self.begun.append(job)
         await job.end
 
-    async def postpone(self, job: Job, now: float, due_at: float, error: str) -> None:
+    async def postpone(self, job: Job, due_at: float, error: Exception) -> None:
         self._settle()
-        self.postponed.append((job, now, due_at, error))
+        self.postponed.append((job, due_at, str(error)))
 
     async def give_up(self, job: Job, error: Exception) -> None:
         self._settle()
@@ -191,7 +191,8 @@ def test_what_may_heal_is_put_back_with_its_reason(worker: Worker, desk: Desk, c
     clock.advance(5)
     job.end.errback(Temporary("Bitbucket answered 503"))
     now = clock.seconds()
-    assert desk.postponed == [(job, now, now + FIRST, "Bitbucket answered 503")]
+    [(put_back, due_at, reason)] = desk.postponed
+    assert (put_back.effort, due_at, reason) == (Effort(1, now), now + FIRST, "Bitbucket answered 503")
 
 
 def test_what_will_not_heal_is_given_up_at_once(worker: Worker, desk: Desk) -> None:
@@ -212,7 +213,7 @@ def test_what_waits_for_credentials_is_never_given_up(worker: Worker, desk: Desk
     job = Job(effort=Effort(20, clock.seconds() - 100 * RETRY_FOR))
     begin(worker, desk, job)
     job.end.errback(DeadCredentials("revoked"))
-    assert [due_at for _, _, due_at, _ in desk.postponed] == [clock.seconds() + CREDENTIALS_PAUSE]
+    assert [due_at for _, due_at, _ in desk.postponed] == [clock.seconds() + CREDENTIALS_PAUSE]
 
 
 def test_an_unexpected_error_is_logged_and_the_job_put_back(worker: Worker, desk: Desk, logged: list[LogEvent]) -> None:
@@ -220,7 +221,7 @@ def test_an_unexpected_error_is_logged_and_the_job_put_back(worker: Worker, desk
     begin(worker, desk, job)
     job.end.errback(ZeroDivisionError("oops"))
     reason = "unexpected ZeroDivisionError, see the log"  # its own text can hold a secret
-    assert [(put_back, error) for put_back, _, _, error in desk.postponed] == [(job, reason)]
+    assert [error for _, _, error in desk.postponed] == [reason]
     [event] = events(logged, "step.failed")
     assert event["step"] == "desk"
     assert event["log_failure"].check(ZeroDivisionError)
@@ -340,5 +341,5 @@ def test_the_time_that_credentials_took_does_not_count_as_failing(worker: Worker
     long_ago = Job(effort=Effort(99, clock.seconds() - 2 * RETRY_FOR))
     begin(worker, desk, long_ago)
     long_ago.end.errback(DeadCredentials("revoked"))
-    [(put_back, _, due_at, _)] = desk.postponed
+    [(put_back, due_at, _)] = desk.postponed
     assert (put_back.effort, due_at) == (Effort(0, None), clock.seconds() + CREDENTIALS_PAUSE)

@@ -73,7 +73,7 @@ def test_a_late_failure_does_not_spoil_a_status_that_was_reported(tx: sa.Connect
     slow = claim(tx, "north", 0.0)
     statuses.reported(tx, claim(tx, "south", LEASE), LEASE)
     statuses.give_up(tx, slow, "refused")
-    statuses.postpone(tx, slow, now=LEASE, due_at=LEASE, error="down")
+    statuses.postpone(tx, slow, due_at=LEASE, error="down")
     stored = row(tx, schema.statuses)
     assert (stored.failed, stored.pending, stored.last_error) == (False, False, "")
 

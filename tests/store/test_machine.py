@@ -184,7 +184,7 @@ class Deliveries(Machine):
     def end(self, job: WaitingDelivery, outcome: str) -> None:
         row = self.rows.get(job.id)
         if outcome == "postponed":
-            self.do(deliveries.postpone, job, now=self.now, due_at=self.now + 10, error="down")
+            self.do(deliveries.postpone, job, due_at=self.now + 10, error="down")
             if row:
                 row.postpone(self.now + 10)
         else:
@@ -232,7 +232,7 @@ class Builds(Machine):
     def end(self, job: StoredBuild, outcome: str) -> None:
         row = self.rows.get(job.build.id)
         if outcome == "postponed":
-            self.do(builds.postpone, job, now=self.now, due_at=self.now + 10, error="down")
+            self.do(builds.postpone, job, due_at=self.now + 10, error="down")
             if row and row.node == job.leased_by:
                 row.postpone(self.now + 10)
             return
@@ -291,7 +291,7 @@ class Statuses(Machine):
         row = self.rows.get(job.desired.key, Work("", (), pending=False))
         newer = row.version > job.version
         if outcome == "postponed":
-            self.do(statuses.postpone, job, now=self.now, due_at=self.now + 10, error="down")
+            self.do(statuses.postpone, job, due_at=self.now + 10, error="down")
             row.postpone(self.now + 10)
         elif outcome == "done":
             self.do(statuses.reported, job, self.now)
