@@ -76,7 +76,7 @@ class Decision:
             delivery=job.id,
             event_key=job.delivery.event_key,
             repository=job.repository,
-            attempt=job.effort.attempts + 1,
+            attempt=job.effort.attempts,
             reason=reason,
         )
 

@@ -49,7 +49,7 @@ class Step(Protocol[J]):
         """Do it, and write it down. Raises UpstreamError."""
 
     async def postpone(self, job: J, due_at: float, error: Exception) -> None:
-        """Put it back, to be done later. The job's effort has this try in it, where it counts."""
+        """Put it back, to be done later. The job's effort counts this try, where it failed."""
 
     async def give_up(self, job: J, error: Exception) -> None:
         """Write down that it will not be done."""
@@ -150,13 +150,13 @@ class Worker(Service):
         """Put the job back or give it up, however long it takes until the store can be written."""
         now = self.clock.seconds()
         due_at = None if isinstance(error, Permanent) else self.schedule.due_at(job.effort, error, now)
-        tried = evolve(cast(Any, job), effort=effort_after(job.effort, error, now))
+        job = evolve(cast(Any, job), effort=effort_after(job.effort, error, now))
         while True:
             try:
                 if due_at is None:
                     await self.step.give_up(job, error)
                 else:
-                    await self.step.postpone(tried, due_at, error)
+                    await self.step.postpone(job, due_at, error)
             except StoreUnavailable:
                 await deferLater(self.clock, STORE_PAUSE)
             except Exception:  # noqa: BLE001 (the lease is renewed for ever: nobody else would look at the job again)
