@@ -58,7 +58,7 @@ class LogFile:
     def _open(self) -> FileIO:
         self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         # Not buffered: what is written when the process dies is written.
-        file = FileIO(self.path, "ab", opener=lambda path, flags: os.open(path, flags, 0o640))
+        file = FileIO(self.path, "ab", opener=_open_for_group)
         # A file from yesterday is due today, also when the process was not there at midnight.
         written = os.fstat(file.fileno())
         self._turn = self._turn_at(written.st_mtime if written.st_size else self._clock())
@@ -87,3 +87,13 @@ class LogFile:
         except FileNotFoundError:
             return True
         return (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino)
+
+
+def _open_for_group(path: str, flags: int) -> int:
+    """Let the group read a file that is new. In the background twistd's umask would not."""
+    try:
+        made = os.open(path, flags | os.O_EXCL)
+    except FileExistsError:
+        return os.open(path, flags)
+    os.fchmod(made, 0o640)
+    return made

@@ -8,9 +8,11 @@ indented; so whatever begins with a time in the first column begins an entry, an
 
 from __future__ import annotations
 
-from collections import deque
+import re
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import quote
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
@@ -20,18 +22,18 @@ HIDDEN = "‹hidden›"
 
 # What a line may tell, in this order. An event can carry more, whole documents and tokens even: none of that is shown.
 FIELDS = (
-    "account", "delivery", "event_key", "repository", "pull_request", "branch", "commit", "build", "context", "key",
-    "state", "client", "method", "path", "upstream", "status", "step", "work", "attempt", "retry_at", "seconds",
-    "count", "file",
-    "reason",
+    "account", "delivery", "request", "event_key", "repository", "pull_request", "branch", "commit", "build", "context",
+    "key", "state", "client", "method", "path", "upstream", "status", "step", "work", "attempt", "retry_at", "seconds",
+    "count", "file", "reason",
 )  # fmt: skip
 
-# They announce every connection that is made.
-_NOISE = ("Starting factory", "Stopping factory")
+# They announce every connection that is made, and every one that its client left open.
+_NOISE = ("Starting factory", "Stopping factory", "Timing out client")
 
 _LEVELS = {"trace": LogLevel.debug, "fatal": LogLevel.critical}  # the Node handlers' names for these; the others agree
 
-_PASSING_SECRETS = 500  # access tokens live for two hours; this many are more than any account renews in that time
+_PASSING_SECRETS = 50  # of one account; access tokens live for two hours, and are not renewed so often in that time
+_SHORT = 5  # characters; hidden wherever it occurs, a shorter secret would blank out parts of other words
 
 
 class Secrets:
@@ -39,28 +41,37 @@ class Secrets:
 
     def __init__(self) -> None:
         self._lasting: set[str] = set()
-        self._passing: deque[str] = deque(maxlen=_PASSING_SECRETS)
+        self._passing: defaultdict[str, deque[str]] = defaultdict(partial(deque, maxlen=_PASSING_SECRETS))
         self._spellings: list[str] = []
+        self._short: re.Pattern[str] | None = None
 
-    def hide(self, secret: str, *, passing: bool = False) -> None:
-        """Never show *secret* again. A *passing* one, an access token, is forgotten when many newer ones came."""
-        if not secret or secret in self._lasting or secret in self._passing:
+    def hide(self, secret: str, *, of: str = "") -> None:
+        """Never show *secret* again. *Of* an account, it is forgotten when many newer ones of the same one came."""
+        if not secret or secret in self._lasting or secret in self._passing[of]:
             return
-        if passing:
-            self._passing.append(secret)
+        if of:
+            self._passing[of].append(secret)
         else:
             self._lasting.add(secret)
-        spellings = {spelling for text in (*self._lasting, *self._passing) for spelling in _spellings(text)}
-        self._spellings = sorted(spellings, key=len, reverse=True)  # one secret can be a part of another
+        known = {*self._lasting, *(secret for passing in self._passing.values() for secret in passing)}
+        spellings = {spelling for text in known for spelling in _spellings(text)}
+        ordered = sorted(spellings, key=len, reverse=True)  # one secret can be a part of another
+        self._spellings = [spelling for spelling in ordered if len(spelling) >= _SHORT]
+        self._short = _alone([spelling for spelling in ordered if len(spelling) < _SHORT])
 
     def redact(self, text: str) -> str:
         for spelling in self._spellings:
             text = text.replace(spelling, HIDDEN)
-        return text
+        return self._short.sub(HIDDEN, text) if self._short else text
 
 
 def _spellings(secret: str) -> tuple[str, ...]:
     return secret, quote(secret, safe=""), escape(secret), escape(_backslashed(secret))
+
+
+def _alone(texts: list[str]) -> re.Pattern[str] | None:
+    """Finds *texts* where they are no part of a longer word."""
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, texts))})(?!\w)") if texts else None
 
 
 def escape(text: str) -> str:
@@ -81,15 +92,20 @@ def _backslashed(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _name(event: LogEvent) -> str:
+def name_of(event: LogEvent) -> str:
+    """The event's own name, or that of the module that logs."""
     name: str = event.get("event") or event["log_namespace"]
     return name.removeprefix("probo_bitbucket.")
 
 
+def fields_of(event: LogEvent) -> dict[str, object]:
+    """What a line may tell of *event*."""
+    return {field: value for field in FIELDS if (value := event.get(field)) is not None}
+
+
 def _fields(event: LogEvent) -> Iterator[str]:
-    for field in FIELDS:
-        if (value := event.get(field)) is not None:
-            yield f"{field}={_quoted(str(value))}"
+    for field, value in fields_of(event).items():
+        yield f"{field}={_quoted(str(value))}"
 
 
 def _traceback(event: LogEvent) -> Iterator[str]:
@@ -98,12 +114,16 @@ def _traceback(event: LogEvent) -> Iterator[str]:
             yield f"    {escape(line)}"
 
 
+def time_of(event: LogEvent) -> str:
+    """When it happened: `2026-11-22T10:00:00.123Z`."""
+    return datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def format_event(event: LogEvent) -> str:
-    """Return the lines of *event*, each with its line end."""
-    time = datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return the lines of *event*, each with its line end, and without secrets."""
     level = event.get("log_level", LogLevel.info).name
-    line = " ".join((time, f"{level:<5}", _name(event), formatEvent(event), *_fields(event)))
-    return "\n".join((escape(line), *_traceback(event), ""))
+    line = " ".join((time_of(event), f"{level:<5}", name_of(event), formatEvent(event), *_fields(event)))
+    return secrets.redact("\n".join((escape(line), *_traceback(event), "")))
 
 
 secrets = Secrets()
@@ -113,17 +133,20 @@ redact = secrets.redact
 
 @implementer(ILogObserver)
 class LineObserver:
-    """Gives every event of *level*, a name of the settings, and above to *write*."""
+    """Gives every event of *level*, a name of the settings, and above to *write*, in a *form* without secrets."""
 
-    def __init__(self, write: Callable[[bytes], object], level: str) -> None:
+    def __init__(
+        self, write: Callable[[bytes], object], level: str, form: Callable[[LogEvent], str] = format_event
+    ) -> None:
         self._write = write
+        self._form = form
         self._level = _LEVELS.get(level) or LogLevel.levelWithName(level)
 
     def __call__(self, event: LogEvent) -> None:
         if event.get("log_level", LogLevel.info) < self._level or _is_noise(event):
             return
         # A lone surrogate, out of a file name or out of JSON, cannot be encoded.
-        self._write(secrets.redact(format_event(event)).encode("utf-8", "backslashreplace"))
+        self._write(self._form(event).encode("utf-8", "backslashreplace"))
 
 
 def _is_noise(event: LogEvent) -> bool:

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
-from probo_bitbucket import __version__, config, logs, service
+from probo_bitbucket import __version__, bunyan, config, logs, service
 from probo_bitbucket.log_file import LogFile, StandardOutput
 from probo_bitbucket.signals import Signals
 from probo_bitbucket.store import StoreUnavailable
@@ -29,6 +29,8 @@ from probo_bitbucket.web.doors import CannotListen
 STOP_SECONDS = 10  # what is in flight then is in the store, and goes on after the next start
 
 _SHORT = {"port": "p", "bitbucket-webhook-path": "P", "bitbucket-webhook-secret": "s", "bitbucket-api-token": "a"}
+
+FORMS = {config.LogFormat.TEXT: logs.format_event, config.LogFormat.BUNYAN: bunyan.format_event}
 
 _log = Logger()
 
@@ -131,7 +133,11 @@ def makeService(options: Options) -> IService:
             destination.reopen()
 
     actions = {signal.SIGUSR1: destination.reopen, signal.SIGHUP: reload}
-    daemon = Daemon(logs.LineObserver(destination.write, settings.log_level), reactor, foreground=twistd["nodaemon"])
+    daemon = Daemon(
+        logs.LineObserver(destination.write, settings.log_level, FORMS[settings.log_format]),
+        reactor,
+        foreground=twistd["nodaemon"],
+    )
     # The notifier is the last to start and the first to stop.
     for part in (
         Signals(cast(IReactorFromThreads, reactor), actions),

@@ -109,9 +109,10 @@ class Canary(SetupTestCase):
         self.cloud.credentials.add_api_token("ada@example.com", API_TOKEN, ("pullrequest",))
         self.cloud.credentials.add_access_token(ACCESS_TOKEN, ("pullrequest",), "initech")
         self.log_path = self.folder / "logs" / "bitbucket.log"
-        observer = logs.LineObserver(LogFile(self.log_path).write, "trace")
-        globalLogPublisher.addObserver(observer)
-        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        for form in tap.FORMS.values():
+            observer = logs.LineObserver(LogFile(self.log_path).write, "trace", form)
+            globalLogPublisher.addObserver(observer)
+            self.addCleanup(globalLogPublisher.removeObserver, observer)
         start = self.stage.start_handler
 
         def start_handler() -> None:

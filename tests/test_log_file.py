@@ -37,6 +37,23 @@ def test_the_directory_and_the_file_are_closed_to_others(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+def test_a_new_file_is_open_to_the_group_whatever_the_umask_and_one_that_logrotate_made_stays_as_it_is(
+    path: Path,
+) -> None:
+    umask = os.umask(0o077)
+    try:
+        log = LogFile(path)
+        path.rename(path.with_suffix(".1"))
+        log.reopen()
+        assert path.stat().st_mode & 0o777 == 0o640
+        path.rename(path.with_suffix(".2"))
+        path.touch(0o600)
+        log.reopen()
+        assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(umask)
+
+
 def test_an_existing_file_is_continued(path: Path) -> None:
     LogFile(path).write(b"one\n")
     LogFile(path).write(b"two\n")

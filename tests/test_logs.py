@@ -137,6 +137,7 @@ def test_events_of_the_old_logging_are_shown(log: Log) -> None:
 def test_the_coming_and_going_of_factories_is_not_shown(log: Log) -> None:
     log.logger.info("Starting factory {factory!r}", factory=1)
     log.logger.info("Stopping factory {factory!r}", factory=1)
+    log.logger.info("Timing out client: {peer}", peer=1)
     log.logger.info("Received SIGTERM, shutting down.")
     assert [after_time(line) for line in log.lines] == ["info  flow.builder Received SIGTERM, shutting down."]
 
@@ -170,5 +171,22 @@ def test_an_empty_secret_hides_nothing(secrets: logs.Secrets) -> None:
 def test_passing_secrets_make_room_and_lasting_ones_stay(secrets: logs.Secrets) -> None:
     secrets.hide("lasting-secret")
     for number in range(600):
-        secrets.hide(f"token-{number:03}", passing=True)
+        secrets.hide(f"token-{number:03}", of="acme")
     assert secrets.redact("lasting-secret token-599 token-000") == "‹hidden› ‹hidden› token-000"
+
+
+def test_the_passing_secrets_of_one_account_do_not_displace_those_of_another(secrets: logs.Secrets) -> None:
+    secrets.hide("token-of-a-quiet-account", of="quiet")
+    for number in range(600):
+        secrets.hide(f"token-{number:03}", of="busy")
+    assert secrets.redact("token-of-a-quiet-account") == "‹hidden›"
+
+
+def test_a_very_short_secret_is_hidden_where_it_stands_alone_and_leaves_other_words_whole(
+    secrets: logs.Secrets,
+) -> None:
+    secrets.hide("a")
+    secrets.hide("b+c")
+    assert secrets.redact("a build: token=a&x=b%2Bc, b+cd data") == (
+        "‹hidden› build: token=‹hidden›&x=‹hidden›, b+cd data"
+    )

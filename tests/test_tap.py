@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -189,6 +190,20 @@ def test_in_the_foreground_it_logs_to_standard_output_tells_systemd_and_ends_by_
     assert process.returncode == -signal.SIGTERM
     assert "reactor class" in log
     assert "Server Shut Down." in log
+
+
+def test_with_the_format_bunyan_every_line_is_an_object_from_the_first_to_the_last(directory: Path) -> None:
+    with (directory / "settings.yaml").open("a") as settings:
+        settings.write("logFormat: bunyan\nlogFile: true\n")
+    started = twistd("--pidfile=a.pid", "probo-bitbucket", "-c", "settings.yaml")
+    assert started.returncode == 0, started.stderr
+    pid = int((directory / "a.pid").read_text())
+    terminate(pid)
+    log = directory.parent / "logs" / "bitbucket.log"
+    until(lambda: "Server Shut Down." in log.read_text(), "the end of the log")
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    assert records[-1]["pid"] == pid  # the first lines come from before twistd goes into the background
+    assert "daemon.listening" in [record["event"] for record in records]
 
 
 def test_logfile_of_twistd_wins_over_the_settings(directory: Path) -> None:

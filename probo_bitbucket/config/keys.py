@@ -223,6 +223,13 @@ KEYS = (
         "Requests an hour that Bitbucket allows to one account.",
     ),
     Key("log_level", "log_level", types.LOG_LEVEL, "info", "The least grave events to log."),
+    Key(
+        "logFormat",
+        "log_format",
+        types.LOG_FORMAT,
+        "text",
+        "The form of the log: lines for people, or JSON lines as bunyan writes and reads them.",
+    ),
     Key("logFile.enabled", "log_file_enabled", types.FLAG, "false", "Log to a file; `logFile: true` says the same."),
     Key("logFile.path", "log_file_path", types.PATH, "../logs/bitbucket.log", "The log file."),
     Key("logFile.period", "log_file_period", types.PERIOD, "1d", "How often a new log file is begun."),

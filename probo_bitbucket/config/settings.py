@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from probo_bitbucket.config.types import HandOut, Network
+from probo_bitbucket.config.types import HandOut, LogFormat, Network
 from probo_bitbucket.credentials import Account, Credentials, covers
 
 
@@ -41,6 +41,7 @@ class Settings:
     retention: float  # seconds
     rate_limit: int  # requests an hour
     log_level: str
+    log_format: LogFormat
     log_file_enabled: bool
     log_file_path: Path
     log_file_period: float  # seconds

@@ -35,6 +35,13 @@ class HandOut(StrEnum):
     TOKEN = "token"  # noqa: S105  the word, not a token
 
 
+class LogFormat(StrEnum):
+    """The form of the log's lines."""
+
+    TEXT = "text"
+    BUNYAN = "bunyan"
+
+
 LOG_LEVELS = {"trace": 10, "debug": 20, "info": 30, "warn": 40, "error": 50, "fatal": 60}
 
 _DAY = 86400.0
@@ -169,6 +176,7 @@ DATABASE = Type("a URL that starts with sqlite:/// (and a file) or postgresql://
 DURATION = Type("a duration (a number of seconds, or 90s, 15m, 24h, 30d)", _duration)
 PERIOD = Type("a period (1h, 1d, 1w, 1m, 1y, hourly, daily, weekly, monthly or yearly)", _period)
 LOG_LEVEL = Type(f"a level ({', '.join(LOG_LEVELS)}, or 10 to 60)", _log_level)
+LOG_FORMAT = Type("text or bunyan", LogFormat)
 HAND_OUT = Type("handle or token", HandOut)
 ACCOUNT_NAME = matching("a name of a-z, 0-9, - and _, other than default", "(?!default$)[a-z0-9][a-z0-9_-]{0,63}")
 GLOB = Type("a workspace, or a glob such as acme/* or acme/site-*", _glob)

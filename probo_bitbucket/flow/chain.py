@@ -198,4 +198,4 @@ class TokenChain:
 
 def _hide_tokens(chain: Chain) -> None:
     for token in (chain.access_token, chain.refresh_token):
-        hide(token, passing=True)
+        hide(token, of=chain.name)

@@ -124,7 +124,7 @@ class SetupPages:
         entry = _checked(key, secret)
         if entry.key_problem or entry.secret_problem:
             return self._form(request, session, entry)
-        hide(secret, passing=True)
+        hide(secret, of="the set-up page")
         state = session.leave(key, secret, self.clock.seconds())
         return page(request, "setup_leaving.html", url=self.set_up.oauth(key, secret).authorize_url(state))
 
@@ -140,7 +140,7 @@ class SetupPages:
             )
         grant = await exchange(self.set_up.oauth(session.key, session.secret), code_of(answer))
         for token in (grant.access_token, grant.refresh_token):
-            hide(token, passing=True)
+            hide(token, of="the set-up page")
         session.grant = grant
         return page(request, "setup_tokens.html", csrf=session.csrf, lines=yaml_lines(session.key, grant))
 
