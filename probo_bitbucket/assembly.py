@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from io import FileIO
 from typing import Any
 from uuid import uuid4
 
@@ -45,12 +46,13 @@ from probo_bitbucket.flow.sharing import Sharing
 from probo_bitbucket.flow.worker import Worker
 from probo_bitbucket.metrics import Metrics
 from probo_bitbucket.probo.container_manager import ContainerManager
-from probo_bitbucket.store import LEASE, Database, Engine, nodes
+from probo_bitbucket.store import LEASE, Database, Engine, Transaction, nodes
 from probo_bitbucket.store.migrate import upgrade
+from probo_bitbucket.store.sole import claim
 from probo_bitbucket.upstream import Upstream, http_client
 from probo_bitbucket.web.app import App
 from probo_bitbucket.web.doors import Door, doors
-from probo_bitbucket.web.gate import Rooms
+from probo_bitbucket.web.gate import Gate, Rooms
 from probo_bitbucket.web.setup import SetupPages
 
 CATCH_UP_INTERVAL = 30.0  # seconds
@@ -59,14 +61,45 @@ JANITOR_INTERVAL = 3600.0  # seconds
 SETUP_INTERVAL = 5.0  # seconds
 
 
+class Foundation:
+    """What stays when the settings are read again: the store, and what was counted."""
+
+    def __init__(self, settings: Settings, reactor: Any) -> None:
+        self._engine = Engine(settings.database_url)
+        self._lock: FileIO | None = None
+        self.store = Database(self._engine, reactor)
+        self.metrics = Metrics(payloads.EVENT_KEYS)
+
+    def open(self, begin: Callable[[Transaction], None]) -> None:
+        """Bring the tables up to date, run *begin*, and start the store's thread.
+
+        Raises StoreTooNew or StoreUnavailable.
+        """
+        if self._engine.file:
+            self._lock = claim(self._engine.file)
+        upgrade(self._engine)
+        with self._engine.begin() as tx:
+            if self._lock:
+                nodes.release_all(tx)
+            begin(tx)
+        self.store.start()
+
+    async def close(self) -> None:
+        await self.store.stop()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let another process have the store."""
+        if self._lock:
+            self._lock.close()
+
+
 @frozen
 class Parts:
-    """What a handler is made of."""
+    """What a handler is made of, as long as its settings stay the same. All parts together are one node."""
 
-    engine: Engine
-    store: Database
     doors: tuple[Door, ...]
-    metrics: Metrics
+    gates: tuple[Gate, ...]
     workers: tuple[Service, ...]
     set_up: SetUp | None
     chains: Sequence[TokenChain]
@@ -74,29 +107,24 @@ class Parts:
     node: str
     clock: IReactorTime
 
-    def open_store(self, settings: Settings) -> None:
-        """Bring the tables up to date, choose credentials and make their tokens known, start the store's thread."""
-        upgrade(self.engine)
-        with self.engine.begin() as tx:
-            if not settings.database:
-                nodes.release_all(tx)  # no other process uses this file
-            if self.set_up:
-                self.set_up.begin(tx)
-            for chain in self.chains:
-                chain.begin(tx)
-            tell_waiting(tx, self.clock.seconds())
-        self.store.start()
+    def begin(self, tx: Transaction) -> None:
+        """Choose credentials, and make their tokens known."""
+        if self.set_up:
+            self.set_up.begin(tx)
+        for chain in self.chains:
+            chain.begin(tx)
+        tell_waiting(tx, self.clock.seconds())
+
+    def take_over(self, tx: Transaction) -> None:
+        """Begin in place of others. What waits for its next try may have waited for these settings."""
+        self.begin(tx)
+        nodes.hasten(tx)
 
 
-def assemble(settings: Settings, reactor: Any) -> Parts:
+def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     """Make every part, and give each what it needs of the others."""
-    if not settings.database:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    node = str(uuid4())
-    engine = Engine(settings.database_url)
-    store = Database(engine, reactor)
+    node, store, metrics = str(uuid4()), foundation.store, foundation.metrics
     leases = Leases(store, reactor, node)
-    metrics = Metrics(payloads.EVENT_KEYS)
     http, pool = http_client(reactor, settings.ca_file)
     schedule = Schedule(settings.retry_for, random.random)
     site_url, build_url = settings.bitbucket_site_url, settings.build_url
@@ -139,12 +167,11 @@ def assemble(settings: Settings, reactor: Any) -> Parts:
         clock=reactor,
     )
     rooms = Rooms(settings.webhook_url, app.public(settings.webhook_url), app.internal(), app.invites)
+    opening = tuple(doors(settings, rooms))
     return Parts(
-        engine=engine,
-        store=store,
+        doors=opening,
+        gates=tuple(door.gate for door in opening),
         workers=(decision, builder, reporter, *rounds(settings, store, reactor, leases, keys, set_up, catch_up)),
-        doors=tuple(doors(settings, rooms)),
-        metrics=metrics,
         set_up=set_up,
         chains=keys.chains,
         pool=pool,

@@ -110,9 +110,28 @@ EVENTS = (
     LogEvent(
         "settings.doubtful", "warn", "Something in the settings is allowed, but perhaps not meant.", "Read it once."
     ),
+    LogEvent("settings.reloaded", "info", "The settings were read again after SIGHUP, and count from now on."),
+    LogEvent(
+        "settings.refused",
+        "error",
+        "The settings that were read again cannot be used; those from before count on. A line for each mistake.",
+        "Mend what the lines name, and reload again: a restart would fail.",
+    ),
+    LogEvent(
+        "settings.postponed",
+        "warn",
+        "A setting has changed that a reload cannot change: the database.",
+        "Restart when that suits.",
+    ),
     LogEvent("daemon.listening", "info", "The daemon takes requests at this address."),
     LogEvent("daemon.resumed", "info", "Work of that kind waits from before the start; the line says how much."),
     LogEvent("daemon.stopping", "info", "The daemon was told to stop."),
+    LogEvent(
+        "daemon.unsettled",
+        "critical",
+        "After a reload, what there was before it did not end as it should. The daemon works with the new settings.",
+        "Report the traceback.",
+    ),
     LogEvent(
         "daemon.overdue",
         "error",

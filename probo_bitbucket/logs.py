@@ -138,6 +138,10 @@ class LineObserver:
     def __init__(
         self, write: Callable[[bytes], object], level: str, form: Callable[[LogEvent], str] = format_event
     ) -> None:
+        self.use(write, level, form)
+
+    def use(self, write: Callable[[bytes], object], level: str, form: Callable[[LogEvent], str]) -> None:
+        """Do so from now on."""
         self._write = write
         self._form = form
         self._level = _LEVELS.get(level) or LogLevel.levelWithName(level)

@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
-from twisted.internet import reactor
 from twisted.logger import globalLogPublisher
 
-from probo_bitbucket import config, logs, tap
+from probo_bitbucket import logs
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.config import Settings
+from probo_bitbucket.config.secrets import secrets_of
 from probo_bitbucket.flow import chain, lookup
 from probo_bitbucket.log_file import LogFile
+from probo_bitbucket.log_output import FORMS
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.sandbox import stage
 from probo_bitbucket.sandbox.faults import HTML, Answer, Fault
 from probo_bitbucket.sandbox.server import Recorded
-from probo_bitbucket.service import Handler
+from probo_bitbucket.store.sole import claim
 from probo_bitbucket.web.channel import BoundedChannel
 from tests.staged import Answered
 from tests.test_setup import SetupTestCase
@@ -109,7 +110,7 @@ class Canary(SetupTestCase):
         self.cloud.credentials.add_api_token("ada@example.com", API_TOKEN, ("pullrequest",))
         self.cloud.credentials.add_access_token(ACCESS_TOKEN, ("pullrequest",), "initech")
         self.log_path = self.folder / "logs" / "bitbucket.log"
-        for form in tap.FORMS.values():
+        for form in FORMS.values():
             observer = logs.LineObserver(LogFile(self.log_path).write, "trace", form)
             globalLogPublisher.addObserver(observer)
             self.addCleanup(globalLogPublisher.removeObserver, observer)
@@ -117,7 +118,7 @@ class Canary(SetupTestCase):
 
         def start_handler() -> None:
             logs.secrets.__init__()  # type: ignore[misc]  # a new process knows no secret but those of the settings
-            for secret in tap.secrets_of(self.stage.settings()):
+            for secret in secrets_of(self.stage.settings()):
                 logs.hide(secret)
             start()
 
@@ -245,13 +246,12 @@ class Canary(SetupTestCase):
     async def test_no_other_user_of_the_machine_can_read_the_store(self) -> None:
         await self.built(self.repository.open_pull_request())
         files = {path.name: path.stat().st_mode & 0o777 for path in self.folder.glob("probo-bitbucket.db*")}
-        assert files == {f"probo-bitbucket.db{end}": 0o600 for end in ("", "-wal", "-shm")}
+        assert files == {f"probo-bitbucket.db{end}": 0o600 for end in ("", "-wal", "-shm", ".lock")}
 
 
 def test_the_directory_of_the_store_is_made_for_nobody_else(tmp_path: Path) -> None:
-    options = {"api.url": "http://localhost:3020", "dataDir": str(tmp_path / "made" / "here")}
-    Handler(config.load([], {}, options), reactor)
-    assert (tmp_path / "made" / "here").stat().st_mode & 0o777 == 0o700
+    with claim(tmp_path / "made" / "here" / "store.db"):
+        assert (tmp_path / "made" / "here").stat().st_mode & 0o777 == 0o700
 
 
 def reprs() -> Iterator[str]:

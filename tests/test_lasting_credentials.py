@@ -106,6 +106,7 @@ class Crash(Strict):
 
     async def another(self) -> int:
         """The port of the other one."""
+        self.handler._foundation.let_go()  # as the system does for a process that is no more
         handler = Handler(attrs.evolve(self.stage.settings(), port=0), reactor)
         handler.privilegedStartService()
         handler.startService()

@@ -21,6 +21,7 @@ from twisted.logger import capturedLogs
 from twisted.scripts._twistd_unix import ServerOptions
 
 from probo_bitbucket import __version__, logs, service, tap
+from probo_bitbucket.daemon import STOP_SECONDS, Daemon
 from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent
@@ -105,7 +106,7 @@ def test_version_is_ours(directory: Path) -> None:
 def test_wrong_settings_are_all_that_is_said_and_nothing_starts(directory: Path) -> None:
     (directory / "settings.yaml").write_text("port: many\napi: {url: 'http://127.0.0.1:9'}\nbbWebhokUrl: /x\n")
     ended = twistd("--pidfile=bitbucket.pid", "probo-bitbucket", "-c", "settings.yaml", "-c", "absent.yaml")
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (os.EX_CONFIG, "")
     problems = ended.stderr.splitlines()
     assert len(problems) == 3
     assert any(line.startswith(f"{directory}/settings.yaml:1: ") and "port" in line for line in problems)
@@ -154,7 +155,7 @@ def test_a_daemon_logs_to_the_file_of_the_settings(daemon: int, directory: Path)
 
 def test_sigterm_ends_the_daemon_in_order(daemon: int, directory: Path) -> None:
     terminate(daemon)
-    until(lambda: gone(daemon), "the end of the daemon", seconds=tap.STOP_SECONDS)
+    until(lambda: gone(daemon), "the end of the daemon", seconds=STOP_SECONDS)
     assert not (directory / "bitbucket.pid").exists()
     log = (directory.parent / "logs" / "bitbucket.log").read_text()
     assert log.index("daemon.stopping") < log.index("Main loop terminated.") < log.index("Server Shut Down.")
@@ -186,7 +187,7 @@ def test_in_the_foreground_it_logs_to_standard_output_tells_systemd_and_ends_by_
         assert systemd.recv(100) == b"READY=1"
         terminate(process.pid)
         assert systemd.recv(100) == b"STOPPING=1"
-        log, _ = process.communicate(timeout=tap.STOP_SECONDS)
+        log, _ = process.communicate(timeout=STOP_SECONDS)
     assert process.returncode == -signal.SIGTERM
     assert "reactor class" in log
     assert "Server Shut Down." in log
@@ -233,7 +234,7 @@ def test_a_log_file_that_cannot_be_made_is_told_in_a_line(directory: Path) -> No
 
 def test_no_secret_of_the_settings_can_be_logged(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "hide", (secrets := logs.Secrets()).hide)
-    monkeypatch.setattr(service, "make_service", lambda settings, reactor: MultiService())
+    monkeypatch.setattr(service, "Handler", lambda settings, reactor: MultiService())
     (directory / "secrets.yaml").write_text("""
 bbWebhookSecret: [webhook-one, webhook-two]
 bbClientKey: not-secret
@@ -258,7 +259,7 @@ accounts:
 
 def test_parts_that_stop_are_not_waited_for_longer() -> None:
     clock = Clock()
-    daemon = tap.Daemon(logs.LineObserver(bytes, "info"), clock)
+    daemon = Daemon(logs.LineObserver(bytes, "info"), clock)
     Service().setServiceParent(daemon)
     daemon.startService()
     assert daemon.stopService().called
@@ -274,12 +275,12 @@ class Stuck(Service):
 
 def test_a_part_that_does_not_stop_is_not_waited_for_for_ever() -> None:
     clock = Clock()
-    daemon = tap.Daemon(logs.LineObserver(bytes, "info"), clock)
+    daemon = Daemon(logs.LineObserver(bytes, "info"), clock)
     Stuck().setServiceParent(daemon)
     daemon.startService()
     with capturedLogs() as events:
         stopped = daemon.stopService()
-        clock.advance(tap.STOP_SECONDS - 1)
+        clock.advance(STOP_SECONDS - 1)
         assert not stopped.called
         clock.advance(1)
     assert stopped.called

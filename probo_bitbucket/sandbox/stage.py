@@ -56,6 +56,12 @@ class Stage:
         setting = self.container_manager.setting
         setting.handler_url, setting.auth_url, setting.archive_url = self.url, f"{self.url}/auth_lookup", self.cloud.url
 
+    async def reload(self, **settings: Any) -> None:
+        """Have the handler go on with other settings, as SIGHUP would."""
+        self._given |= settings
+        if self.handler is not None:
+            await self.handler.reload(self.settings())
+
     async def stop_handler(self) -> None:
         """Stop the handler as a signal would."""
         if self.handler is not None:

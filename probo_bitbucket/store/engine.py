@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -64,6 +65,12 @@ class Engine:
     @property
     def dialect(self) -> str:
         return self._engine.dialect.name
+
+    @property
+    def file(self) -> Path | None:
+        """SQLite's file; None for a server that others use, too."""
+        url = self._engine.url
+        return Path(url.database) if self.dialect == "sqlite" and url.database else None
 
     @property
     def address(self) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from attrs import evolve, frozen
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
-from twisted.web.server import Site
 
 from probo_bitbucket.config import Settings
 from probo_bitbucket.web.access import Rules
@@ -34,11 +33,19 @@ class CannotListen(CannotListenError):
 
 @frozen
 class Door:
-    """A port that is to be opened."""
+    """A port that is to be opened, and who stands behind it."""
 
     setting: str  # that says so
     endpoint: str
-    site: Site
+    site: BoundedSite
+
+    @property
+    def gate(self) -> Gate:
+        return cast(Gate, self.site.resource)
+
+    def hand_to(self, gate: Gate) -> None:
+        """Let *gate* answer from the next request on, also where a connection is open already."""
+        self.site.resource = gate
 
     def open(self, reactor: Any) -> IListeningPort:
         """Listen, at once.
@@ -65,7 +72,7 @@ def doors(settings: Settings, rooms: Rooms) -> Iterator[Door]:
         settings.internal_access, settings.webhook_networks, settings.trusted_proxies, settings.internal_token
     )
 
-    def site(rooms: Rooms) -> Site:
+    def site(rooms: Rooms) -> BoundedSite:
         return BoundedSite(Gate(rooms, rules))
 
     outer = site(evolve(rooms, internal=None) if settings.internal_listen else rooms)

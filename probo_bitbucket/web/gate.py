@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from attrs import frozen
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
@@ -47,6 +48,7 @@ class Gate(Resource):
         super().__init__()
         self.rooms = rooms
         self._rules = rules
+        self._in_hand: set[Deferred[None]] = set()
 
     def render(self, request: IRequest) -> Any:
         wanted = cast(Any, request)
@@ -65,7 +67,16 @@ class Gate(Resource):
         if not _HOST.fullmatch(wanted.getHeader(b"host") or b""):
             headers.setRawHeaders(b"host", [b"localhost"])
         wanted.postpath = wanted.path.removeprefix(b"/").split(b"/")
+        self._note(wanted.notifyFinish())
         return room.render(request)
+
+    def at_rest(self) -> Deferred[Any]:
+        """Fires when all requests that were let in before are answered, or their clients gone."""
+        return DeferredList(list(self._in_hand))
+
+    def _note(self, finished: Deferred[None]) -> None:
+        self._in_hand.add(finished)
+        finished.addBoth(lambda _: self._in_hand.discard(finished))
 
     def _admits_internally(self, right_token: bool | None, peer: Address | None, headers: Headers) -> bool:
         return self._rules.admits_internally(peer, headers) if right_token is None else right_token

@@ -57,6 +57,11 @@ class BoundedSite(Site):
         _log.warn("Too many connections, one is closed", event="http.crowded", count=CONNECTION_LIMIT)
         return None
 
+    def hang_up(self) -> None:
+        """End the connections that are open."""
+        for connection in tuple(self.connections):
+            connection.loseConnection()
+
     def log(self, request: Request) -> None:  # type: ignore[override]
         _log.debug(
             "Request answered",

@@ -17,12 +17,12 @@ from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 from twisted.web.pages import notFound
-from twisted.web.server import Site
 
 from probo_bitbucket import config
 from probo_bitbucket.errors import Temporary
 from probo_bitbucket.upstream import Upstream, http_client
 from probo_bitbucket.web.doors import CannotListen, Door
+from probo_bitbucket.web.site import BoundedSite
 from tests.web.certificates import write_certificates
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,7 +37,7 @@ class Tls(TestCase):
         self.addCleanup(folder.cleanup)
         self.ca_file, key, certificate = write_certificates(Path(folder.name))
         endpoint = f"ssl:0:privateKey={key}:certKey={certificate}:interface=127.0.0.1"
-        self.port = Door("listen", endpoint, Site(notFound())).open(reactor)
+        self.port = Door("listen", endpoint, BoundedSite(notFound())).open(reactor)
         self.addCleanup(self.port.stopListening)
 
     async def status(self, host: str, ca_file: str) -> int:
@@ -73,7 +73,7 @@ class Tls(TestCase):
 )
 def test_an_endpoint_that_cannot_be_used_is_told_with_its_reason(endpoint: str, reason: str) -> None:
     with pytest.raises(CannotListen) as caught:
-        Door("listen", endpoint, Site(notFound())).open(reactor)
+        Door("listen", endpoint, BoundedSite(notFound())).open(reactor)
     assert str(caught.value).startswith(f"{endpoint}: ")
     assert str(caught.value).endswith("(setting `listen`)")
     assert reason in str(caught.value)

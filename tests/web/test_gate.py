@@ -174,7 +174,7 @@ class Limits(GateTestCase):
         for number in range(1, 4):
             wire.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % INSIDE)
             await self.until(lambda number=number: wire.received.count(b"HTTP/1.1 400 ") == number)
-        (connection,) = [c for door in self.handler._parts.doors for c in door.site.connections]  # type: ignore[attr-defined]
+        (connection,) = [c for door in self.handler._parts.doors for c in door.site.connections]
         self.assertIsNone(connection._deadline)
         wire.send(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
         await wire.closed
@@ -189,7 +189,7 @@ class Limits(GateTestCase):
         for wire in wires:
             wire.transport.loseConnection()  # type: ignore[union-attr]
         await DeferredList([wire.closed for wire in wires])
-        await self.until(lambda: not any(door.site.connections for door in self.handler._parts.doors))  # type: ignore[attr-defined]
+        await self.until(lambda: not any(door.site.connections for door in self.handler._parts.doors))
         self.assertEqual(await self.ask(get(INSIDE)), [400])
 
     async def test_a_body_that_says_it_is_too_long_is_not_kept(self) -> None:
