@@ -19,7 +19,7 @@ from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.bitbucket.oauth import OAuth
-from probo_bitbucket.config import HandOut, Settings
+from probo_bitbucket.config import HandOut, Settings, ShownStatuses
 from probo_bitbucket.credentials import Account, OAuthConsumer
 from probo_bitbucket.flow.accounts import Access, Accounts, FixedAccess, NoAccess, OwnAccounts
 from probo_bitbucket.flow.announcement import Announcement
@@ -28,6 +28,7 @@ from probo_bitbucket.flow.catchup import CatchUp
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.coordinated import CoordinatorProjects, HandOn, ProjectAccounts
 from probo_bitbucket.flow.decision import Decision
+from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.health import Health
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.flow.janitor import Janitor
@@ -127,8 +128,15 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     leases = Leases(store, reactor, node)
     http, pool = http_client(reactor, settings.ca_file)
     schedule = Schedule(settings.retry_for, random.random)
-    site_url, build_url = settings.bitbucket_site_url, settings.build_url
-    announcement = Announcement(settings.instance_name, build_url, site_url)
+    site_url = settings.bitbucket_site_url
+    display = Display(
+        settings.instance_name,
+        settings.build_url,
+        site_url,
+        steps=settings.statuses is not ShownStatuses.SUMMARY,
+        summary=settings.statuses is not ShownStatuses.STEPS,
+    )
+    announcement = Announcement(display)
     names = ("Bitbucket", "Bitbucket's token endpoint", "the Container Manager")
     api, token_endpoint, probo = upstreams = [Upstream(name, http, reactor, observe=metrics.called) for name in names]
     breakers = [upstream.breaker for upstream in upstreams]
@@ -154,11 +162,11 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     )
     builder = work(builder_step)
     decision = work(Decision(store, reactor, site_url, builder.wake))
-    catch_up = CatchUp(store, reactor, container_manager, build_url, site_url, settings.instance_name, reporter.wake)
+    catch_up = CatchUp(store, reactor, container_manager, display, reporter.wake)
     set_up = keys.set_up(accounts, (decision.wake, builder.wake, reporter.wake))
     app = App(
         intake=Intake(store, settings.webhook_secrets, settings.repositories, site_url, decision.wake),
-        relay=Relay(store, reactor, build_url, site_url, reporter.wake),
+        relay=Relay(store, reactor, display, reporter.wake),
         lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
         hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, leases),
         health=Health(store, keys.chains, breakers),

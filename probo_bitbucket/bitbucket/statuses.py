@@ -78,13 +78,24 @@ def compose(
     )
 
 
+def within_limits(status: Status) -> Status:
+    """Return *status* with its texts cut to what Bitbucket takes."""
+    name, description = _one_line(status.name), _one_line(status.description)
+    return evolve(status, name=_shorten(name, NAME_LIMIT), description=_shorten(description, DESCRIPTION_LIMIT))
+
+
+def without_icon(description: str) -> str:
+    """Return *description* without the icon that the Container Manager puts before it."""
+    return _ICON.sub("", description, count=1)
+
+
 def same_to_a_reader(a: Status, b: Status) -> bool:
     """Tell whether *b* changes nothing but the Container Manager's icon of *a* while both are in progress."""
     return a.state is StatusState.INPROGRESS and _without_icon(a) == _without_icon(b)
 
 
 def _without_icon(status: Status) -> Status:
-    return evolve(status, description=_ICON.sub("", status.description, count=1))
+    return evolve(status, description=without_icon(status.description))
 
 
 def _first_usable(urls: Sequence[str]) -> str:

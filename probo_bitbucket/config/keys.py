@@ -201,6 +201,13 @@ KEYS = (
     ),
     Key("instanceName", "instance_name", types.TEXT, "ProboCI", "Prefix of build statuses; the same as in cm.yaml."),
     Key("buildUrl", "build_url", types.BUILD_URL, "", "Where a build can be visited; the same as in cm.yaml."),
+    Key(
+        "statuses",
+        "statuses",
+        types.SHOWN_STATUSES,
+        "steps",
+        "What Bitbucket shows of a build: a status for each step, one summary under the key instanceName, or both.",
+    ),
     Key("bbApiUrl", "bitbucket_api_url", types.URL, "https://api.bitbucket.org/2.0", "Bitbucket's REST API."),
     Key("bbSiteUrl", "bitbucket_site_url", types.URL, "https://bitbucket.org", "Bitbucket's site: OAuth and links."),
     Key("caFile", "ca_file", types.CA_FILE, "", "Certificates (PEM) of a private CA, trusted besides the system's."),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from probo_bitbucket.config.types import HandOut, LogFormat, Network
+from probo_bitbucket.config.types import HandOut, LogFormat, Network, ShownStatuses
 from probo_bitbucket.credentials import Account, Credentials, covers
 
 
@@ -31,6 +31,7 @@ class Settings:
     api_token: str = field(repr=False)
     instance_name: str
     build_url: str
+    statuses: ShownStatuses
     bitbucket_api_url: str
     bitbucket_site_url: str
     ca_file: str

@@ -42,6 +42,14 @@ class LogFormat(StrEnum):
     BUNYAN = "bunyan"
 
 
+class ShownStatuses(StrEnum):
+    """What Bitbucket shows of a build."""
+
+    STEPS = "steps"
+    SUMMARY = "summary"
+    BOTH = "both"
+
+
 LOG_LEVELS = {"trace": 10, "debug": 20, "info": 30, "warn": 40, "error": 50, "fatal": 60}
 
 _DAY = 86400.0
@@ -178,6 +186,7 @@ PERIOD = Type("a period (1h, 1d, 1w, 1m, 1y, hourly, daily, weekly, monthly or y
 LOG_LEVEL = Type(f"a level ({', '.join(LOG_LEVELS)}, or 10 to 60)", _log_level)
 LOG_FORMAT = Type("text or bunyan", LogFormat)
 HAND_OUT = Type("handle or token", HandOut)
+SHOWN_STATUSES = Type("steps, summary or both", ShownStatuses)
 ACCOUNT_NAME = matching("a name of a-z, 0-9, - and _, other than default", "(?!default$)[a-z0-9][a-z0-9_-]{0,63}")
 GLOB = Type("a workspace, or a glob such as acme/* or acme/site-*", _glob)
 ACCOUNTS = Type("a list of mappings (in a settings file)", _mappings)

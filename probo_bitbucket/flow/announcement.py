@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from probo_bitbucket.flow.desire import Subject, take
+from probo_bitbucket.flow.display import Display
 from probo_bitbucket.model import Build, Phase, Update
 from probo_bitbucket.store import Transaction
 
 
 @frozen
 class Announcement:
-    """Speaks about builds. *instance_name* is the prefix of all contexts, as in the Container Manager's settings."""
+    """Speaks about builds."""
 
-    instance_name: str
-    build_url: str
-    site_url: str
+    display: Display
 
     def failed(self, tx: Transaction, build: Build, description: str, now: float) -> None:
         """Show the author that the environment will not be there, and why."""
@@ -30,10 +29,10 @@ class Announcement:
     def _say(self, tx: Transaction, build: Build, what: str, phase: Phase, description: str, now: float) -> None:
         update = Update(
             build_id=build.id,
-            context=f"{self.instance_name}/{what}",
+            context=f"{self.display.instance_name}/{what}",
             phase=phase,
             state=phase,
             description=description,
             final=True,
         )
-        take(tx, Subject.of(build, self.build_url), update, now, self.site_url)
+        take(tx, Subject.of(build, self.display.build_url), update, now, self.display)

@@ -10,6 +10,8 @@ from twisted.logger import Logger
 
 from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.desire import Subject, asked_for, stop, take
+from probo_bitbucket.flow.display import Display
+from probo_bitbucket.flow.summary import sum_up
 from probo_bitbucket.model import Build, BuildState, Phase, Update
 from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager, StepReport
 from probo_bitbucket.store import Database, Transaction, builds, statuses
@@ -32,9 +34,7 @@ class CatchUp:
     store: Database
     clock: IReactorTime
     container_manager: ContainerManager
-    build_url: str
-    site_url: str
-    instance_name: str
+    display: Display
     wake: Callable[[], None]
 
     log = Logger()
@@ -62,7 +62,7 @@ class CatchUp:
             return  # what it told meanwhile may be missing in the report; it has its turn again
         shown = statuses.of_build(tx, build.id)
         if report is not None:
-            prefix = shown[0].context.partition("/")[0] if shown else self.instance_name
+            prefix = shown[0].context.partition("/")[0] if shown else self.display.instance_name
             for update in _updates(report, prefix):
                 self._take(tx, build, update, now)
         if report is not None and report.active and not self._stale(build, report, now):
@@ -70,8 +70,9 @@ class CatchUp:
             return
         for status in statuses.of_build(tx, build.id):
             if not status.desired.state.final:
-                stop(tx, status, Phase.STOPPED, _last_words(report), now)
+                stop(tx, status, Phase.STOPPED, _last_words(report), now, self.display)
         builds.conclude(tx, build.id, BuildState.ENDED, now)
+        sum_up(tx, build.id, now, self.display)
         self.log.info("The build has ended", event="build.ended", build=build.id, repository=build.repository.full_name)
 
     def _take(self, tx: Transaction, build: Build, update: Update, now: float) -> None:
@@ -79,14 +80,14 @@ class CatchUp:
 
         An end that is shown already stays in the Container Manager's own words: to say it again is worth no request.
         """
-        subject = Subject.of(build, self.build_url)
-        asked = asked_for(subject, update, self.site_url)
+        subject = Subject.of(build, self.display.build_url)
+        asked = asked_for(subject, update, self.display)
         shown = statuses.find(tx, asked)
         if shown is not None and asked.state.final and shown.desired.state is asked.state:
             return
         teller = builds.find(tx, shown.build_id) if shown is not None else None
         if teller is None or teller.build.created_at <= build.created_at:
-            take(tx, subject, update, now, self.site_url)
+            take(tx, subject, update, now, self.display)
 
     def _stale(self, build: Build, report: BuildReport, now: float) -> bool:
         """Builds whose image cannot be had stay active for ever, without a container."""

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from probo_bitbucket.bitbucket import statuses as rules
+from probo_bitbucket.flow.display import Display
+from probo_bitbucket.flow.summary import sum_up
 from probo_bitbucket.model import Build, Phase, Repository, Status, Update
 from probo_bitbucket.store import Transaction, statuses
 from probo_bitbucket.store.statuses import StoredStatus, Wish
 
-PILE = 1.0  # seconds that a change between two states in progress waits for the next one
+PILE = 5.0  # seconds that a change between two states in progress waits for the next one: only `env` has any
 TASKS = 200  # tasks remembered under one key
 
 
@@ -39,7 +41,7 @@ def environment_url(template: str, build_id: str) -> str:
     return template.replace("{{buildId}}", build_id)
 
 
-def asked_for(subject: Subject, update: Update, site_url: str) -> Status:
+def asked_for(subject: Subject, update: Update, display: Display) -> Status:
     """The status that *update* asks for."""
     return rules.compose(
         subject.repository,
@@ -50,13 +52,13 @@ def asked_for(subject: Subject, update: Update, site_url: str) -> Status:
         description=update.description,
         urls=[update.target_url, *subject.urls],
         refname=subject.refname,
-        site_url=site_url,
+        site_url=display.site_url,
     )
 
 
-def take(tx: Transaction, subject: Subject, update: Update, now: float, site_url: str) -> Status:
+def take(tx: Transaction, subject: Subject, update: Update, now: float, display: Display) -> Status:
     """Make *update* the desired state, unless a later one of the same task overtook it. Returns its status."""
-    status = asked_for(subject, update, site_url)
+    status = asked_for(subject, update, display)
     previous = statuses.find(tx, status)
     if previous is not None and overtaken(previous, update):
         return status
@@ -67,9 +69,10 @@ def take(tx: Transaction, subject: Subject, update: Update, now: float, site_url
         tasks=_tasks(previous, update),
         settled=update.final and not update.task_id,
         due_at=now if status.state.final or previous is None else now + PILE,
-        worth_reporting=previous is None or _worth_reporting(previous, status),
+        worth_reporting=_worth_reporting(previous, status, display),
     )
     statuses.desire(tx, wish, previous, now)
+    sum_up(tx, update.build_id, now, display)
     return status
 
 
@@ -96,15 +99,23 @@ def _tasks(previous: StoredStatus | None, update: Update) -> dict[str, Phase]:
     return dict(list(tasks.items())[-TASKS:])
 
 
-def _worth_reporting(previous: StoredStatus, status: Status) -> bool:
+def _worth_reporting(previous: StoredStatus | None, status: Status, display: Display) -> bool:
+    if previous is None:
+        return display.steps
+    if previous.reported is None and not display.steps:
+        return False  # a key that Bitbucket has is kept true, even when the settings want no more of its kind
     if previous.error and previous.reported != previous.desired:
         return True
     return previous.desired != status and not rules.same_to_a_reader(previous.desired, status)
 
 
-def stop(tx: Transaction, stored: StoredStatus, phase: Phase, description: str, now: float) -> None:
-    """End a status that would stay in progress for ever."""
+def stop(tx: Transaction, stored: StoredStatus, phase: Phase, description: str, now: float, display: Display) -> None:
+    """End a status that would stay in progress for ever. A summary ends with what it sums up."""
+    if stored.is_summary:
+        return
     status = evolve(stored.desired, state=rules.state(phase, final=True), description=description)
     tasks = dict.fromkeys(stored.tasks, phase)  # none of them is waited for any more
-    wish = Wish(stored.build_id, stored.context, status, tasks, stored.settled, due_at=now)
+    worth = _worth_reporting(stored, status, display)
+    wish = Wish(stored.build_id, stored.context, status, tasks, stored.settled, due_at=now, worth_reporting=worth)
     statuses.desire(tx, wish, stored, now)
+    sum_up(tx, stored.build_id, now, display)

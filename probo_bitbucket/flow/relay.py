@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.flow.desire import Subject, environment_url, take
+from probo_bitbucket.flow.display import Display
 from probo_bitbucket.model import InvalidName, Phase, Repository, Status, Update, check_hash
 from probo_bitbucket.probo import updates
 from probo_bitbucket.probo.updates import Reported, UpdateError
@@ -22,8 +23,7 @@ class Relay:
 
     store: Database
     clock: IReactorTime
-    build_url: str
-    site_url: str
+    display: Display
     wake: Callable[[], None]
 
     log = Logger()
@@ -50,10 +50,9 @@ class Relay:
         stored = builds.find(tx, reported.update.build_id)
         if stored is not None:
             builds.touch(tx, stored.build.id, now)
-            return take(
-                tx, Subject.of(stored.build, self.build_url), _with_cause(stored, reported.update), now, self.site_url
-            )
-        return take(tx, self._foreign(reported), reported.update, now, self.site_url)
+            subject = Subject.of(stored.build, self.display.build_url)
+            return take(tx, subject, _with_cause(stored, reported.update), now, self.display)
+        return take(tx, self._foreign(reported), reported.update, now, self.display)
 
     def _foreign(self, reported: Reported) -> Subject:
         """The subject of a build that another handler asked for, as the Container Manager describes it."""
@@ -63,7 +62,7 @@ class Relay:
         except InvalidName as error:
             raise UpdateError(f"`build.project.slug` or `build.commit.ref`: {error}") from error
         id = reported.update.build_id
-        urls = [environment_url(self.build_url, id), reported.pull_request_url, reported.commit_url]
+        urls = [environment_url(self.display.build_url, id), reported.pull_request_url, reported.commit_url]
         return Subject(id, repository, commit, reported.branch, urls)
 
 

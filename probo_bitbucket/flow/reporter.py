@@ -50,6 +50,7 @@ class Reporter:
             repository=job.desired.repository.full_name,
             commit=job.desired.commit,
             key=job.desired.key,
+            state=job.desired.state,
             reason=str(error),
         )
         await self.store.transact(statuses.give_up, job, str(error))

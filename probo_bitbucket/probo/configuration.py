@@ -78,6 +78,17 @@ def read(content: bytes, file_name: str) -> Configuration:
     return Configuration(file_name, document, tuple(_warnings(document)))
 
 
+def steps_that_run(document: dict[str, Any]) -> int:
+    """How many steps the Container Manager will tell of, those of the same plugin and name counted as one.
+
+    It passes over a step whose plugin it does not know.
+    """
+    steps = document.get("steps")
+    told = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    named = [(step.get("plugin") or "Shell", step.get("name")) for step in told]
+    return len({(plugin, str(name)) for plugin, name in named if plugin in _PLUGINS})
+
+
 def missing(file_names: Iterable[str]) -> ConfigurationError:
     """Return the advice for a commit that has none of *file_names*."""
     first, *others = file_names

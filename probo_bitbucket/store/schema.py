@@ -120,6 +120,8 @@ statuses = Table(
     # The one that Bitbucket has, "" before the first.
     Column("reported", Text, nullable=False, default="", server_default=""),
     Column("version", BigInteger, nullable=False),  # of `desired`
+    # Of a summary: how far the build was when that was last worth a report. Null for what it sums up.
+    Column("milestone", Integer),
     Column("failed", Boolean, nullable=False, default=False, server_default=text("false")),  # given up, see last_error
     Column("changed_at", Double, nullable=False),
     Column("reported_at", Double),  # when Bitbucket last took one

@@ -28,6 +28,11 @@ class StoredStatus:
     effort: Effort
     failed: bool
     error: str
+    milestone: int | None  # None but for a summary, which follows from the other statuses of its build
+
+    @property
+    def is_summary(self) -> bool:
+        return self.milestone is not None
 
 
 @frozen
@@ -41,6 +46,7 @@ class Wish:
     settled: bool
     due_at: float = 0.0
     worth_reporting: bool = True
+    milestone: int | None = None
 
 
 def find(tx: sa.Connection, status: Status) -> StoredStatus | None:
@@ -61,11 +67,12 @@ def desire(tx: sa.Connection, wish: Wish, previous: StoredStatus | None, now: fl
         "settled": wish.settled,
         "tasks": dump(wish.tasks),
         "desired": dump(wish.status),
+        "milestone": wish.milestone,
         "changed_at": now,
     }
     if previous is None:
         key = {"repository": wish.status.repository.full_name, "commit": wish.status.commit, "key": wish.status.key}
-        fresh = {"version": 1, "pending": True, "due_at": wish.due_at}
+        fresh = {"version": 1, "pending": wish.worth_reporting, "due_at": wish.due_at}
         tx.execute(insert(tx, statuses).values(**key, **values, **fresh))
         return
     if wish.worth_reporting:
@@ -148,6 +155,7 @@ def _stored(row: sa.Row[Any]) -> StoredStatus:
         effort=Effort.of(row),
         failed=row.failed,
         error=row.last_error,
+        milestone=row.milestone,
     )
 
 

@@ -11,6 +11,7 @@ from twisted.logger import LogEvent
 
 from probo_bitbucket.flow.catchup import QUIET, STALE, CatchUp
 from probo_bitbucket.flow.desire import Subject, take
+from probo_bitbucket.flow.display import Display
 from probo_bitbucket.model import Build, BuildKind, BuildState, Phase, Repository, StatusState, Update
 from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager
 from probo_bitbucket.store import builds, statuses
@@ -19,7 +20,7 @@ from tests.immediate import ImmediateStore, run
 from tests.wire import Wire
 
 SITE = Repository("acme", "site")
-SITE_URL = "https://bitbucket.org"
+DISPLAY = Display("Acme", "", "https://bitbucket.org")
 
 
 @define
@@ -36,9 +37,7 @@ class Desk:
         container_manager = ContainerManager(
             Upstream("the Container Manager", self.wire.client, self.clock), "http://cm"
         )
-        self.catch_up = CatchUp(
-            self.store, self.clock, container_manager, "", SITE_URL, "Acme", lambda: self.woken.append(None)
-        )
+        self.catch_up = CatchUp(self.store, self.clock, container_manager, DISPLAY, lambda: self.woken.append(None))
 
     def running(self, id: str = "b-1") -> Build:
         """A build that the Container Manager has, touched now."""
@@ -50,7 +49,7 @@ class Desk:
 
     def told(self, build: Build, context: str, phase: Phase, description: str) -> None:
         update = Update(build.id, context, phase, phase, description, phase.rank == 2, task_id="t-1")
-        self.store.now(take, Subject.of(build), update, self.clock.seconds(), SITE_URL)
+        self.store.now(take, Subject.of(build), update, self.clock.seconds(), DISPLAY)
 
     def state(self, id: str = "b-1") -> BuildState:
         stored = self.store.now(builds.find, id)

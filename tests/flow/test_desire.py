@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from probo_bitbucket.flow import desire
 from probo_bitbucket.flow.desire import PILE, Subject, stop, take
+from probo_bitbucket.flow.display import Display
 from probo_bitbucket.model import (
     Build,
     BuildKind,
@@ -25,7 +26,7 @@ from probo_bitbucket.store.statuses import StoredStatus
 from tests.immediate import ImmediateStore
 
 NOW = 1_000_000.0
-SITE_URL = "https://bitbucket.org"
+DISPLAY = Display("Acme", "", "https://bitbucket.org")
 SUBJECT = Subject("b-1", Repository("acme", "site"), "d96c25c4ae50", "main", ["http://b-1.example/"])
 
 
@@ -46,7 +47,7 @@ def hello(phase: Phase, icon: str = "▶", words: str = "echo hi", *, task: str 
 def tell(store: ImmediateStore, *updates: Update, now: float = NOW) -> StoredStatus:
     """Take *updates*; return what is stored under the key of the last one."""
     for each in updates:
-        status = store.now(take, SUBJECT, each, now, SITE_URL)
+        status = store.now(take, SUBJECT, each, now, DISPLAY)
     found = store.now(statuses.find, status)
     assert found is not None
     return found
@@ -160,7 +161,7 @@ def test_an_end_is_reported_at_once_even_with_the_same_words(store: ImmediateSto
 
 def test_an_update_that_was_overtaken_changes_nothing_and_is_answered_all_the_same(store: ImmediateStore) -> None:
     end = tell(store, hello(Phase.SUCCEEDED, "■"))
-    answer = store.now(take, SUBJECT, hello(Phase.RUNNING), NOW + 1, SITE_URL)
+    answer = store.now(take, SUBJECT, hello(Phase.RUNNING), NOW + 1, DISPLAY)
     assert answer.state is StatusState.INPROGRESS
     assert store.now(statuses.find, end.desired) == end
 
@@ -179,7 +180,7 @@ def test_a_status_that_was_not_taken_is_reported_again_with_the_next_update(
 def test_another_build_of_the_commit_takes_the_key_over(store: ImmediateStore) -> None:
     tell(store, hello(Phase.SUCCEEDED, "■"))
     other = evolve(hello(Phase.RUNNING, task="t-2"), build_id="b-2")
-    store.now(take, evolve(SUBJECT, build_id="b-2"), other, NOW, SITE_URL)
+    store.now(take, evolve(SUBJECT, build_id="b-2"), other, NOW, DISPLAY)
     found = store.now(statuses.of_build, "b-2")
     assert [each.desired.state for each in found] == [StatusState.INPROGRESS]
 
@@ -187,8 +188,8 @@ def test_another_build_of_the_commit_takes_the_key_over(store: ImmediateStore) -
 def test_an_older_build_of_the_commit_does_not_take_the_key_back(store: ImmediateStore) -> None:
     tell(store, hello(Phase.SUCCEEDED, "■"))
     other = evolve(hello(Phase.SUCCEEDED, "■", task="t-2"), build_id="b-2", final=True)
-    store.now(take, evolve(SUBJECT, build_id="b-2"), other, NOW, SITE_URL)
-    store.now(take, SUBJECT, hello(Phase.PENDING), NOW, SITE_URL)
+    store.now(take, evolve(SUBJECT, build_id="b-2"), other, NOW, DISPLAY)
+    store.now(take, SUBJECT, hello(Phase.PENDING), NOW, DISPLAY)
     [found] = store.now(statuses.of_build, "b-2")
     assert found.desired.state is StatusState.SUCCESSFUL
 
@@ -201,7 +202,7 @@ def test_no_more_tasks_are_remembered_than_can_matter(store: ImmediateStore) -> 
 
 
 def test_a_status_is_stopped_for_good(store: ImmediateStore, told: StoredStatus) -> None:
-    store.now(stop, told, Phase.STOPPED, "The build ended without telling the result", NOW)
+    store.now(stop, told, Phase.STOPPED, "The build ended without telling the result", NOW, DISPLAY)
     [status] = report(store, NOW)
     assert (status.state, status.description) == (StatusState.STOPPED, "The build ended without telling the result")
     assert tell(store, hello(Phase.RUNNING)).desired.state is StatusState.STOPPED

@@ -15,6 +15,7 @@ from probo_bitbucket.credentials import AccessToken
 from probo_bitbucket.errors import DeadCredentials, Temporary
 from probo_bitbucket.flow.accounts import Access, FixedAccess, NotOurs
 from probo_bitbucket.flow.announcement import Announcement
+from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.lookup import PATIENCE, PAUSE, Lookup
 from probo_bitbucket.model import Build, BuildKind, PullRequest, PullRequestState, Repository, StatusState
 from probo_bitbucket.store import StoreUnavailable, builds, statuses
@@ -85,7 +86,7 @@ def desk(store: ImmediateStore, clock: Clock) -> Desk:
         clock,
         accounts,
         Bitbucket(Upstream("Bitbucket", wire.client, clock), "https://api/2.0", accounts),
-        Announcement("Acme", "", "https://bitbucket.org"),
+        Announcement(Display("Acme", "", "https://bitbucket.org")),
         lambda: woken.append(None),
     )
     return Desk(lookup, access, wire, woken)

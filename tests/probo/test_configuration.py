@@ -16,6 +16,7 @@ from probo_bitbucket.probo.configuration import (
     ConfigurationError,
     missing,
     read,
+    steps_that_run,
 )
 
 USUAL = b"""\
@@ -146,3 +147,17 @@ def test_any_content_gives_a_configuration_or_advice(content: bytes) -> None:
         written = json.dumps(configuration.document, allow_nan=False, ensure_ascii=False)
         assert "\\u0000" not in written
         assert written.encode()
+
+
+@pytest.mark.parametrize(
+    ("steps", "count"),
+    [
+        ([{"name": "A"}, {"name": "B", "plugin": "Drupal"}], 2),
+        ([{"name": "A"}, {"name": "A", "plugin": "Shell"}, {"name": "A", "plugin": "Script"}], 2),  # one context
+        ([{"name": "A", "plugin": "NoSuchPlugin"}, "make"], 0),
+        ({"name": "A"}, 0),
+        (None, 0),
+    ],
+)
+def test_the_steps_are_counted_that_the_container_manager_will_tell_of(steps: object, count: int) -> None:
+    assert steps_that_run({"steps": steps}) == count

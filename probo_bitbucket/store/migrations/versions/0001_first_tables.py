@@ -111,6 +111,7 @@ def _statuses() -> None:
         sa.Column("desired", sa.Text, nullable=False),
         sa.Column("reported", sa.Text, nullable=False, server_default=""),
         sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("milestone", sa.Integer),
         sa.Column("failed", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.Column("changed_at", sa.Double, nullable=False),
         sa.Column("reported_at", sa.Double),
