@@ -250,6 +250,7 @@ class WithDeadCredentials(SetupTestCase):
 
     async def test_every_node_goes_on_with_what_was_set_up_on_one_of_them(self) -> None:
         self.patch(assembly, "SETUP_INTERVAL", 0.1)
+        self.handler._foundation.let_go()  # two nodes have a PostgreSQL, but this one's lock is all that is in the way
         other = Handler(attrs.evolve(self.stage.settings(), port=0), reactor)
         other.privilegedStartService()
         other.startService()
