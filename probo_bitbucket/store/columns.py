@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
+import sqlalchemy as sa
 
 T = TypeVar("T")
 
@@ -15,3 +16,10 @@ def dump(value: Any) -> str:
 
 def load(text: str, kind: type[T]) -> T:
     return msgspec.json.decode(text, type=kind)
+
+
+def inside(tx: sa.Connection, column: sa.Column[str], *path: str) -> sa.ColumnElement[str]:
+    """A text in the JSON of a column."""
+    postgresql = tx.dialect.name == "postgresql"
+    document = sa.cast(column, sa.JSON) if postgresql else sa.type_coerce(column, sa.JSON)
+    return cast("sa.ColumnElement[str]", document[path].as_string())

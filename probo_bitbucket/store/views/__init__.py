@@ -1,0 +1,1 @@
+"""What pages and API show of the store: one shape for both, read a page at a time."""

@@ -1,0 +1,173 @@
+"""Builds as they are shown: a list, and the story of one with its steps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import evolve, frozen
+
+from probo_bitbucket.model import Build, BuildKind, BuildState, Status, StatusState
+from probo_bitbucket.store.columns import inside, load
+from probo_bitbucket.store.schema import builds, deliveries, statuses
+from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
+from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
+from probo_bitbucket.store.views.tries import Tries
+
+FAILED = (BuildState.FAILED, BuildState.REFUSED, BuildState.INVALID)  # not started, and somebody has to do something
+
+
+@frozen
+class StatusLine:
+    """One step of a build, or its environment: what Bitbucket shall show, and what it has been told."""
+
+    key: str
+    context: str
+    state: StatusState
+    description: str
+    url: str
+    changed_at: float
+    reported: StatusState | None
+    reported_at: float | None
+    failed: bool  # given up
+    tries: Tries
+
+
+@frozen
+class BuildLine:
+    """A build in a list, with its steps."""
+
+    id: str
+    kind: BuildKind
+    state: BuildState
+    reason: str
+    repository: str
+    source: str  # where the commit is: a fork perhaps
+    pull_request: int | None
+    commit: str
+    branch: str
+    title: str
+    author: str
+    url: str  # of the pull request on Bitbucket
+    created_at: float
+    configured_at: float | None  # when the configuration had been read
+    started_at: float | None  # when the Container Manager had it
+    changed_at: float  # of the state, or of any status
+    tries: Tries
+    statuses: Sequence[StatusLine] = ()
+
+
+@frozen
+class BuildStory:
+    """A build, and the deliveries that asked for it, by their ids."""
+
+    build: BuildLine
+    deliveries: Sequence[int]
+
+
+LATEST_FIRST = (builds.c.created_at.desc(), builds.c.id.desc())
+
+
+def page(tx: sa.Connection, wanted: Filter, after: str = "") -> Page[BuildLine]:
+    """Builds, the latest first, with their steps. Raises BadCursor."""
+    return cut_builds(tx, sa.select(builds).where(*matching(tx, wanted, after)))
+
+
+def cut_builds(tx: sa.Connection, query: sa.Select[Any]) -> Page[BuildLine]:
+    """The first page of the builds that *query* finds, the latest first."""
+    found = cut(tx, query.order_by(*LATEST_FIRST), _line, lambda build: f"{build.created_at!r}_{build.id}")
+    return evolve(found, items=_with_statuses(tx, found.items))
+
+
+def matching(tx: sa.Connection, wanted: Filter, after: str) -> Iterator[sa.ColumnElement[bool]]:
+    """The conditions for the builds that are wanted, behind a place in their list. Raises BadCursor."""
+    columns = builds.c
+    if wanted.failed:
+        yield columns.state.in_(FAILED)
+    if wanted.state:
+        yield columns.state == wanted.state
+    if wanted.repository:
+        yield columns.repository == wanted.repository
+    if wanted.pull_request is not None:
+        yield columns.pull_request == wanted.pull_request
+    if wanted.words or (wanted.pull_request is not None and not wanted.repository):
+        latest = sa.select(columns.created_at).order_by(columns.created_at.desc()).limit(SEARCHED).subquery()
+        yield columns.created_at >= sa.select(sa.func.min(latest.c.created_at)).scalar_subquery()
+    if wanted.build:
+        yield columns.id == wanted.build
+    if wanted.commit:
+        yield begins_with(columns.commit, wanted.commit)
+    if wanted.words:
+        texts = ("name",), ("branch",), ("pull_request", "author")
+        yield mentions([columns.repository, *(inside(tx, columns.build, *path) for path in texts)], wanted.words)
+    if after:
+        yield _behind(after)
+
+
+def _behind(after: str) -> sa.ColumnElement[bool]:
+    created_at, _, id = after.partition("_")
+    try:
+        place = sa.tuple_(sa.literal(float(created_at), sa.Double), sa.literal(id))
+    except ValueError as error:
+        raise BadCursor(f"{after[:80]!r} is no place in a list of builds") from error
+    return sa.tuple_(builds.c.created_at, builds.c.id) < place
+
+
+def story_of(tx: sa.Connection, id: str) -> BuildStory | None:
+    """The whole story of a build; None where there is no such build (any more)."""
+    row = tx.execute(sa.select(builds).where(builds.c.id == id)).first()
+    if row is None:
+        return None
+    (build,) = _with_statuses(tx, [_line(row)])
+    asked = sa.select(deliveries.c.id).where(deliveries.c.build_id == id).order_by(deliveries.c.id).limit(SEARCHED)
+    return BuildStory(build, list(tx.scalars(asked)))
+
+
+def _with_statuses(tx: sa.Connection, lines: Collection[BuildLine]) -> list[BuildLine]:
+    """The same builds, each with its statuses in the order of their contexts."""
+    found: dict[str, list[StatusLine]] = defaultdict(list)
+    query = sa.select(statuses).where(statuses.c.build_id.in_([build.id for build in lines]))
+    for row in tx.execute(query.order_by(statuses.c.context)):
+        found[row.build_id].append(_status(row))
+    return [evolve(build, statuses=found[build.id]) for build in lines]
+
+
+def _status(row: sa.Row[Any]) -> StatusLine:
+    desired = load(row.desired, Status)
+    return StatusLine(
+        key=row.key,
+        context=row.context,
+        state=desired.state,
+        description=desired.description,
+        url=desired.url,
+        changed_at=row.changed_at,
+        reported=load(row.reported, Status).state if row.reported else None,
+        reported_at=row.reported_at,
+        failed=row.failed,
+        tries=Tries.of(row),
+    )
+
+
+def _line(row: sa.Row[Any]) -> BuildLine:
+    build = load(row.build, Build)
+    return BuildLine(
+        id=row.id,
+        kind=build.kind,
+        state=BuildState(row.state),
+        reason=row.reason,
+        repository=row.repository,
+        source=row.source,
+        pull_request=row.pull_request,
+        commit=row.commit,
+        branch=build.branch,
+        title=build.name,
+        author=build.pull_request.author if build.pull_request else "",
+        url=build.pull_request.url if build.pull_request else "",
+        created_at=row.created_at,
+        configured_at=row.configured_at,
+        started_at=row.started_at,
+        changed_at=row.changed_at,
+        tries=Tries.of(row),
+    )

@@ -1,0 +1,122 @@
+"""Deliveries as they are shown: a list, and the story of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from probo_bitbucket.model import BuildState, DeliveryState
+from probo_bitbucket.store.columns import inside
+from probo_bitbucket.store.schema import builds, deliveries
+from probo_bitbucket.store.views.builds import BuildStory, story_of
+from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
+from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
+from probo_bitbucket.store.views.tries import Tries
+
+_OF_DELIVERY = [column for column in deliveries.c if column.name != "body"]
+
+
+@frozen
+class DeliveryLine:
+    """A delivery in a list, with how far its build is."""
+
+    id: int
+    received_at: float
+    event_key: str
+    repository: str
+    pull_request: int | None
+    state: DeliveryState
+    reason: str
+    decided_at: float | None
+    tries: Tries
+    build: str | None
+    build_state: BuildState | None
+    title: str
+
+
+@frozen
+class DeliveryStory:
+    """A delivery from when it came in to the last status of its build. *body* is as Bitbucket sent it."""
+
+    delivery: DeliveryLine
+    hook_uuid: str
+    request_uuid: str
+    attempt: int
+    body: bytes
+    build: BuildStory | None
+
+
+def page(tx: sa.Connection, wanted: Filter, after: str = "") -> Page[DeliveryLine]:
+    """Deliveries, the latest first. Raises BadCursor."""
+    query = _lines(tx).where(*_matching(tx, wanted, after)).order_by(deliveries.c.id.desc())
+    return cut(tx, query, _line, lambda delivery: str(delivery.id))
+
+
+def _matching(tx: sa.Connection, wanted: Filter, after: str) -> Iterator[sa.ColumnElement[bool]]:
+    columns = deliveries.c
+    if wanted.failed:
+        yield columns.state == DeliveryState.FAILED
+    if wanted.state:
+        yield columns.state == wanted.state
+    if wanted.repository:
+        yield columns.repository == wanted.repository
+    if wanted.pull_request is not None:
+        yield columns.pull_request == wanted.pull_request
+    if wanted.repository and wanted.pull_request is not None:
+        yield columns.lane == f"{wanted.repository}#{wanted.pull_request}"  # has an index
+    elif wanted.words or wanted.pull_request is not None:
+        latest = sa.select(columns.id).order_by(columns.id.desc()).limit(SEARCHED).subquery()
+        yield columns.id >= sa.select(sa.func.min(latest.c.id)).scalar_subquery()
+    if wanted.build:
+        yield columns.build_id == wanted.build
+    if wanted.commit:
+        yield columns.build_id.in_(sa.select(builds.c.id).where(begins_with(builds.c.commit, wanted.commit)))
+    if wanted.words:
+        yield mentions([columns.repository, columns.event_key, columns.reason, _title(tx)], wanted.words)
+    if after:
+        yield columns.id < _place(after)
+
+
+def _place(after: str) -> int:
+    if not (after.isascii() and after.isdigit() and len(after) < 19):
+        raise BadCursor(f"{after[:40]!r} is no place in the list of deliveries")
+    return int(after)
+
+
+def story(tx: sa.Connection, id: int) -> DeliveryStory | None:
+    """The whole story of a delivery; None where there is no such delivery (any more)."""
+    row = tx.execute(_lines(tx).add_columns(deliveries.c.body).where(deliveries.c.id == id)).first()
+    if row is None:
+        return None
+    build = story_of(tx, row.build_id) if row.build_id else None
+    return DeliveryStory(_line(row), row.hook_uuid, row.request_uuid, row.attempt, row.body, build)
+
+
+def _title(tx: sa.Connection) -> sa.ColumnElement[str]:
+    return inside(tx, builds.c.build, "name")
+
+
+def _lines(tx: sa.Connection) -> sa.Select[Any]:
+    """Without the bodies, which are large."""
+    of_build = (builds.c.state.label("build_state"), _title(tx).label("title"))
+    return sa.select(*_OF_DELIVERY, *of_build).outerjoin(builds, builds.c.id == deliveries.c.build_id)
+
+
+def _line(row: sa.Row[Any]) -> DeliveryLine:
+    return DeliveryLine(
+        id=row.id,
+        received_at=row.received_at,
+        event_key=row.event_key,
+        repository=row.repository,
+        pull_request=row.pull_request,
+        state=DeliveryState(row.state),
+        reason=row.reason,
+        decided_at=row.decided_at,
+        tries=Tries.of(row),
+        build=row.build_id,
+        build_state=BuildState(row.build_state) if row.build_state else None,
+        title=row.title or "",
+    )

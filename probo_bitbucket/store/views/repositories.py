@@ -1,0 +1,67 @@
+"""Repositories as they are shown: those that ever sent a delivery or had a build, by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from probo_bitbucket.model import BuildState, DeliveryState
+from probo_bitbucket.store.schema import builds, deliveries
+from probo_bitbucket.store.views.paging import SIZE, Page
+
+LOOKED_AT = 500  # names, for one page of those with some words in them: the next page goes on with the next ones
+
+
+@frozen
+class RepositoryLine:
+    """A repository, and what was last heard of it and done for it."""
+
+    repository: str
+    delivered_at: float | None
+    delivery: int | None
+    delivery_state: DeliveryState | None
+    built_at: float | None
+    build: str | None
+    build_state: BuildState | None
+
+
+def page(tx: sa.Connection, after: str = "", words: str = "") -> Page[RepositoryLine]:
+    """Repositories by their names, those behind *after*; only those whose names have *words* in them."""
+    names = list(islice(_names(tx, after), LOOKED_AT if words else SIZE))
+    found = [name for name in names if words.lower() in name.lower()][:SIZE]
+    last = found[-1] if len(found) == SIZE else names[-1] if names else ""
+    return Page([_line(tx, name) for name in found], last if last and _next(tx, last) else "")
+
+
+def _names(tx: sa.Connection, after: str) -> Iterator[str]:
+    """One after the other by two indexes: to look for distinct names would read all of them."""
+    while after := _next(tx, after):
+        yield after
+
+
+def _next(tx: sa.Connection, after: str) -> str:
+    found = (
+        tx.scalar(sa.select(sa.func.min(table.c.repository)).where(table.c.repository > after))
+        for table in (deliveries, builds)
+    )
+    return min(filter(None, found), default="")
+
+
+def _line(tx: sa.Connection, name: str) -> RepositoryLine:
+    columns = deliveries.c
+    latest = sa.select(columns.id, columns.received_at, columns.state).where(columns.repository == name)
+    delivery = tx.execute(latest.order_by(columns.id.desc()).limit(1)).first()
+    newest = sa.select(builds.c.id, builds.c.created_at, builds.c.state).where(builds.c.repository == name)
+    build = tx.execute(newest.order_by(builds.c.created_at.desc(), builds.c.id.desc()).limit(1)).first()
+    return RepositoryLine(
+        repository=name,
+        delivered_at=delivery.received_at if delivery else None,
+        delivery=delivery.id if delivery else None,
+        delivery_state=DeliveryState(delivery.state) if delivery else None,
+        built_at=build.created_at if build else None,
+        build=build.id if build else None,
+        build_state=BuildState(build.state) if build else None,
+    )
