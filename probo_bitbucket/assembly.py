@@ -22,6 +22,7 @@ from probo_bitbucket.bitbucket.oauth import OAuth
 from probo_bitbucket.config import HandOut, Settings, ShownStatuses
 from probo_bitbucket.credentials import Account, OAuthConsumer
 from probo_bitbucket.flow.accounts import Access, Accounts, FixedAccess, NoAccess, OwnAccounts
+from probo_bitbucket.flow.again import Again
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.builder import Builder
 from probo_bitbucket.flow.catchup import CatchUp
@@ -29,6 +30,7 @@ from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.coordinated import CoordinatorProjects, HandOn, ProjectAccounts
 from probo_bitbucket.flow.decision import Decision
 from probo_bitbucket.flow.display import Display
+from probo_bitbucket.flow.glance import Glance
 from probo_bitbucket.flow.health import Health
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.flow.janitor import Janitor
@@ -51,7 +53,9 @@ from probo_bitbucket.store import LEASE, Database, Engine, Transaction, nodes
 from probo_bitbucket.store.migrate import upgrade
 from probo_bitbucket.store.sole import claim
 from probo_bitbucket.upstream import Upstream, http_client
+from probo_bitbucket.web.api import Api
 from probo_bitbucket.web.app import App
+from probo_bitbucket.web.browsers import OwnPages
 from probo_bitbucket.web.doors import Door, doors
 from probo_bitbucket.web.gate import Gate, Rooms
 from probo_bitbucket.web.setup import SetupPages
@@ -163,14 +167,23 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     builder = work(builder_step)
     decision = work(Decision(store, reactor, site_url, builder.wake))
     catch_up = CatchUp(store, reactor, container_manager, display, reporter.wake)
-    set_up = keys.set_up(accounts, (decision.wake, builder.wake, reporter.wake))
+
+    def wake() -> None:
+        for worker in (decision, builder, reporter):
+            worker.wake()
+
+    set_up = keys.set_up(accounts, wake)
+    health = Health(store, keys.chains, breakers)
+    again = Again(store, reactor, settings.repositories, wake)
     app = App(
         intake=Intake(store, settings.webhook_secrets, settings.repositories, site_url, decision.wake),
         relay=Relay(store, reactor, display, reporter.wake),
         lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
         hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, leases),
-        health=Health(store, keys.chains, breakers),
+        health=health,
         measuring=Measuring(metrics, store, reactor, keys.budgets, breakers),
+        api=Api(store, Glance(store, health, keys.budgets, reactor, node), again),
+        own_pages=OwnPages(settings.dashboard_hosts),
         setup=SetupPages(set_up, reactor, settings.webhook_url) if set_up else None,
         clock=reactor,
     )
@@ -239,15 +252,10 @@ class Keys:
         )
         return accounts, CoordinatorProjects(coordinator)
 
-    def set_up(self, accounts: Accounts, wakes: Sequence[Callable[[], None]]) -> SetUp | None:
+    def set_up(self, accounts: Accounts, wake: Callable[[], None]) -> SetUp | None:
         """What replaces the credentials while the daemon runs; none where a coordinator has them."""
         if not isinstance(accounts, OwnAccounts):
             return None
-
-        def wake() -> None:
-            for wake_worker in wakes:
-                wake_worker()
-
         return SetUp(self.settings.credentials, self.store, self.reactor, accounts, self._oauth, wake)
 
     def _oauth(self, key: str, secret: str) -> OAuth:

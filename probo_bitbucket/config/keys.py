@@ -139,6 +139,14 @@ KEYS = (
         secret=True,
     ),
     Key(
+        "dashboardHosts",
+        "dashboard_hosts",
+        types.HOST_NAME,
+        "",
+        "Names under which browsers may open the dashboard, besides addresses, localhost and the machine's own name.",
+        many=True,
+    ),
+    Key(
         "trustedProxies",
         "trusted_proxies",
         types.NETWORK,

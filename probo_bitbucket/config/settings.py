@@ -20,6 +20,7 @@ class Settings:
     internal_listen: tuple[str, ...]
     internal_access: tuple[Network, ...]
     internal_token: str = field(repr=False)
+    dashboard_hosts: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
     webhook_networks: tuple[Network, ...]
     webhook_url: str

@@ -177,6 +177,7 @@ NETWORK = Type("an address or network, such as 10.1.2.3 or 2001:db8::/32", _netw
 PATH_TOKEN = matching("at least 16 characters of a-z, A-Z, 0-9 and - . _ ~", "[A-Za-z0-9._~-]{16,}")
 CA_FILE = Type("a readable PEM file with certificates", _ca_file)
 HOST = matching("a host name or address", "[A-Za-z0-9.:%_-]+")
+HOST_NAME = Type("a host name", lambda text: _match("[A-Za-z0-9._-]+", text).group().lower())
 URL = Type("an http:// or https:// URL without user, query and fragment", _url)
 BUILD_URL = Type("an http:// or https:// URL with {{buildId}} in it", _build_url)
 PATH = Type("a path", _path)

@@ -161,6 +161,11 @@ def _held(stored: StoredBuild) -> sa.ColumnElement[bool]:
     return sa.and_(builds.c.id == stored.build.id, builds.c.pending, builds.c.leased_by == stored.leased_by)
 
 
+def release(tx: sa.Connection, build: Build) -> None:
+    """Let the same be asked for again, which gives a new build."""
+    tx.execute(sa.update(builds).where(builds.c.claim == build.claim).values(claim=None))
+
+
 def explain(tx: sa.Connection, id: str, reason: str) -> None:
     """Note why a build is going to fail, for what is reported of it later."""
     _update(tx, id, {"reason": reason})

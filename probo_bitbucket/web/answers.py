@@ -13,10 +13,13 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from probo_bitbucket.bodies import BodyError
 from probo_bitbucket.errors import NotFound, Permanent, Temporary, UpstreamError
 from probo_bitbucket.flow.accounts import NotOurs
+from probo_bitbucket.flow.again import NotNow, NotThere
 from probo_bitbucket.flow.intake import BadSignature
 from probo_bitbucket.flow.requests import NotWanted
 from probo_bitbucket.model import InvalidName
 from probo_bitbucket.store import StoreUnavailable
+from probo_bitbucket.store.views.paging import BadCursor
+from probo_bitbucket.web.browsers import Stranger
 
 RETRY_AFTER = 5  # seconds after which the store may be back
 
@@ -35,6 +38,10 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (BadSignature, 401),
     (NotOurs, 403),
     (NotWanted, 403),
+    (Stranger, 403),
+    (NotThere, 404),
+    (NotNow, 409),
+    (BadCursor, 400),
     (NotFound, 404),
     (Permanent, 502),
     (Temporary, 503),

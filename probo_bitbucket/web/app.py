@@ -31,6 +31,8 @@ from probo_bitbucket.metrics import CONTENT_TYPE
 from probo_bitbucket.model import Delivery, InvalidName, Repository
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
+from probo_bitbucket.web.api import Api
+from probo_bitbucket.web.browsers import OwnPages
 from probo_bitbucket.web.setup import SetupPages
 
 DELIVERY_LIMIT = 1024 * 1024  # bytes, inflated; Bitbucket sends 256 KB at most
@@ -62,6 +64,8 @@ class App:
     hash_requests: HashRequests
     health: Health
     measuring: Measuring
+    api: Api
+    own_pages: OwnPages
     setup: SetupPages | None  # none where a coordinator has the credentials
     clock: IReactorTime
 
@@ -83,6 +87,7 @@ class App:
                 ("GET", "/healthz", self.alive),
                 ("GET", "/readyz", self.ready),
                 ("GET", "/metrics", self.measure),
+                *map(self.own_pages.guarded, self.api.routes),
                 *(self.setup.routes if self.setup else ()),
             ]
         )

@@ -20,6 +20,7 @@ _log = Logger()
 
 # Werkzeug fails at other hosts than these.
 _HOST = re.compile(rb"(?:[A-Za-z0-9_-]{1,63}\.){0,20}[A-Za-z0-9_-]{1,63}(?::\d{1,5})?")
+_IPV6 = re.compile(rb"\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
 
 
 @frozen
@@ -64,8 +65,9 @@ class Gate(Resource):
             return self._refuse(wanted, peer)
         if wanted.too_large:
             return answer(wanted, 413, {"error": f"the body has more than {BODY_LIMIT} bytes"})
-        if not _HOST.fullmatch(wanted.getHeader(b"host") or b""):
-            headers.setRawHeaders(b"host", [b"localhost"])
+        host = wanted.getHeader(b"host") or b""
+        if not _HOST.fullmatch(host):
+            headers.setRawHeaders(b"host", [b"localhost" if not host or _IPV6.fullmatch(host) else b"host.invalid"])
         wanted.postpath = wanted.path.removeprefix(b"/").split(b"/")
         self._note(wanted.notifyFinish())
         return room.render(request)

@@ -86,6 +86,11 @@ def _place(after: str) -> int:
     return int(after)
 
 
+def find(tx: sa.Connection, id: int) -> DeliveryLine | None:
+    row = tx.execute(_lines(tx).where(deliveries.c.id == id)).first()
+    return None if row is None else _line(row)
+
+
 def story(tx: sa.Connection, id: int) -> DeliveryStory | None:
     """The whole story of a delivery; None where there is no such delivery (any more)."""
     row = tx.execute(_lines(tx).add_columns(deliveries.c.body).where(deliveries.c.id == id)).first()

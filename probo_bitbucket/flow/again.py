@@ -1,0 +1,108 @@
+"""Again: what an operator has done once more. The steps of the flow then do it as they would the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import uuid4
+
+from attrs import define, evolve
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from probo_bitbucket.credentials import covers
+from probo_bitbucket.flow.requests import NotWanted
+from probo_bitbucket.model import BuildState, DeliveryState
+from probo_bitbucket.store import Database, Transaction, builds, deliveries, statuses
+from probo_bitbucket.store.builds import StoredBuild
+from probo_bitbucket.store.views import deliveries as delivery_views
+
+
+class NotThere(Exception):
+    """There is no such thing, or it was pruned."""
+
+
+class NotNow(Exception):
+    """It cannot be done as things are."""
+
+
+@define
+class Again:
+    """*wake* tells the steps that there is something to do."""
+
+    store: Database
+    clock: IReactorTime
+    repositories: Sequence[str]  # globs
+    wake: Callable[[], None]
+
+    log = Logger()
+
+    async def send_delivery(self, id: int) -> None:
+        """Have a delivery decided anew. Raises NotThere, NotNow, NotWanted or StoreUnavailable."""
+        await self.store.transact(self._send_delivery, id)
+        self._done("Delivery sent again", "delivery.sent_again", delivery=id)
+
+    def _send_delivery(self, tx: Transaction, id: int) -> None:
+        delivery = delivery_views.find(tx, id)
+        if delivery is None:
+            raise NotThere(f"there is no delivery {id}")
+        if delivery.state is DeliveryState.WAITING:
+            raise NotNow("the delivery waits to be decided anyway")
+        self._check_wanted(delivery.repository)
+        deliveries.send_again(tx, id)
+
+    async def send_build(self, id: str) -> None:
+        """Have a build that was given up on tried again. Raises NotThere, NotNow or StoreUnavailable."""
+        await self.store.transact(self._send_build, id)
+        self._done("Build sent again", "build.sent_again", build=id)
+
+    def _send_build(self, tx: Transaction, id: str) -> None:
+        if _build(tx, id).state is not BuildState.FAILED:
+            raise NotNow("only a build that was given up on can be sent again; rebuild makes a new one")
+        builds.send_again(tx, id, self.clock.seconds())
+
+    async def send_status(self, build_id: str, key: str) -> None:
+        """Report a status once more. Raises NotThere, NotNow or StoreUnavailable."""
+        await self.store.transact(_send_status, build_id, key)
+        self._done("Status sent again", "status.sent_again", build=build_id, key=key)
+
+    async def rebuild(self, id: str) -> str:
+        """Have the same commit built once more, in a new build. Returns its id.
+
+        Raises NotThere, NotNow, NotWanted or StoreUnavailable.
+        """
+        new = await self.store.transact(self._rebuild, id)
+        self._done("Build wanted again", "build.wanted_again", build=new)
+        return new
+
+    def _rebuild(self, tx: Transaction, id: str) -> str:
+        old = _build(tx, id)
+        if old.state in (BuildState.QUEUED, BuildState.READY, BuildState.STARTING):
+            raise NotNow("the build is still to be started")
+        self._check_wanted(old.build.repository.full_name)
+        now = self.clock.seconds()
+        builds.release(tx, old.build)
+        return builds.request(tx, evolve(old.build, id=str(uuid4()), created_at=now), now)
+
+    def _check_wanted(self, full_name: str) -> None:
+        if not covers(self.repositories, full_name):
+            raise NotWanted(f"{full_name} is not among the `repositories` of the settings")
+
+    def _done(self, words: str, event: str, **fields: object) -> None:
+        self.log.info(words, event=event, **fields)
+        self.wake()
+
+
+def _build(tx: Transaction, id: str) -> StoredBuild:
+    found = builds.find(tx, id)
+    if found is None:
+        raise NotThere(f"there is no build {id[:80]}")
+    return found
+
+
+def _send_status(tx: Transaction, build_id: str, key: str) -> None:
+    found = next((stored for stored in statuses.of_build(tx, build_id) if stored.desired.key == key), None)
+    if found is None:
+        raise NotThere(f"build {build_id[:80]} has no status {key[:80]}")
+    if found.reported is None and not found.failed:
+        raise NotNow("the status waits to be reported anyway")
+    statuses.send_again(tx, found.desired)

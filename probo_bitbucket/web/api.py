@@ -1,0 +1,134 @@
+"""The API: what the dashboard shows, and what can be done there, as JSON for programs."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from urllib.parse import unquote
+
+from attrs import define, frozen
+from msgspec import Raw
+from twisted.web.http import Request
+
+from probo_bitbucket.flow.again import Again, NotThere
+from probo_bitbucket.flow.glance import Glance
+from probo_bitbucket.model import BuildState, DeliveryState
+from probo_bitbucket.store import Database, failures
+from probo_bitbucket.store.views import builds, deliveries, pull_requests, repositories
+from probo_bitbucket.store.views.builds import BuildStory
+from probo_bitbucket.store.views.deliveries import DeliveryLine, DeliveryStory
+from probo_bitbucket.web.answers import answer
+from probo_bitbucket.web.asked import asked
+from probo_bitbucket.web.browsers import Route
+from probo_bitbucket.web.forms import number as parsed
+from probo_bitbucket.web.struck_out import strike_out
+
+PATH = "/api"
+
+T = TypeVar("T")
+
+
+@frozen
+class Told:
+    """The story of a delivery. *body* is that of the delivery, with secrets struck out."""
+
+    delivery: DeliveryLine
+    headers: dict[str, str]
+    body: Raw
+    build: BuildStory | None
+
+
+@define(eq=False, slots=False)
+class Api:
+    """The routes below PATH."""
+
+    store: Database
+    glance: Glance
+    again: Again
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        build = f"{PATH}/builds/<build_id>"
+        return (
+            ("GET", f"{PATH}/status", self.api_status),
+            ("GET", f"{PATH}/deliveries", self.api_deliveries),
+            ("GET", f"{PATH}/deliveries/<delivery_id>", self.api_delivery),
+            ("POST", f"{PATH}/deliveries/<delivery_id>/send-again", self.api_send_delivery),
+            ("GET", f"{PATH}/builds", self.api_builds),
+            ("GET", build, self.api_build),
+            ("POST", f"{build}/send-again", self.api_send_build),
+            ("POST", f"{build}/rebuild", self.api_rebuild),
+            ("POST", f"{build}/statuses/<key>/send-again", self.api_send_status),
+            ("GET", f"{PATH}/pull-requests", self.api_pull_requests),
+            ("GET", f"{PATH}/pull-requests/<owner>/<repo>/<number>", self.api_pull_request),
+            ("GET", f"{PATH}/repositories", self.api_repositories),
+            ("GET", f"{PATH}/failures", self.api_failures),
+        )
+
+    async def api_status(self, request: Request) -> bytes:
+        return answer(request, 200, await self.glance.look())
+
+    async def api_deliveries(self, request: Request) -> bytes:
+        wanted = asked(request, DeliveryState)
+        return answer(request, 200, await self.store.transact(deliveries.page, wanted.filter, wanted.after))
+
+    async def api_delivery(self, request: Request, delivery_id: str) -> bytes:
+        found = await self.store.transact(deliveries.story, parsed(delivery_id, "the id of a delivery"))
+        story = there(found, f"delivery {delivery_id}")
+        body = Raw(strike_out(story.body).encode())
+        return answer(request, 200, Told(story.delivery, headers(story), body, story.build))
+
+    async def api_send_delivery(self, request: Request, delivery_id: str) -> bytes:
+        await self.again.send_delivery(parsed(delivery_id, "the id of a delivery"))
+        return answer(request, 202, {"ok": True})
+
+    async def api_builds(self, request: Request) -> bytes:
+        wanted = asked(request, BuildState)
+        return answer(request, 200, await self.store.transact(builds.page, wanted.filter, wanted.after))
+
+    async def api_build(self, request: Request, build_id: str) -> bytes:
+        found = await self.store.transact(builds.story_of, unquote(build_id))
+        return answer(request, 200, there(found, f"build {build_id}"))
+
+    async def api_send_build(self, request: Request, build_id: str) -> bytes:
+        await self.again.send_build(unquote(build_id))
+        return answer(request, 202, {"ok": True})
+
+    async def api_rebuild(self, request: Request, build_id: str) -> bytes:
+        return answer(request, 202, {"ok": True, "build": await self.again.rebuild(unquote(build_id))})
+
+    async def api_send_status(self, request: Request, build_id: str, key: str) -> bytes:
+        await self.again.send_status(unquote(build_id), unquote(key))
+        return answer(request, 202, {"ok": True})
+
+    async def api_pull_requests(self, request: Request) -> bytes:
+        wanted = asked(request, BuildState)
+        return answer(request, 200, await self.store.transact(pull_requests.page, wanted.filter, wanted.after))
+
+    async def api_pull_request(self, request: Request, owner: str, repo: str, number: str) -> bytes:
+        name, after = f"{unquote(owner)}/{unquote(repo)}", asked(request).after
+        found = await self.store.transact(pull_requests.story, name, parsed(number, "the number"), after)
+        return answer(request, 200, there(found, f"pull request {name}#{number}"))
+
+    async def api_repositories(self, request: Request) -> bytes:
+        wanted = asked(request)
+        return answer(request, 200, await self.store.transact(repositories.page, wanted.after, wanted.words))
+
+    async def api_failures(self, request: Request) -> bytes:
+        return answer(request, 200, await self.store.transact(failures.given_up))
+
+
+def there(found: T | None, what: str) -> T:
+    """*found*, if it is there; raises NotThere."""
+    if found is None:
+        raise NotThere(f"there is no {what[:200]}, or not any more")
+    return found
+
+
+def headers(story: DeliveryStory) -> dict[str, str]:
+    """The headers of a delivery that are kept. Its signature is not."""
+    return {
+        "X-Event-Key": story.delivery.event_key,
+        "X-Hook-UUID": story.hook_uuid,
+        "X-Request-UUID": story.request_uuid,
+        "X-Attempt-Number": str(story.attempt),
+    }

@@ -1,0 +1,198 @@
+"""The API tells what the store has, from a delivery to its last status, and has things done again."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from probo_bitbucket.sandbox.faults import Answer, Fault
+from tests.staged import Answered, StageTestCase
+
+HOSTILE = "<script>alert(1)</script> & \u202e Umlaut ä"
+
+
+class ApiTestCase(StageTestCase):
+    async def get(self, path: str, status: int = 200) -> Any:
+        answered = await self.call("GET", path)
+        self.assertEqual(answered.status, status, answered.body)
+        return answered.json
+
+    async def post(self, path: str, **headers: str) -> Answered:
+        return await self.call("POST", path, b"", {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+class Story(ApiTestCase):
+    async def test_a_delivery_is_told_from_its_coming_in_to_the_last_status(self) -> None:
+        pull_request = self.repository.open_pull_request(HOSTILE, "feature/readme", {"README.md": b"hi\n"})
+        await self.built(pull_request)
+        (line,) = (await self.get("/api/deliveries"))["items"]
+        self.assertEqual(
+            (line["event_key"], line["state"], line["title"]), ("pullrequest:created", "accepted", HOSTILE)
+        )
+
+        told = await self.get(f"/api/deliveries/{line['id']}")
+        self.assertEqual(told["delivery"], line)
+        self.assertEqual(told["headers"]["X-Event-Key"], "pullrequest:created")
+        self.assertEqual(told["body"]["pullrequest"]["title"], HOSTILE)
+        build = told["build"]["build"]
+        self.assertEqual(told["build"]["deliveries"], [line["id"]])
+        self.assertEqual((build["repository"], build["pull_request"]), ("acme/site", pull_request.number))
+        times = [line[name] for name in ("received_at", "decided_at")]
+        times += [build[name] for name in ("configured_at", "started_at")]
+        self.assertEqual(times, sorted(times))
+        self.assertEqual(build["tries"], {"waiting": False, "count": 1, "trouble": "", "next_at": None})
+        shown = {status["key"]: status["reported"] for status in build["statuses"]}
+        self.assertEqual(shown, self.states(pull_request))
+        self.assertTrue(all(status["reported_at"] >= build["started_at"] for status in build["statuses"]))
+
+    async def test_tries_and_the_trouble_that_was_got_over_stay(self) -> None:
+        self.container_manager.faults.add(Fault(Answer(503), path="/startbuild", times=2))
+        await self.built(self.repository.open_pull_request("Wait", "waiting", {"a": b"1"}))
+        (build,) = (await self.get("/api/builds"))["items"]
+        self.assertEqual(build["tries"]["count"], 3)
+        self.assertIn("503", build["tries"]["trouble"])
+
+    async def test_what_is_asked_for_wrongly_is_said(self) -> None:
+        for path, status in (
+            ("/api/deliveries/x", 400),
+            ("/api/deliveries/99", 404),
+            ("/api/builds/99", 404),
+            ("/api/pull-requests/acme/site/9", 404),
+            ("/api/deliveries?after=x", 400),
+            ("/api/builds?after=x", 400),
+            ("/api/builds?state=x", 400),
+            ("/api/deliveries?pull_request=x", 400),
+        ):
+            self.assertIn("error", await self.get(path, status), path)
+
+
+class Lists(ApiTestCase):
+    async def test_filters_and_search_leave_out_the_rest(self) -> None:
+        first = self.repository.open_pull_request("Change the README", "feature/readme", {"README.md": b"hi\n"})
+        second = self.repository.open_pull_request("Something else", "other", {"b": b"2"})
+        await self.built(first)
+        await self.built(second)
+        await self.deliver("repo:fork", {"repository": {"full_name": "acme/site"}})
+        builds = (await self.get("/api/builds"))["items"]
+        self.assertEqual([build["title"] for build in builds], ["Something else", "Change the README"])
+        for query, titles in (
+            ("q=readme", ["Change the README"]),
+            ("q=ELSE+some", ["Something else"]),
+            ("q=%25", []),
+            (f"q=acme/site%23{first.number}", ["Change the README"]),
+            (f"q=%23{second.number}", ["Something else"]),
+            (f"q={builds[1]['commit'][:8]}", ["Change the README"]),
+            (f"q={builds[1]['id']}", ["Change the README"]),
+            ("repository=acme/other", []),
+            (f"repository=acme/site&pull_request={second.number}", ["Something else"]),
+            ("failed=1", []),
+            ("state=queued", []),
+        ):
+            for route in ("builds", "deliveries", "pull-requests"):
+                if (route, query) == ("deliveries", "state=queued"):
+                    continue
+                found = await self.get(f"/api/{route}?{query}")
+                self.assertEqual([each["title"] for each in found["items"]], titles, (route, query))
+        (ignored,) = (await self.get("/api/deliveries?state=ignored"))["items"]
+        self.assertEqual((ignored["event_key"], ignored["build"]), ("repo:fork", None))
+        (repository,) = (await self.get("/api/repositories?q=SITE"))["items"]
+        self.assertEqual((repository["repository"], repository["build"]), ("acme/site", builds[0]["id"]))
+        self.assertEqual((await self.get("/api/repositories?q=other"))["items"], [])
+
+    async def test_with_nothing_in_the_store_all_lists_are_empty(self) -> None:
+        for path in ("deliveries", "builds", "pull-requests", "repositories"):
+            self.assertEqual(await self.get(f"/api/{path}"), {"items": [], "after": ""})
+        self.assertEqual(await self.get("/api/failures"), [])
+        status = await self.get("/api/status")
+        self.assertTrue(status["ok"])
+        self.assertEqual(
+            status["queues"],
+            [
+                {"work": work, "waiting": 0, "oldest_at": None, "given_up": 0}
+                for work in ("deliveries", "builds", "statuses")
+            ],
+        )
+
+
+class Again(ApiTestCase):
+    settings: ClassVar[dict[str, Any]] = {"retryFor": 0}
+
+    async def test_a_build_that_was_given_up_on_is_started_after_all(self) -> None:
+        fault = self.container_manager.faults.add(Fault(Answer(503), path="/startbuild"))
+        pull_request = self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
+        await self.until(lambda: self.states(pull_request).get("ProboCI/env") == "FAILED")
+        (build,) = (await self.get("/api/builds?failed=1"))["items"]
+        self.container_manager.faults.remove(fault)
+        self.assertEqual((await self.post(f"/api/builds/{build['id']}/send-again")).status, 202)
+        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
+        again = await self.post(f"/api/builds/{build['id']}/send-again")
+        self.assertEqual(again.status, 409)
+        self.assertIn("rebuild", again.json["error"])
+
+    async def test_a_rebuild_is_a_new_build_of_the_same_commit(self) -> None:
+        pull_request = self.repository.open_pull_request("Once more", "again", {"a": b"1"})
+        await self.built(pull_request)
+        (old,) = (await self.get("/api/builds"))["items"]
+        new = (await self.post(f"/api/builds/{old['id']}/rebuild")).json["build"]
+        self.assertNotEqual(new, old["id"])
+        await self.until(lambda: len(self.started()) == 2)
+        await self.settled()
+        story = await self.get(f"/api/pull-requests/acme/site/{pull_request.number}")
+        self.assertEqual([build["id"] for build in story["builds"]["items"]], [new, old["id"]])
+        self.assertEqual({each["build"]["commit"]["ref"] for each in self.started()}, {pull_request.commit})
+        self.assertEqual(set(self.states(pull_request).values()), {"SUCCESSFUL"})
+
+    async def test_a_delivery_that_is_sent_again_is_decided_anew(self) -> None:
+        await self.built(self.repository.open_pull_request("Once", "once", {"a": b"1"}))
+        (delivery,) = (await self.get("/api/deliveries"))["items"]
+        self.assertEqual((await self.post(f"/api/deliveries/{delivery['id']}/send-again")).status, 202)
+        ((_, state, reason),) = await self.decided(1)
+        self.assertEqual((state, "is known already" in reason), ("ignored", True))
+        self.assertEqual(len(self.started()), 1)
+
+    async def test_a_status_is_reported_once_more(self) -> None:
+        await self.built(self.repository.open_pull_request("Once", "once", {"a": b"1"}))
+        ((build_id,),) = self.rows("SELECT id FROM builds")
+        before = len(self.asked("/statuses/build", "POST"))
+        self.assertEqual((await self.post(f"/api/builds/{build_id}/statuses/ProboCI%2Fenv/send-again")).status, 202)
+        await self.until(lambda: len(self.asked("/statuses/build", "POST")) == before + 1)
+        self.assertEqual((await self.post(f"/api/builds/{build_id}/statuses/other/send-again")).status, 404)
+
+    async def test_what_is_not_there_cannot_be_done_again(self) -> None:
+        for path in ("deliveries/9/send-again", "builds/9/send-again", "builds/9/rebuild"):
+            self.assertEqual((await self.post(f"/api/{path}")).status, 404)
+
+
+class FromBrowsers(ApiTestCase):
+    """A browser says where a request comes from, and under which name it was sent."""
+
+    settings: ClassVar[dict[str, Any]] = {"dashboardHosts": "probo.example.com"}
+
+    async def sent(self, **headers: str) -> int:
+        return (await self.post("/api/builds/9/rebuild", **headers)).status
+
+    async def test_only_our_own_pages_have_things_done(self) -> None:
+        own = self.stage.url
+        for headers, status in (
+            ({"Origin": "http://evil.example.com"}, 403),
+            ({"Origin": "null"}, 403),
+            ({"Sec_Fetch_Site": "cross-site", "Origin": own}, 403),
+            ({"Sec_Fetch_Site": "same-site"}, 403),
+            ({"Origin": own}, 404),
+            ({"Sec_Fetch_Site": "same-origin"}, 404),
+            ({}, 404),
+        ):
+            self.assertEqual(await self.sent(**headers), status, headers)
+
+    async def test_a_name_that_a_stranger_points_to_us_is_refused(self) -> None:
+        for host, status in (
+            ("evil.example.com", 403),
+            ("evil.example.com.", 403),
+            ("evil.example.com:3012", 403),
+            ("probo.example.com", 200),
+            ("PROBO.example.com:443", 200),
+            ("localhost:3012", 200),
+            ("192.0.2.1", 200),
+            ("[::1]:3012", 200),
+        ):
+            answered = await self.call("GET", "/api/status", headers={"Host": host})
+            self.assertEqual(answered.status, status, host)
