@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from attrs import evolve, frozen
+from attrs import frozen
 
 from probo_bitbucket.model import Build, BuildKind, BuildState, Status, StatusState
 from probo_bitbucket.store.columns import inside, load
 from probo_bitbucket.store.schema import builds, deliveries, statuses
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
+from probo_bitbucket.store.views.outcome import NOT_BUILT, Outcome, outcome
 from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
 from probo_bitbucket.store.views.tries import Tries
-
-FAILED = (BuildState.FAILED, BuildState.REFUSED, BuildState.INVALID)  # not started, and somebody has to do something
 
 
 @frozen
@@ -42,6 +40,7 @@ class BuildLine:
     id: str
     kind: BuildKind
     state: BuildState
+    outcome: Outcome
     reason: str
     repository: str
     source: str  # where the commit is: a fork perhaps
@@ -56,7 +55,7 @@ class BuildLine:
     started_at: float | None  # when the Container Manager had it
     changed_at: float  # of the state, or of any status
     tries: Tries
-    statuses: Sequence[StatusLine] = ()
+    statuses: Sequence[StatusLine]
 
 
 @frozen
@@ -77,15 +76,15 @@ def page(tx: sa.Connection, wanted: Filter, after: str = "") -> Page[BuildLine]:
 
 def cut_builds(tx: sa.Connection, query: sa.Select[Any]) -> Page[BuildLine]:
     """The first page of the builds that *query* finds, the latest first."""
-    found = cut(tx, query.order_by(*LATEST_FIRST), _line, lambda build: f"{build.created_at!r}_{build.id}")
-    return evolve(found, items=_with_statuses(tx, found.items))
+    found = cut(tx, query.order_by(*LATEST_FIRST), lambda row: f"{row.created_at!r}_{row.id}")
+    return Page(_lines(tx, found.items), found.after)
 
 
 def matching(tx: sa.Connection, wanted: Filter, after: str) -> Iterator[sa.ColumnElement[bool]]:
     """The conditions for the builds that are wanted, behind a place in their list. Raises BadCursor."""
     columns = builds.c
     if wanted.failed:
-        yield columns.state.in_(FAILED)
+        yield columns.state.in_(NOT_BUILT)
     if wanted.state:
         yield columns.state == wanted.state
     if wanted.repository:
@@ -120,18 +119,27 @@ def story_of(tx: sa.Connection, id: str) -> BuildStory | None:
     row = tx.execute(sa.select(builds).where(builds.c.id == id)).first()
     if row is None:
         return None
-    (build,) = _with_statuses(tx, [_line(row)])
+    (build,) = _lines(tx, [row])
     asked = sa.select(deliveries.c.id).where(deliveries.c.build_id == id).order_by(deliveries.c.id).limit(SEARCHED)
     return BuildStory(build, list(tx.scalars(asked)))
 
 
-def _with_statuses(tx: sa.Connection, lines: Collection[BuildLine]) -> list[BuildLine]:
-    """The same builds, each with its statuses in the order of their contexts."""
-    found: dict[str, list[StatusLine]] = defaultdict(list)
-    query = sa.select(statuses).where(statuses.c.build_id.in_([build.id for build in lines]))
-    for row in tx.execute(query.order_by(statuses.c.context)):
+def statuses_of(tx: sa.Connection, ids: Collection[str]) -> dict[str, list[StatusLine]]:
+    """The statuses of some builds, each one's in the order of their contexts."""
+    found: dict[str, list[StatusLine]] = {id: [] for id in ids}
+    query = sa.select(statuses).where(statuses.c.build_id.in_(ids)).order_by(statuses.c.context)
+    for row in tx.execute(query):
         found[row.build_id].append(_status(row))
-    return [evolve(build, statuses=found[build.id]) for build in lines]
+    return found
+
+
+def outcome_of(state: BuildState, shown: Collection[StatusLine]) -> Outcome:
+    return outcome(state, {status.state for status in shown})
+
+
+def _lines(tx: sa.Connection, rows: Collection[sa.Row[Any]]) -> list[BuildLine]:
+    found = statuses_of(tx, [row.id for row in rows])
+    return [_line(row, found[row.id]) for row in rows]
 
 
 def _status(row: sa.Row[Any]) -> StatusLine:
@@ -150,12 +158,13 @@ def _status(row: sa.Row[Any]) -> StatusLine:
     )
 
 
-def _line(row: sa.Row[Any]) -> BuildLine:
-    build = load(row.build, Build)
+def _line(row: sa.Row[Any], shown: Sequence[StatusLine]) -> BuildLine:
+    build, state = load(row.build, Build), BuildState(row.state)
     return BuildLine(
         id=row.id,
         kind=build.kind,
-        state=BuildState(row.state),
+        state=state,
+        outcome=outcome_of(state, shown),
         reason=row.reason,
         repository=row.repository,
         source=row.source,
@@ -170,4 +179,5 @@ def _line(row: sa.Row[Any]) -> BuildLine:
         started_at=row.started_at,
         changed_at=row.changed_at,
         tries=Tries.of(row),
+        statuses=shown,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,8 +11,9 @@ from attrs import frozen
 from probo_bitbucket.model import BuildState, DeliveryState
 from probo_bitbucket.store.columns import inside
 from probo_bitbucket.store.schema import builds, deliveries
-from probo_bitbucket.store.views.builds import BuildStory, story_of
+from probo_bitbucket.store.views.builds import BuildStory, StatusLine, outcome_of, statuses_of, story_of
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
+from probo_bitbucket.store.views.outcome import Outcome
 from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
 from probo_bitbucket.store.views.tries import Tries
 
@@ -33,7 +34,7 @@ class DeliveryLine:
     decided_at: float | None
     tries: Tries
     build: str | None
-    build_state: BuildState | None
+    outcome: Outcome | None  # of the build
     title: str
 
 
@@ -52,7 +53,8 @@ class DeliveryStory:
 def page(tx: sa.Connection, wanted: Filter, after: str = "") -> Page[DeliveryLine]:
     """Deliveries, the latest first. Raises BadCursor."""
     query = _lines(tx).where(*_matching(tx, wanted, after)).order_by(deliveries.c.id.desc())
-    return cut(tx, query, _line, lambda delivery: str(delivery.id))
+    found = cut(tx, query, lambda row: str(row.id))
+    return Page(_shown(tx, found.items), found.after)
 
 
 def _matching(tx: sa.Connection, wanted: Filter, after: str) -> Iterator[sa.ColumnElement[bool]]:
@@ -87,8 +89,7 @@ def _place(after: str) -> int:
 
 
 def find(tx: sa.Connection, id: int) -> DeliveryLine | None:
-    row = tx.execute(_lines(tx).where(deliveries.c.id == id)).first()
-    return None if row is None else _line(row)
+    return next(iter(_shown(tx, tx.execute(_lines(tx).where(deliveries.c.id == id)).all())), None)
 
 
 def story(tx: sa.Connection, id: int) -> DeliveryStory | None:
@@ -97,7 +98,8 @@ def story(tx: sa.Connection, id: int) -> DeliveryStory | None:
     if row is None:
         return None
     build = story_of(tx, row.build_id) if row.build_id else None
-    return DeliveryStory(_line(row), row.hook_uuid, row.request_uuid, row.attempt, row.body, build)
+    (delivery,) = _shown(tx, [row])
+    return DeliveryStory(delivery, row.hook_uuid, row.request_uuid, row.attempt, row.body, build)
 
 
 def _title(tx: sa.Connection) -> sa.ColumnElement[str]:
@@ -110,7 +112,12 @@ def _lines(tx: sa.Connection) -> sa.Select[Any]:
     return sa.select(*_OF_DELIVERY, *of_build).outerjoin(builds, builds.c.id == deliveries.c.build_id)
 
 
-def _line(row: sa.Row[Any]) -> DeliveryLine:
+def _shown(tx: sa.Connection, rows: Collection[sa.Row[Any]]) -> list[DeliveryLine]:
+    statuses = statuses_of(tx, {row.build_id for row in rows if row.build_id})
+    return [_line(row, statuses.get(row.build_id, ())) for row in rows]
+
+
+def _line(row: sa.Row[Any], statuses: Collection[StatusLine]) -> DeliveryLine:
     return DeliveryLine(
         id=row.id,
         received_at=row.received_at,
@@ -122,6 +129,6 @@ def _line(row: sa.Row[Any]) -> DeliveryLine:
         decided_at=row.decided_at,
         tries=Tries.of(row),
         build=row.build_id,
-        build_state=BuildState(row.build_state) if row.build_state else None,
+        outcome=outcome_of(BuildState(row.build_state), statuses) if row.build_state else None,
         title=row.title or "",
     )

@@ -26,7 +26,7 @@ class Page(Generic[T]):
     after: str = ""
 
 
-def cut(tx: sa.Connection, query: sa.Select[Any], show: Callable[[Any], T], place: Callable[[T], str]) -> Page[T]:
-    """The first page of what *query* finds, each row made into what is shown by *show*."""
-    items = [show(row) for row in tx.execute(query.limit(SIZE + 1))]
-    return Page(items[:SIZE], place(items[SIZE - 1]) if len(items) > SIZE else "")
+def cut(tx: sa.Connection, query: sa.Select[Any], place: Callable[[Any], str]) -> Page[sa.Row[Any]]:
+    """The first page of the rows that *query* finds. *place* tells where in the list a row is."""
+    rows = tx.execute(query.limit(SIZE + 1)).all()
+    return Page(rows[:SIZE], place(rows[SIZE - 1]) if len(rows) > SIZE else "")

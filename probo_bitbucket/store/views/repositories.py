@@ -10,6 +10,8 @@ from attrs import frozen
 
 from probo_bitbucket.model import BuildState, DeliveryState
 from probo_bitbucket.store.schema import builds, deliveries
+from probo_bitbucket.store.views.builds import outcome_of, statuses_of
+from probo_bitbucket.store.views.outcome import Outcome
 from probo_bitbucket.store.views.paging import SIZE, Page
 
 LOOKED_AT = 500  # names, for one page of those with some words in them: the next page goes on with the next ones
@@ -25,7 +27,7 @@ class RepositoryLine:
     delivery_state: DeliveryState | None
     built_at: float | None
     build: str | None
-    build_state: BuildState | None
+    outcome: Outcome | None  # of the build
 
 
 def page(tx: sa.Connection, after: str = "", words: str = "") -> Page[RepositoryLine]:
@@ -63,5 +65,5 @@ def _line(tx: sa.Connection, name: str) -> RepositoryLine:
         delivery_state=DeliveryState(delivery.state) if delivery else None,
         built_at=build.created_at if build else None,
         build=build.id if build else None,
-        build_state=BuildState(build.state) if build else None,
+        outcome=outcome_of(BuildState(build.state), statuses_of(tx, [build.id])[build.id]) if build else None,
     )
