@@ -14,6 +14,7 @@ from twisted.logger import Logger, LogLevel
 
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.errors import NotFound, Permanent, Temporary
+from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.projects import Projects
 from probo_bitbucket.flow.schedule import told_already
@@ -25,6 +26,8 @@ from probo_bitbucket.store import LEASE, Database, Lease, Transaction, builds
 from probo_bitbucket.store.builds import StoredBuild
 
 STANDSTILL = LEASE / 3  # seconds between noting that a build is sent and sending it
+
+_GRAVITY = {BuildState.REFUSED: LogLevel.warn, BuildState.FAILED: LogLevel.error}  # of the end of what was not started
 
 
 class NotBuilt(Permanent):
@@ -162,7 +165,7 @@ class Builder:
 
     async def _running(self, build: Build) -> None:
         await self.store.transact(builds.conclude, build.id, BuildState.RUNNING, self.clock.seconds())
-        self._log("Build started", "build.started", build)
+        self.log.info("Build started", event="build.started", **log_fields.of_build(build))
 
     async def _conclude(self, build: Build, state: BuildState, reason: str) -> None:
         def conclude(tx: Transaction) -> None:
@@ -172,30 +175,24 @@ class Builder:
                 self.announcement.failed(tx, build, reason, now)
 
         await self.store.transact(conclude)
-        self._log("Build not started", f"build.{state}", build, reason)
-        self.wake()
-
-    def _log(self, words: str, event: str, build: Build, reason: str | None = None) -> None:
-        self.log.info(
-            words,
-            event=event,
-            build=build.id,
-            repository=build.repository.full_name,
-            pull_request=build.pull_request.number if build.pull_request else None,
-            commit=build.commit,
+        self.log.emit(
+            _GRAVITY.get(state, LogLevel.info),
+            "Build not started",
+            event=f"build.{state}",
             reason=reason,
+            **log_fields.of_build(build),
         )
+        self.wake()
 
     async def postpone(self, job: StoredBuild, due_at: float, error: Exception) -> None:
         self.log.emit(
             LogLevel.debug if told_already(error) else LogLevel.warn,
             "Build not started yet",
             event="build.postponed",
-            build=job.build.id,
-            repository=job.build.repository.full_name,
             attempt=job.effort.attempts,
             seconds=round(due_at - self.clock.seconds(), 1),
             reason=str(error),
+            **log_fields.of_build(job.build),
         )
         await self.store.transact(builds.postpone, job, due_at=due_at, error=str(error))
 

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.errors import UpstreamError
+from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.desire import Subject, asked_for, stop, take
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.summary import sum_up
@@ -50,7 +51,9 @@ class CatchUp:
             try:
                 report = await self.container_manager.find(stored.build.id)
             except UpstreamError as error:
-                self.log.info("Not caught up", event="catchup.failed", build=stored.build.id, reason=str(error))
+                self.log.info(
+                    "Not caught up", event="catchup.failed", reason=str(error), **log_fields.of_build(stored.build)
+                )
                 continue  # what is wrong with this one must not hold up the others, which come after it every time
             await self.store.transact(self._apply, stored, report, untouched_since)
             self.wake()
@@ -73,7 +76,7 @@ class CatchUp:
                 stop(tx, status, Phase.STOPPED, _last_words(report), now, self.display)
         builds.conclude(tx, build.id, BuildState.ENDED, now)
         sum_up(tx, build.id, now, self.display)
-        self.log.info("The build has ended", event="build.ended", build=build.id, repository=build.repository.full_name)
+        self.log.info("The build has ended", event="build.ended", **log_fields.of_build(build))
 
     def _take(self, tx: Transaction, build: Build, update: Update, now: float) -> None:
         """Make *update* the desired state, unless a build of the same commit that was asked for later has told one.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from uuid import uuid4
 
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket import payloads
+from probo_bitbucket.flow import log_fields
 from probo_bitbucket.model import SHORT_HASH, Build, BuildKind, DeliveryState, Ignored, PullRequestChanged
 from probo_bitbucket.store import Database, Lease, Transaction, builds, deliveries
 from probo_bitbucket.store.deliveries import WaitingDelivery
@@ -47,16 +48,14 @@ class Decision:
 
     async def _build(self, job: WaitingDelivery, event: PullRequestChanged) -> None:
         build = _wanted(event, self.clock.seconds())
-        state, reason = await self.store.transact(_request, job.id, build)
+        id, reason = await self.store.transact(_request, job.id, build)
+        new = id == build.id
         self.log.info(
-            "A build is wanted" if state is DeliveryState.ACCEPTED else "No new build",
-            event="build.wanted" if state is DeliveryState.ACCEPTED else "build.known",
+            "A build is wanted" if new else "No new build",
+            event="build.wanted" if new else "build.known",
             delivery=job.id,
-            repository=build.repository.full_name,
-            pull_request=event.pull_request.number,
-            commit=build.commit,
-            build=build.id if state is DeliveryState.ACCEPTED else None,
-            reason=reason,
+            reason=reason or None,
+            **log_fields.of_build(evolve(build, id=id)),
         )
         self.wake()
 
@@ -95,11 +94,11 @@ def _wanted(event: PullRequestChanged, now: float) -> Build:
     )
 
 
-def _request(tx: Transaction, delivery_id: int, build: Build) -> tuple[DeliveryState, str]:
+def _request(tx: Transaction, delivery_id: int, build: Build) -> tuple[str, str]:
     """Ask for the build and write the decision down, in one transaction: that is what makes it one build."""
     id = builds.request(tx, build, build.created_at)
     new = id == build.id
     state = DeliveryState.ACCEPTED if new else DeliveryState.IGNORED
     reason = "" if new else f"commit {build.commit[:SHORT_HASH]} is known already: it is build {id}"
     deliveries.decide(tx, delivery_id, state, reason, build.created_at, build_id=id)
-    return state, reason
+    return id, reason

@@ -41,7 +41,9 @@ class Intake:
         try:
             event = self._wanted(payloads.read(delivery.event_key, delivery.body, self.site_url))
         except PayloadError as error:
-            self.log.warn("Delivery not understood", event="delivery.malformed", reason=str(error))
+            self.log.warn(
+                "Delivery not understood", event="delivery.malformed", event_key=delivery.event_key, reason=str(error)
+            )
             raise
         id = await self.store.transact(deliveries.record, delivery, event)
         ignored = isinstance(event, Ignored)
@@ -49,8 +51,10 @@ class Intake:
             "Delivery ignored" if ignored else "Delivery accepted",
             event="delivery.ignored" if ignored else "delivery.accepted",
             delivery=id,
+            request=delivery.request_uuid or None,
             event_key=delivery.event_key,
             repository=event.repository.full_name if event.repository else None,
+            pull_request=None if isinstance(event, Ignored) else event.pull_request.number,
             reason=event.reason if isinstance(event, Ignored) else None,
         )
         if not ignored:

@@ -34,6 +34,7 @@ class Measuring:
         else:
             self.metrics.store_up.set(1)
             self._show(waiting, tokens, now)
+        self.metrics.budget.clear()  # the settings can have named others before
         for consumer, budget in self.budgets.items():
             self.metrics.budget.labels(consumer).set(budget.left(now))
         for breaker in self.breakers:

@@ -39,7 +39,10 @@ class Relay:
             "Update accepted",
             event="update.accepted",
             build=reported.update.build_id,
+            repository=status.repository.full_name,
+            commit=status.commit,
             context=reported.update.context,
+            key=status.key,
             state=reported.update.state,
         )
         self.wake()

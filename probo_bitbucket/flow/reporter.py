@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
 from probo_bitbucket.bitbucket.api import Bitbucket
+from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.schedule import told_already
 from probo_bitbucket.store import Database, Lease, statuses
 from probo_bitbucket.store.statuses import StoredStatus
@@ -46,12 +47,8 @@ class Reporter:
         self.log.error(
             "Status given up",
             event="status.failed",
-            build=job.build_id,
-            repository=job.desired.repository.full_name,
-            commit=job.desired.commit,
-            key=job.desired.key,
-            state=job.desired.state,
             reason=str(error),
+            **log_fields.of_status(job),
         )
         await self.store.transact(statuses.give_up, job, str(error))
 
@@ -60,10 +57,6 @@ class Reporter:
             LogLevel.debug if told else LogLevel.info,
             words,
             event=event,
-            build=job.build_id,
-            repository=job.desired.repository.full_name,
-            commit=job.desired.commit,
-            key=job.desired.key,
-            state=job.desired.state,
             reason=reason,
+            **log_fields.of_status(job),
         )

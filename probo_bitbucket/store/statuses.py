@@ -10,7 +10,7 @@ from attrs import frozen
 
 from probo_bitbucket.model import Phase, Status
 from probo_bitbucket.store.columns import dump, load
-from probo_bitbucket.store.schema import statuses
+from probo_bitbucket.store.schema import builds, statuses
 from probo_bitbucket.store.sql import ANEW, Effort, Lease, claim, done, free, insert, postponed
 
 
@@ -29,10 +29,17 @@ class StoredStatus:
     failed: bool
     error: str
     milestone: int | None  # None but for a summary, which follows from the other statuses of its build
+    pull_request: int | None  # of the build, while that is known
 
     @property
     def is_summary(self) -> bool:
         return self.milestone is not None
+
+
+_WITH_PULL_REQUEST = (
+    statuses,
+    sa.select(builds.c.pull_request).where(builds.c.id == statuses.c.build_id).scalar_subquery().label("pull_request"),
+)
 
 
 @frozen
@@ -51,7 +58,7 @@ class Wish:
 
 def find(tx: sa.Connection, status: Status) -> StoredStatus | None:
     """What is stored under the (repository, commit, key) of *status*; locked until the transaction ends."""
-    row = tx.execute(sa.select(statuses).where(_key(status)).with_for_update()).first()
+    row = tx.execute(sa.select(*_WITH_PULL_REQUEST).where(_key(status)).with_for_update()).first()
     return None if row is None else _stored(row)
 
 
@@ -96,7 +103,7 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
     Repositories named in *busy* are passed over: they have as many requests on their way as one may have.
     """
     query = (
-        sa.select(statuses)
+        sa.select(*_WITH_PULL_REQUEST)
         .where(free(statuses, lease.now), statuses.c.repository.not_in(busy))
         .order_by(statuses.c.rank, statuses.c.due_at)
         .limit(limit)
@@ -131,7 +138,9 @@ def send_again(tx: sa.Connection, status: Status) -> None:
 
 def of_build(tx: sa.Connection, build_id: str) -> list[StoredStatus]:
     """All statuses of one build, in the order of their keys."""
-    query = sa.select(statuses).where(statuses.c.build_id == build_id).order_by(statuses.c.key).with_for_update()
+    query = (
+        sa.select(*_WITH_PULL_REQUEST).where(statuses.c.build_id == build_id).order_by(statuses.c.key).with_for_update()
+    )
     return [_stored(row) for row in tx.execute(query)]
 
 
@@ -156,6 +165,7 @@ def _stored(row: sa.Row[Any]) -> StoredStatus:
         failed=row.failed,
         error=row.last_error,
         milestone=row.milestone,
+        pull_request=row.pull_request,
     )
 
 

@@ -30,7 +30,8 @@ def test_a_claim_reads_the_index_of_what_is_pending(
     engine: Engine, table: sa.Table, claim: Callable[[sa.Connection], Any]
 ) -> None:
     with engine.begin() as tx:
-        tx.execute(sa.insert(table), [_row(table, number) for number in range(3000)])
+        for each, _ in _CLAIMS:
+            tx.execute(sa.insert(each), [_row(each, number) for number in range(3000)])
         asked: list[tuple[str, Any]] = []
         sa.event.listen(tx, "before_cursor_execute", lambda _c, _k, text, values, *_: asked.append((text, values)))
         claim(tx)

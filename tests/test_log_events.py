@@ -1,0 +1,93 @@
+"""The list of the log's events is complete, and true of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import probo_bitbucket
+from probo_bitbucket.log_events import EVENTS
+
+PACKAGE = Path(probo_bitbucket.__file__).parent
+LISTED = {event.name: event for event in EVENTS}
+NAME = re.compile(r"[a-z]+\.[a-z_]+")
+LOGS = re.compile(r"(self\.log|(self\.)?_log)\.\w+|self\._log\w*")
+
+
+def calls() -> Iterator[tuple[Path, ast.Call]]:
+    for path in PACKAGE.rglob("*.py"):
+        if "sandbox" not in path.parts:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call):
+                    yield path, node
+
+
+def is_log_call(call: ast.Call) -> bool:
+    """`self.log.info(…)`, `_log.warn(…)`, or a method of ours that logs: `self._log(…)`, `self._log_trouble(…)`."""
+    return LOGS.fullmatch(ast.unparse(call.func)) is not None
+
+
+def literals(node: ast.AST) -> Iterator[str]:
+    """The names of events in an expression; of an f-string, a pattern."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.JoinedStr):
+            yield "".join(str(v.value) if isinstance(v, ast.Constant) else "*" for v in part.values)
+        elif isinstance(part, ast.Constant) and isinstance(part.value, str) and NAME.fullmatch(part.value):
+            yield part.value
+
+
+def used() -> Iterator[tuple[str, str]]:
+    """The names of all events, and the method that logs them: `info`, or one of ours."""
+    for _, call in calls():
+        if is_log_call(call):
+            method = ast.unparse(call.func).rpartition(".")[2]
+            named = [keyword.value for keyword in call.keywords if keyword.arg == "event"]
+            for argument in named or call.args:
+                for name in literals(argument):
+                    yield name, method
+
+
+def matches(used_name: str, name: str) -> bool:
+    return re.fullmatch(used_name.replace(".", r"\.").replace("*", r"\w+"), name) is not None
+
+
+def test_every_event_in_the_code_is_listed() -> None:
+    names = {name for name, _ in used()}
+    assert len(names) > 30
+    assert [name for name in names if not any(matches(name, listed) for listed in LISTED)] == []
+
+
+def test_every_event_that_is_listed_is_in_the_code() -> None:
+    names = {name for name, _ in used()}
+    assert [listed for listed in LISTED if not any(matches(name, listed) for name in names)] == []
+
+
+def test_no_event_is_listed_twice() -> None:
+    assert len(LISTED) == len(EVENTS)
+
+
+def test_the_level_that_is_listed_is_that_of_the_code() -> None:
+    levels = {"failure": "critical"}
+    methods: dict[str, set[str]] = {}
+    for name, method in used():
+        if method in ("debug", "info", "warn", "error", "critical", "failure") and "*" not in name:
+            methods.setdefault(name, set()).add(levels.get(method, method))
+    assert {name: LISTED[name].level for name in methods if LISTED[name].level not in methods[name]} == {}
+
+
+def test_every_event_that_is_grave_says_what_to_do() -> None:
+    assert [event.name for event in EVENTS if event.level in ("error", "critical") and not event.alert] == [
+        "daemon.overdue"
+    ]
+
+
+def test_every_log_call_that_tells_something_has_an_event_name() -> None:
+    logged = re.compile(r"(self\.log|(self\.)?_log)\.(debug|info|warn|error|critical|failure|emit)")
+    nameless = [
+        f"{path.name}:{call.lineno}"
+        for path, call in calls()
+        if logged.fullmatch(ast.unparse(call.func)) and "event" not in [keyword.arg for keyword in call.keywords]
+    ]
+    assert nameless == []
