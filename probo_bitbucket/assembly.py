@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import FileIO
+from socket import gethostname
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +22,8 @@ from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.bitbucket.oauth import OAuth
 from probo_bitbucket.config import HandOut, Settings, ShownStatuses
 from probo_bitbucket.credentials import Account, OAuthConsumer
-from probo_bitbucket.flow.accounts import Access, Accounts, FixedAccess, NoAccess, OwnAccounts
+from probo_bitbucket.flow.access import FixedAccess, NoAccess, OwnAccess
+from probo_bitbucket.flow.accounts import Accounts, OwnAccounts
 from probo_bitbucket.flow.again import Again
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.builder import Builder
@@ -173,7 +175,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
             worker.wake()
 
     set_up = keys.set_up(accounts, wake)
-    health = Health(store, keys.chains, breakers)
+    health = Health(store, accounts, breakers)
     again = Again(store, reactor, settings.repositories, wake)
     app = App(
         intake=Intake(store, settings.webhook_secrets, settings.repositories, site_url, decision.wake),
@@ -256,16 +258,19 @@ class Keys:
         """What replaces the credentials while the daemon runs; none where a coordinator has them."""
         if not isinstance(accounts, OwnAccounts):
             return None
-        return SetUp(self.settings.credentials, self.store, self.reactor, accounts, self._oauth, wake)
+        address = _address(self.settings)
+        return SetUp(self.settings.accounts, self.store, self.reactor, accounts, self._oauth, wake, address)
 
     def _oauth(self, key: str, secret: str) -> OAuth:
         return OAuth(self.endpoint, self.settings.bitbucket_site_url, key, secret)
 
-    def _access(self, account: Account) -> Access:
+    def _access(self, account: Account) -> OwnAccess:
         credentials = account.credentials
         if isinstance(credentials, OAuthConsumer):
             return self._chain(account.name, credentials, credentials.refresh_token)
-        return FixedAccess(account.name, credentials, self._budget(account.name))
+        if credentials is None:
+            return NoAccess(account.name, self._budget(account.name))
+        return FixedAccess(account.name, credentials, self._budget(account.name), self.reactor)
 
     def _chain(
         self, name: str, consumer: OAuthConsumer, refresh_token: str, hand_on: HandOn | None = None
@@ -283,3 +288,11 @@ class Keys:
         if consumer not in self.budgets:
             self.budgets[consumer] = Budget(self.reactor, self.settings.rate_limit)
         return self.budgets[consumer]
+
+
+def _address(settings: Settings) -> str:
+    """Where a browser is likely to find the internal routes."""
+    if settings.listen or settings.internal_listen:
+        return "https://<this server>"  # endpoints can be anything
+    everywhere = settings.hostname in ("0.0.0.0", "::", "")  # noqa: S104
+    return f"http://{gethostname() if everywhere else settings.hostname}:{settings.port}"

@@ -43,10 +43,13 @@ Credentials = OAuthConsumer | AccessToken | ApiToken
 
 @frozen
 class Account:
-    """Credentials, and globs over `workspace/slug` for the repositories that they serve."""
+    """Credentials, and globs over `workspace/slug` for the repositories that they serve.
+
+    Those that have none yet are set up while the daemon runs.
+    """
 
     name: str
-    credentials: Credentials
+    credentials: Credentials | None
     repositories: tuple[str, ...]
 
     def covers(self, full_name: str) -> bool:

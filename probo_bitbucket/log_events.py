@@ -86,6 +86,7 @@ EVENTS = (
         "Bitbucket refuses the credentials; all work of the account waits.",
         "At once: open `/setup`, or put new credentials into the settings.",
     ),
+    LogEvent("credentials.alive", "info", "Bitbucket takes an access token or API token again that it had refused."),
     LogEvent(
         "credentials.unstored",
         "warn",

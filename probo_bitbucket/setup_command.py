@@ -35,15 +35,19 @@ The browser is then sent to a page that may not exist. Copy its address, all of 
 """
 
 
-async def run(reactor: Any, settings: Settings, to_store: bool) -> None:
-    """Talk with the operator. Ends the process with status 1 and words where no tokens come of it."""
+async def run(reactor: Any, settings: Settings, account: str, to_store: bool) -> None:
+    """Talk with the operator. Ends the process with status 1 and words where no tokens come of it.
+
+    They are asked for the *account* where it is empty and the settings have several.
+    """
     try:
-        await _talk(reactor, settings, to_store)
+        await _talk(reactor, settings, account, to_store)
     except click.Abort as gone:
         raise SystemExit("\nNothing was set up.") from gone
 
 
-async def _talk(reactor: Any, settings: Settings, to_store: bool) -> None:
+async def _talk(reactor: Any, settings: Settings, account: str, to_store: bool) -> None:
+    account = _account(settings, account)
     click.echo(_WHAT_TO_CLICK.format(callback=f"http://localhost:{settings.port}{CALLBACK_PATH}"))
     key, secret = _ask("Key", KEY.fullmatch), _ask("Secret (is not shown)", SECRET.fullmatch, hidden=True)
     http, pool = http_client(reactor, settings.ca_file)
@@ -56,10 +60,25 @@ async def _talk(reactor: Any, settings: Settings, to_store: bool) -> None:
     finally:
         await pool.closeCachedConnections()
     if to_store:
-        _store(settings, key, secret, grant)
-        click.echo("Stored. A daemon that runs works with these credentials within seconds.")
+        _store(settings, account, key, secret, grant)
+        click.echo(f"Stored. A daemon that runs works with them for the account {account} within seconds.")
     else:
-        click.echo(f"\nFor the settings file; put your secret in its place:\n\n{yaml_lines(key, grant)}", nl=False)
+        place = "" if account == setup.ALL_OTHERS else f", in the entry of `accounts` that is named {account}"
+        click.echo(f"\nFor the settings file{place}; put your secret in its place:\n")
+        click.echo(yaml_lines(key, grant), nl=False)
+
+
+def _account(settings: Settings, wanted: str) -> str:
+    """The name of the account to set up."""
+    choices = setup.choices(settings.accounts)
+    names = [account.name for account in choices]
+    if wanted and wanted not in names:
+        raise SystemExit(f"The settings have no account {wanted}. There is: {', '.join(names)}")
+    if wanted or len(names) == 1:
+        return wanted or names[0]
+    for account in choices:
+        click.echo(f"  {account.name}: {setup.repositories(account)}")
+    return str(click.prompt("Account", type=click.Choice(names)))
 
 
 def _ask(question: str, fits: Any, *, hidden: bool = False) -> str:
@@ -78,13 +97,13 @@ def _code(oauth: OAuth) -> str:
     return code_of(answer)
 
 
-def _store(settings: Settings, key: str, secret: str, grant: Grant) -> None:
+def _store(settings: Settings, account: str, key: str, secret: str, grant: Grant) -> None:
     if not settings.database:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = Engine(settings.database_url)
     try:
         upgrade(engine)
         with engine.begin() as tx:
-            setup.save(tx, key, secret, grant, time.time())
+            setup.save(tx, account, key, secret, grant, time.time())
     finally:
         engine.close()

@@ -13,6 +13,7 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 OUTPUT = Path(__file__).parent.parent / "test-output"
@@ -63,6 +64,10 @@ class Browser:
         """The field that a label belongs to."""
         named = self._driver.find_element(By.XPATH, f"//label[normalize-space()='{label}']").get_attribute("for")
         return self.find(f"[id='{named}']")
+
+    def choose(self, label: str, option: str) -> None:
+        """Choose what reads *option* in the list of that label."""
+        Select(self.labelled(label)).select_by_visible_text(option)
 
     def press(self, name: str) -> None:
         """Press the button, or follow the link, that reads *name*."""

@@ -82,8 +82,8 @@ class Canary(SetupTestCase):
         for token in self.cloud.credentials._refresh_tokens.values():
             token.consumer = registered
 
-    async def leave(self, secret: str = CLIENT_SECRET) -> str:
-        return await super().leave(secret)
+    async def leave(self, secret: str = CLIENT_SECRET, **also: str) -> str:
+        return await super().leave(secret, account="default", **also)
 
     def _listen_in(self) -> None:
         """Keep every byte that the handler answers."""

@@ -108,7 +108,6 @@ def test_an_account_covers_what_its_globs_match() -> None:
         ("[{name: a, repositories: [], bbAccessToken: t}]", "s.yaml:1: accounts[0].repositories: is missing: "),
         ("[{name: a, repositories: a/b/c, bbAccessToken: t}]", "s.yaml:1: accounts[0].repositories: 'a/b/c' came; "),
         ("[{name: default, repositories: a, bbAccessToken: t}]", "s.yaml:1: accounts[0].name: 'default' came; "),
-        ("[{name: a, repositories: a}]", "s.yaml:1: accounts[0]: has no credentials; give either "),
         ("[{name: a, repositories: a, bbClientKey: k}]", "s.yaml:1: accounts[0].bbClientKey: bbClientSecret missing"),
         ("[{name: a, repositories: a, bbAccessTokn: k}]", "s.yaml:1: accounts[0].bbAccessTokn: unknown key; did you "),
         (
@@ -120,6 +119,12 @@ def test_an_account_covers_what_its_globs_match() -> None:
 def test_a_wrong_account_is_told_with_its_place(tmp_path: Path, accounts: str, problem: str) -> None:
     (told,) = problems_of(tmp_path, f"accounts: {accounts}")
     assert told.startswith(problem)
+
+
+def test_an_account_without_credentials_is_told_how_to_get_some(tmp_path: Path) -> None:
+    settings = load_text(tmp_path, "accounts: [{name: a, repositories: a}]")
+    assert settings.accounts == (Account("a", None, ("a/*",)),)
+    assert any(": accounts[0]: has no credentials; open /setup " in warning for warning in settings.warnings)
 
 
 def test_credentials_that_the_download_cannot_use_are_warned_about() -> None:

@@ -20,7 +20,7 @@ from probo_bitbucket.errors import DeadCredentials
 from probo_bitbucket.flow import schedule
 from probo_bitbucket.flow.builder import Builder
 from probo_bitbucket.logs import LineObserver
-from probo_bitbucket.sandbox.stage import KEY, SECRET
+from probo_bitbucket.sandbox.stage import CONFIGURATION, KEY, SECRET
 from probo_bitbucket.service import Handler
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.web.sessions import LIMIT, STATE_LIFE, Sessions
@@ -67,10 +67,10 @@ class SetupTestCase(StageTestCase):
             self.cookie = set_cookie.partition(";")[0]
         return Page(response.code, await response.text(), response.headers)
 
-    async def leave(self, secret: str = SECRET) -> str:
+    async def leave(self, secret: str = SECRET, **also: str) -> str:
         """The address at Bitbucket where the first page sends the browser."""
         first = await self.browse("GET", "/setup")
-        leaving = await self.browse("POST", "/setup", {"csrf": first.csrf, "key": KEY, "secret": secret})
+        leaving = await self.browse("POST", "/setup", {"csrf": first.csrf, "key": KEY, "secret": secret, **also})
         return _found(r'<a class="button" href="([^"]+)"', leaving.text).replace("&amp;", "&")
 
     async def consent(self, address: str) -> str:
@@ -80,12 +80,12 @@ class SetupTestCase(StageTestCase):
         sent = await self.browse("POST", f"{self.cloud.url}/site/oauth2/authorize", form)
         return str(sent.headers.getRawHeaders("location")[0])
 
-    async def tokens(self) -> Page:
+    async def tokens(self, **also: str) -> Page:
         """The page that shows the tokens."""
-        return await self.browse("GET", await self.consent(await self.leave()))
+        return await self.browse("GET", await self.consent(await self.leave(**also)))
 
-    async def set_up(self) -> Page:
-        shown = await self.tokens()
+    async def set_up(self, **also: str) -> Page:
+        shown = await self.tokens(**also)
         return await self.browse("POST", "/setup/store", {"csrf": shown.csrf})
 
     async def build(self) -> None:
@@ -265,6 +265,77 @@ class WithDeadCredentials(SetupTestCase):
         assert self.cloud.credentials.bearer(token) is not None
 
 
+class NamedAccounts(SetupTestCase):
+    """One account that has no credentials yet, one whose token Bitbucket refuses, and none at the top level."""
+
+    settings: ClassVar[dict[str, Any]] = {
+        **NOTHING,
+        "accounts": [
+            {"name": "acme", "repositories": "acme/*"},
+            {"name": "globex", "repositories": "globex/*", "bbAccessToken": "token-that-was-revoked"},
+        ],
+    }
+
+    async def test_the_page_asks_which_account_it_is_for_and_offers_one_in_need(self) -> None:
+        page = await self.browse("GET", "/setup")
+        offered = re.findall('<option value="([^"]+)"( selected)?>([^<]+)<', page.text)
+        assert offered == [
+            ("acme", " selected", "acme: acme/*"),
+            ("globex", "", "globex: globex/*"),
+            ("default", "", "default: all other repositories"),
+        ]
+
+    async def test_an_account_that_the_settings_do_not_name_is_none(self) -> None:
+        first = await self.browse("GET", "/setup")
+        for account in ("", "initech"):
+            form = {"csrf": first.csrf, "key": KEY, "secret": SECRET, "account": account}
+            answer = await self.browse("POST", "/setup", form)
+            assert (answer.status, "Choose one of the accounts." in answer.text) == (422, True)
+
+    async def test_an_account_goes_on_with_what_was_set_up_for_it_and_says_which_it_is(self) -> None:
+        shown = await self.tokens(account="acme")
+        assert "<code>name</code> is <code>acme</code>" in shown.text
+        await self.browse("POST", "/setup/store", {"csrf": shown.csrf})
+        assert "for the account <strong>acme</strong>" in (await self.browse("GET", "/setup/done")).text
+        await self.build()
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+        await self.build()
+        assert self.rows("SELECT name FROM chains") == [("acme",)]
+
+    async def test_what_waits_for_an_access_token_that_was_refused_is_built_when_its_account_is_set_up(self) -> None:
+        shop = self.cloud.add_repository("globex/shop", {".probo.yaml": CONFIGURATION})
+        self.stage.watch("globex/shop")
+        waiting = shop.open_pull_request("Wait", "waiting", {"a": b"1"})
+        with log() as lines:
+            await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE last_error LIKE '%answered 401%'"))
+            health = await self.call("GET", "/readyz")
+            lookup = await self.call("GET", f"/auth_lookup?refreshToken={await self.handle(1)}")
+        assert sum("credentials.dead" in line for line in lines) == 1
+        troubles = {each["subject"]: each["trouble"] for each in health.json["findings"]}
+        assert (health.status, lookup.status) == (503, 503)
+        assert "Bitbucket answered 401 to the access token" in troubles["credentials globex"]
+        assert "there are none" in troubles["credentials acme"]
+        assert self.rows("SELECT attempts, failing_since FROM builds") == [(0, None)]
+        await self.set_up(account="globex")
+        await self.until(lambda: self.states(waiting).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
+
+    async def handle(self, place: int) -> str:
+        """A handle that leads to the account at *place* of the settings."""
+        accounts = self.handler._parts.set_up.accounts  # type: ignore[union-attr]
+        return await accounts.handle(accounts._accounts[place][1], "b-1")
+
+    async def test_the_log_says_who_is_in_need_and_where_to_go(self) -> None:
+        with log() as lines:
+            await self.stage.stop_handler()
+            self.stage.start_handler()
+            await self.until(lambda: "setup.needed" in "".join(lines))
+        [line] = [line for line in lines if "setup.needed" in line]
+        assert "(accounts: acme)" in line
+        assert f"Open {self.stage.url}/setup?code=" in line
+        assert "probo-bitbucket setup -c SETTINGS --store" in line
+
+
 class OfAnotherConsumer(SetupTestCase):
     settings: ClassVar[dict[str, Any]] = {"bbClientKey": "gone", "bbClientSecret": "secret-of-one-that-is-gone"}
 
@@ -295,9 +366,9 @@ class FromOutside(SetupTestCase):
 
 def test_a_state_is_good_for_ten_minutes_and_once() -> None:
     session = Sessions(reactor).begin()
-    late = session.leave("key", "secret", 1000.0)
+    late = session.leave("default", "key", "secret", 1000.0)
     assert not session.comes_back(late, 1000.0 + STATE_LIFE)
-    state = session.leave("key", "secret", 2000.0)
+    state = session.leave("default", "key", "secret", 2000.0)
     assert session.comes_back(state, 2001.0)
     assert not session.comes_back(state, 2002.0)
     assert not session.comes_back("", 2003.0)

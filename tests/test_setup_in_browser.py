@@ -76,6 +76,35 @@ class FromNothing(InBrowser):
         self.browser.picture("setup-5-built")
 
 
+class OfSeveralAccounts(FromNothing):
+    """The settings name the accounts, and have nothing at the top level."""
+
+    settings: ClassVar[dict[str, Any]] = {
+        **NOTHING,
+        "accounts": [
+            {"name": "globex", "repositories": ["globex/*", "globex-labs/*"]},
+            {"name": "acme", "repositories": "acme/*"},
+        ],
+    }
+
+    def by_hand(self) -> None:
+        browser = self.browser
+        browser.open(f"{self.stage.url}/setup")
+        browser.choose("Account", "acme: acme/*")
+        browser.picture("setup-account")
+        browser.labelled("Key").send_keys(KEY)
+        browser.labelled("Secret").send_keys(SECRET)
+        browser.press("Continue to Bitbucket")
+        self.consent("Grant access")
+        browser.await_text("this daemon keeps the credentials of the account acme")
+        browser.picture("setup-account-credentials")
+        browser.press("Store them and start to work")
+        browser.await_text("for the account acme")
+
+    def look_at(self, url: str) -> None:
+        assert self.rows("SELECT name FROM chains") == [("acme",)]
+
+
 class WithoutJavaScript(FromNothing):
     javascript = False
     dark = True

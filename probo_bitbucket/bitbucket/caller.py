@@ -28,7 +28,10 @@ class Access(Protocol):
         """The value of an Authorization header."""
 
     async def refused(self, authorization: str) -> bool:
-        """Bitbucket answered 401 to this value. Returns whether another one can be had."""
+        """Bitbucket answered 401 to this value. Returns whether another one can be had; may raise DeadCredentials."""
+
+    def accepted(self) -> None:
+        """Bitbucket answered something else."""
 
 
 class Page(msgspec.Struct, Generic[T]):
@@ -89,6 +92,8 @@ class Caller:
             method, f"{self.base_url}/{path}", headers={"Authorization": authorization}, json=json
         )
         access.budget.learn(answer)
+        if answer.status != 401:
+            access.accepted()
         return answer
 
 

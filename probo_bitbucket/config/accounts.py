@@ -66,8 +66,10 @@ class CredentialReader:
         name, repositories = (self.reader.value(key, given.get(key.name), f"{where}.") for key in ACCOUNT_KEYS[:2])
         credentials = self.credentials(given)
         if credentials is None and len(problems) == before:
-            self._problem(where, f"has no credentials; {_KINDS}")
-        return Account(name, credentials, repositories) if credentials and len(problems) == before else None
+            self.reader.findings.warnings.append(
+                f"{where}: has no credentials; open /setup to give it some, or {_KINDS}"
+            )
+        return Account(name, credentials, repositories) if len(problems) == before else None
 
     def _problem(self, where: str, what: str) -> None:
         self.reader.findings.problems.append(f"{where}: {what}")

@@ -6,88 +6,23 @@ account and a build, is signed by this store, and is worth nothing to anybody el
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from attrs import define, frozen
+from attrs import frozen
 
-from probo_bitbucket.bitbucket.budget import Budget
-from probo_bitbucket.credentials import AccessToken, Account, ApiToken
-from probo_bitbucket.errors import DeadCredentials
-from probo_bitbucket.logs import hide
+from probo_bitbucket.credentials import Account
+from probo_bitbucket.flow.access import Access, NoAccess, OwnAccess
 from probo_bitbucket.model import Repository
-from probo_bitbucket.store import Database, credentials, house
+from probo_bitbucket.store import Database, Transaction, credentials, house
 
 _PREFIX = "probo-bitbucket"
 
 
 class NotOurs(Exception):
     """A refresh token or handle that this handler did not give out."""
-
-
-class Access(Protocol):
-    """The right to call Bitbucket as one account."""
-
-    name: str
-    budget: Budget
-
-    async def authorization(self) -> str: ...
-
-    async def access_token(self) -> str:
-        """A token for `Authorization: Bearer`. Raises DeadCredentials where the account has none."""
-
-    async def refused(self, authorization: str) -> bool: ...
-
-
-@define
-class FixedAccess:
-    """Credentials that are never refreshed: an access token (Bearer) or a user's API token (Basic)."""
-
-    name: str
-    credentials: AccessToken | ApiToken
-    budget: Budget
-
-    def __attrs_post_init__(self) -> None:
-        if isinstance(self.credentials, ApiToken):
-            hide(_packed(self.credentials))
-
-    async def authorization(self) -> str:
-        if isinstance(self.credentials, AccessToken):
-            return f"Bearer {self.credentials.token}"
-        return f"Basic {_packed(self.credentials)}"
-
-    async def access_token(self) -> str:
-        if isinstance(self.credentials, AccessToken):
-            return self.credentials.token
-        raise DeadCredentials("an API token cannot be used for the download, which needs a Bearer token")
-
-    async def refused(self, authorization: str) -> bool:
-        del authorization  # there is no other
-        return False
-
-
-def _packed(credentials: ApiToken) -> str:
-    return base64.b64encode(f"{credentials.email}:{credentials.token}".encode()).decode()
-
-
-@define
-class NoAccess:
-    """Stands for credentials that nobody gave yet."""
-
-    name: str
-    budget: Budget
-
-    async def authorization(self) -> str:
-        raise DeadCredentials(f"there are no credentials for {self.name}")
-
-    access_token = authorization
-
-    async def refused(self, authorization: str) -> bool:
-        del authorization  # there is no other
-        return False
 
 
 @frozen
@@ -109,12 +44,19 @@ class Accounts(Protocol):
         Raises NotOurs.
         """
 
+    def troubles(self, tx: Transaction) -> dict[str, str]:
+        """Why the credentials of each account do not work, by its name; empty where they do."""
+
 
 class OwnAccounts:
     """All accounts, in the order of the settings; *nobody* serves the repositories that none of them covers."""
 
     def __init__(
-        self, accounts: Sequence[Account], store: Database, make_access: Callable[[Account], Access], nobody: NoAccess
+        self,
+        accounts: Sequence[Account],
+        store: Database,
+        make_access: Callable[[Account], OwnAccess],
+        nobody: NoAccess,
     ) -> None:
         self._store = store
         self._make_access = make_access
@@ -122,14 +64,16 @@ class OwnAccounts:
         self._key = b""
         self._accounts = [(account, make_access(account)) for account in accounts]
 
-    @property
-    def empty(self) -> bool:
-        return not self._accounts
+    def troubles(self, tx: Transaction) -> dict[str, str]:
+        if not self._accounts:
+            return {"default": self._nobody.trouble(tx)}
+        return {account.name: access.trouble(tx) for account, access in self._accounts}
 
     def adopt(self, account: Account) -> None:
-        """Serve with *account*, after all others, what the account of that name served."""
-        others = [(known, access) for known, access in self._accounts if known.name != account.name]
-        self._accounts = [*others, (account, self._make_access(account))]
+        """Serve with *account* what the account of that name served; a new one comes after all others."""
+        names = [known.name for known, _ in self._accounts]
+        place = names.index(account.name) if account.name in names else len(names)
+        self._accounts[place : place + 1] = [(account, self._make_access(account))]
 
     def of(self, repository: Repository) -> Access:
         """The access of the first account that covers *repository*."""

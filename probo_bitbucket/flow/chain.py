@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.bitbucket.oauth import Grant, OAuth
 from probo_bitbucket.errors import DeadCredentials
+from probo_bitbucket.flow.access import tell_dead
 from probo_bitbucket.logs import hide
 from probo_bitbucket.store import Database, Lease, StoreUnavailable, Transaction, credentials
 from probo_bitbucket.store.credentials import Chain
@@ -76,6 +77,13 @@ class TokenChain:
             self._chain = None
             await self._store.transact(credentials.discard, self.name, token)
         return True
+
+    def accepted(self) -> None:
+        """Nothing to note: whether a chain lives is learnt where it is refreshed."""
+
+    def trouble(self, tx: Transaction) -> str:
+        """Why Bitbucket refuses the chain; empty where it does not."""
+        return self.begin(tx).dead
 
     def begin_anew(self, refresh_token: str) -> None:
         """Go on with a refresh token that this chain never had: somebody gave new credentials."""
@@ -162,12 +170,7 @@ class TokenChain:
         self._dead_until = self._clock.seconds() + DEAD_PAUSE
         await self._store.transact(credentials.unlock, chain, reason)
         if not chain.dead:
-            self.log.critical(
-                "Bitbucket refuses these credentials: all work of the account waits for new ones",
-                event="credentials.dead",
-                account=self.name,
-                reason=reason,
-            )
+            tell_dead(self.log, self.name, reason)
 
     async def _keep(self, chain: Chain, grant: Grant) -> Chain:
         """Store what Bitbucket gave, however long that takes: the token it replaces is as good as dead."""

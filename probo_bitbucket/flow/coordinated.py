@@ -13,11 +13,12 @@ from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.errors import DeadCredentials, Permanent, UpstreamError
-from probo_bitbucket.flow.accounts import Access, NotOurs
+from probo_bitbucket.flow.access import Access
+from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.model import Build, Repository
 from probo_bitbucket.probo.container_manager import ContainerManager
-from probo_bitbucket.store import Database, credentials
+from probo_bitbucket.store import Database, Transaction, credentials
 from probo_bitbucket.store.credentials import Chain
 
 HAND_ON_TRIES = 60
@@ -60,6 +61,9 @@ class ProjectAccounts:
             raise NotOurs("this refresh token is not ours")
         return self._chain(owner, text), ""
 
+    def troubles(self, tx: Transaction) -> dict[str, str]:
+        return {chain.name: chain.trouble(tx) for chain in self._chains.values()}
+
     async def _of_project(self, repository: Repository) -> TokenChain:
         project = await self.coordinator.project(repository.full_name) or {}
         auth = project.get("service_auth")
@@ -99,6 +103,9 @@ class ProjectAccess:
 
     async def refused(self, authorization: str) -> bool:
         return self._chain is not None and await self._chain.refused(authorization)
+
+    def accepted(self) -> None:
+        """Nothing to note, as in the chain."""
 
 
 @define

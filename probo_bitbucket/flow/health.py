@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from attrs import define, frozen
 
 from probo_bitbucket.breaker import Breaker
-from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.flow.accounts import Accounts
 from probo_bitbucket.store import Database, StoreUnavailable, Transaction
 
 
@@ -21,10 +21,10 @@ class Finding:
 
 @define
 class Health:
-    """Looks at the store, the chains of tokens, and the breakers of the upstreams."""
+    """Looks at the store, the credentials, and the breakers of the upstreams."""
 
     store: Database
-    chains: Sequence[TokenChain]
+    accounts: Accounts
     breakers: Sequence[Breaker]
 
     async def look(self) -> list[Finding]:
@@ -39,7 +39,8 @@ class Health:
         return sorted([store, *credentials, *upstreams], key=lambda finding: not finding.trouble)
 
     def _credentials(self, tx: Transaction) -> list[Finding]:
-        return [Finding(f"credentials {chain.name}", _dead(chain.begin(tx).dead)) for chain in self.chains]
+        troubles = self.accounts.troubles(tx)
+        return [Finding(f"credentials {name}", _dead(trouble)) for name, trouble in troubles.items()]
 
 
 def _dead(reason: str) -> str:

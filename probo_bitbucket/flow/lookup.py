@@ -12,7 +12,8 @@ from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket.api import Bitbucket, PullRequestSummary
 from probo_bitbucket.errors import DeadCredentials, Temporary
-from probo_bitbucket.flow.accounts import Access, Accounts
+from probo_bitbucket.flow.access import Access
+from probo_bitbucket.flow.accounts import Accounts
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.model import Repository
 from probo_bitbucket.store import Database, Transaction, builds

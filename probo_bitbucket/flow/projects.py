@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from attrs import define
 
-from probo_bitbucket.flow.accounts import Access, OwnAccounts
+from probo_bitbucket.flow.access import Access
+from probo_bitbucket.flow.accounts import OwnAccounts
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.model import Build
 from probo_bitbucket.probo import documents

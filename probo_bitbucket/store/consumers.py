@@ -21,9 +21,10 @@ class Consumer:
     set_up_at: float
 
 
-def find(tx: sa.Connection, name: str) -> Consumer | None:
-    row = tx.execute(sa.select(consumers).where(consumers.c.name == name)).first()
-    return None if row is None else Consumer(row.name, row.key, row.secret, row.set_up_at)
+def by_account(tx: sa.Connection) -> dict[str, Consumer]:
+    """All of them, by the names of their accounts."""
+    rows = tx.execute(sa.select(consumers))
+    return {row.name: Consumer(row.name, row.key, row.secret, row.set_up_at) for row in rows}
 
 
 def save(tx: sa.Connection, consumer: Consumer) -> None:

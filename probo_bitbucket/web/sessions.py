@@ -26,14 +26,16 @@ class Session:
     dies_at: float
     id: str = field(factory=_random, repr=False)
     csrf: str = field(factory=_random, repr=False)
+    account: str = ""
     key: str = ""
     secret: str = field(default="", repr=False)
     grant: Grant | None = None
     _state: str = field(default="", repr=False)
     _state_dies_at: float = 0.0
 
-    def leave(self, key: str, secret: str, now: float) -> str:
+    def leave(self, account: str, key: str, secret: str, now: float) -> str:
         """The browser goes to Bitbucket for this consumer; return the state that it has to bring back."""
+        self.account = account
         self.key, self.secret, self.grant = key, secret, None
         self._state, self._state_dies_at = _random(), now + STATE_LIFE
         return self._state

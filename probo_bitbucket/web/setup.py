@@ -18,7 +18,7 @@ from twisted.web.http import Request
 from werkzeug.exceptions import NotFound
 
 from probo_bitbucket.flow.consent import CALLBACK_PATH, KEY, SECRET, ConsentFailed, code_of, exchange, yaml_lines
-from probo_bitbucket.flow.setup import SetUp
+from probo_bitbucket.flow.setup import SetUp, repositories
 from probo_bitbucket.logs import hide
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.pages import asset, page, see_other
@@ -54,9 +54,15 @@ class Trouble(Exception):
 class Entry:
     """What was entered in the form, and what is wrong with it; the secret is not shown again."""
 
+    account: str = ""
+    account_problem: str = ""
     key: str = ""
     key_problem: str = ""
     secret_problem: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        return bool(self.account_problem or self.key_problem or self.secret_problem)
 
 
 @define(eq=False, slots=False)
@@ -95,7 +101,14 @@ class SetupPages:
         code = _query(request).get("code", "")
         if code:
             return self._enter(request, code)
-        return self._form(request, self._session(request) or self._begin(request), Entry())
+        entry = Entry(account=await self._in_need())
+        return self._form(request, self._session(request) or self._begin(request), entry)
+
+    async def _in_need(self) -> str:
+        """The first account whose credentials do not work, or the first of all."""
+        names = [account.name for account in self.set_up.choices]
+        troubled = await self.set_up.troubled()
+        return next((name for name in names if name in troubled), names[0])
 
     def _enter(self, request: Request, code: str) -> bytes:
         if not self.set_up.codes.spend(code):
@@ -107,10 +120,11 @@ class SetupPages:
         return page(
             request,
             "setup.html",
-            status=422 if entry.key_problem or entry.secret_problem else 200,
+            status=422 if entry.wrong else 200,
             csrf=session.csrf,
             callback_url=_our_url(request) + CALLBACK_PATH,
             entry=entry,
+            accounts={account.name: repositories(account) for account in self.set_up.choices},
         )
 
     async def leave(self, request: Request) -> bytes:
@@ -120,13 +134,29 @@ class SetupPages:
         sign-in on other sites.
         """
         session, form = self._posted(request)
-        key, secret = form.get("key", "").strip(), form.get("secret", "").strip()
-        entry = _checked(key, secret)
-        if entry.key_problem or entry.secret_problem:
+        account, key, secret = (form.get(name, "").strip() for name in ("account", "key", "secret"))
+        entry = self._checked(account, key, secret)
+        if entry.wrong:
             return self._form(request, session, entry)
         hide(secret, of="the set-up page")
-        state = session.leave(key, secret, self.clock.seconds())
-        return page(request, "setup_leaving.html", url=self.set_up.oauth(key, secret).authorize_url(state))
+        state = session.leave(entry.account, key, secret, self.clock.seconds())
+        url = self.set_up.oauth(key, secret).authorize_url(state)
+        return page(request, "setup_leaving.html", url=url, account=self._shown(entry.account))
+
+    def _checked(self, account: str, key: str, secret: str) -> Entry:
+        names = [choice.name for choice in self.set_up.choices]
+        only = names[0] if len(names) == 1 else ""  # the form does not ask then
+        return Entry(
+            account=account if account in names else only,
+            account_problem="" if only or account in names else "Choose one of the accounts.",
+            key=key[:200],
+            key_problem="" if KEY.fullmatch(key) else "Enter the key of the consumer.",
+            secret_problem="" if SECRET.fullmatch(secret) else "Enter the secret of the consumer, all of it.",
+        )
+
+    def _shown(self, account: str) -> str:
+        """The account's name, where there are several."""
+        return account if len(self.set_up.choices) > 1 else ""
 
     async def come_back(self, request: Request) -> bytes:
         """Where Bitbucket sends the browser: trade the code for tokens, and show them, once."""
@@ -142,19 +172,32 @@ class SetupPages:
         for token in (grant.access_token, grant.refresh_token):
             hide(token, of="the set-up page")
         session.grant = grant
-        return page(request, "setup_tokens.html", csrf=session.csrf, lines=yaml_lines(session.key, grant))
+        return page(
+            request,
+            "setup_tokens.html",
+            csrf=session.csrf,
+            account=self._shown(session.account),
+            lines=yaml_lines(session.key, grant),
+        )
 
     async def keep(self, request: Request) -> bytes:
         """Store the credentials, and have the daemon work with them."""
         session, _ = self._posted(request)
         if session.grant is None:
             raise Trouble(409, "There are no tokens to store (any more).", "Begin again.")
-        await self.set_up.save(session.key, session.secret, session.grant)
+        await self.set_up.save(session.account, session.key, session.secret, session.grant)
         session.forget()
         return see_other(request, f"{PATH}/done")
 
     async def done(self, request: Request) -> bytes:
-        return page(request, "setup_done.html", webhook_url=_our_url(request) + self.webhook_path, events=EVENTS)
+        session = self._session(request)
+        return page(
+            request,
+            "setup_done.html",
+            account=self._shown(session.account) if session else "",
+            webhook_url=_our_url(request) + self.webhook_path,
+            events=EVENTS,
+        )
 
     async def asset(self, request: Request, name: str) -> bytes:
         body = asset(request, name)
@@ -207,14 +250,6 @@ def _in_words(handler: Handler) -> Handler:
 
 def _tell(request: Request, status: int, what: str, advice: str) -> bytes:
     return page(request, "setup_trouble.html", status=status, what=what, advice=advice, again=PATH)
-
-
-def _checked(key: str, secret: str) -> Entry:
-    return Entry(
-        key=key[:200],
-        key_problem="" if KEY.fullmatch(key) else "Enter the key of the consumer.",
-        secret_problem="" if SECRET.fullmatch(secret) else "Enter the secret of the consumer, all of it.",
-    )
 
 
 def _our_url(request: Request) -> str:

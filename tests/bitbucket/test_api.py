@@ -32,6 +32,7 @@ class Keyring:
     budget: Budget
     tokens: list[str]
     refusals: list[str] = field(factory=list)
+    acceptances: int = 0
     asked_of: list[Repository] = field(factory=list)
 
     def of(self, repository: Repository) -> Keyring:
@@ -40,6 +41,9 @@ class Keyring:
 
     async def authorization(self) -> str:
         return f"Bearer {self.tokens[0]}"
+
+    def accepted(self) -> None:
+        self.acceptances += 1
 
     async def refused(self, authorization: str) -> bool:
         self.refusals.append(authorization)

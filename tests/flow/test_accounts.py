@@ -10,7 +10,8 @@ from twisted.internet.task import Clock
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.credentials import AccessToken, Account, ApiToken
 from probo_bitbucket.errors import DeadCredentials
-from probo_bitbucket.flow.accounts import Access, FixedAccess, NoAccess, NotOurs, OwnAccounts
+from probo_bitbucket.flow.access import FixedAccess, NoAccess, OwnAccess
+from probo_bitbucket.flow.accounts import NotOurs, OwnAccounts
 from probo_bitbucket.model import Repository
 from probo_bitbucket.store import credentials
 from tests.immediate import ImmediateStore, run
@@ -20,9 +21,9 @@ def made(store: ImmediateStore, *accounts: tuple[str, str]) -> OwnAccounts:
     """Accounts, each a name and a glob. Each has its name for a token."""
     budget = Budget(Clock(), 1000)
 
-    def access(account: Account) -> Access:
+    def access(account: Account) -> OwnAccess:
         assert isinstance(account.credentials, AccessToken)
-        return FixedAccess(account.name, account.credentials, budget)
+        return FixedAccess(account.name, account.credentials, budget, Clock())
 
     listed = [Account(name, AccessToken(name), (glob,)) for name, glob in accounts]
     return OwnAccounts(listed, store, access, NoAccess("this repository", budget))
@@ -107,14 +108,13 @@ def test_every_refresh_token_that_a_chain_ever_had_leads_to_its_account(
 
 
 def test_a_user_shows_email_and_token_and_has_none_for_a_download() -> None:
-    access = FixedAccess("ada", ApiToken("ada@example.com", "ü:t"), Budget(Clock(), 1000))
+    access = FixedAccess("ada", ApiToken("ada@example.com", "ü:t"), Budget(Clock(), 1000), Clock())
     scheme, _, pair = run(access.authorization()).partition(" ")
     assert (scheme, base64.b64decode(pair).decode()) == ("Basic", "ada@example.com:ü:t")
     with pytest.raises(DeadCredentials, match="Bearer"):
         run(access.access_token())
-    assert run(access.refused("Basic x")) is False
 
 
 def test_an_access_token_is_what_it_is() -> None:
-    access = FixedAccess("acme", AccessToken("T"), Budget(Clock(), 1000))
+    access = FixedAccess("acme", AccessToken("T"), Budget(Clock(), 1000), Clock())
     assert (run(access.authorization()), run(access.access_token())) == ("Bearer T", "T")

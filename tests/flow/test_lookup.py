@@ -13,12 +13,13 @@ from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.credentials import AccessToken
 from probo_bitbucket.errors import DeadCredentials, Temporary
-from probo_bitbucket.flow.accounts import Access, FixedAccess, NotOurs
+from probo_bitbucket.flow.access import Access, FixedAccess
+from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.lookup import PATIENCE, PAUSE, Lookup
 from probo_bitbucket.model import Build, BuildKind, PullRequest, PullRequestState, Repository, StatusState
-from probo_bitbucket.store import StoreUnavailable, builds, statuses
+from probo_bitbucket.store import StoreUnavailable, Transaction, builds, statuses
 from probo_bitbucket.upstream import Upstream
 from tests.immediate import ImmediateStore, result_of, run, start
 from tests.wire import Wire
@@ -38,7 +39,7 @@ class Troubled(FixedAccess):
         self.asked += 1
         if self.troubles:
             raise self.troubles.pop(0)
-        return self.credentials.token
+        return await FixedAccess.access_token(self)
 
 
 @define
@@ -55,6 +56,9 @@ class OneAccount:
         if text != "handle":
             raise NotOurs("this refresh token is not ours")
         return self.access, self.build_id
+
+    def troubles(self, tx: Transaction) -> dict[str, str]:
+        return {}
 
 
 @define
@@ -79,7 +83,7 @@ class Desk:
 @pytest.fixture
 def desk(store: ImmediateStore, clock: Clock) -> Desk:
     wire, woken = Wire(), list[None]()
-    access = Troubled("acme", AccessToken("T"), Budget(clock, 1000))
+    access = Troubled("acme", AccessToken("T"), Budget(clock, 1000), clock)
     accounts = OneAccount(access)
     lookup = Lookup(
         store,
