@@ -32,6 +32,7 @@ from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.coordinated import CoordinatorProjects, HandOn, ProjectAccounts
 from probo_bitbucket.flow.decision import Decision
 from probo_bitbucket.flow.display import Display
+from probo_bitbucket.flow.forward import Forward
 from probo_bitbucket.flow.glance import Glance
 from probo_bitbucket.flow.health import Health
 from probo_bitbucket.flow.intake import Intake
@@ -40,6 +41,7 @@ from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.flow.lookup import Lookup
 from probo_bitbucket.flow.measuring import Measuring
 from probo_bitbucket.flow.projects import OwnProjects, Projects
+from probo_bitbucket.flow.providers import Providers
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.flow.reporter import Reporter
 from probo_bitbucket.flow.requests import HashRequests
@@ -51,6 +53,7 @@ from probo_bitbucket.flow.sharing import Sharing
 from probo_bitbucket.flow.worker import Worker
 from probo_bitbucket.metrics import Metrics
 from probo_bitbucket.probo.container_manager import ContainerManager
+from probo_bitbucket.probo.handlers import OtherHandler
 from probo_bitbucket.store import LEASE, Database, Engine, Transaction, nodes
 from probo_bitbucket.store.migrate import upgrade
 from probo_bitbucket.store.sole import claim
@@ -144,8 +147,13 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     )
     announcement = Announcement(display)
     names = ("Bitbucket", "Bitbucket's token endpoint", "the Container Manager")
-    api, token_endpoint, probo = upstreams = [Upstream(name, http, reactor, observe=metrics.called) for name in names]
-    breakers = [upstream.breaker for upstream in upstreams]
+    upstream = partial(Upstream, http=http, clock=reactor, observe=metrics.called)
+    api, token_endpoint, probo = map(upstream, names)
+    handlers = {
+        provider: OtherHandler(upstream(f"the {provider} handler"), url) for provider, url in settings.forward.items()
+    }
+    called = (api, token_endpoint, probo, *(handler.upstream for handler in handlers.values()))
+    breakers = [upstream.breaker for upstream in called]
     container_manager = ContainerManager(probo, settings.api_url, settings.api_token)
     keys = Keys(settings, token_endpoint, store, reactor, node)
     accounts, projects = keys.coordinated(container_manager) if settings.api_token else keys.own()
@@ -169,9 +177,10 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     builder = work(builder_step)
     decision = work(Decision(store, reactor, site_url, builder.wake))
     catch_up = CatchUp(store, reactor, container_manager, display, reporter.wake)
+    forward = work(Forward(store, handlers))
 
     def wake() -> None:
-        for worker in (decision, builder, reporter):
+        for worker in (decision, builder, reporter, forward):
             worker.wake()
 
     set_up = keys.set_up(accounts, wake)
@@ -180,6 +189,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     app = App(
         intake=Intake(store, settings.webhook_secrets, settings.repositories, site_url, decision.wake),
         relay=Relay(store, reactor, display, reporter.wake),
+        providers=Providers(store, reactor, handlers, forward.wake),
         lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
         hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, leases),
         health=health,
@@ -194,7 +204,13 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     return Parts(
         doors=opening,
         gates=tuple(door.gate for door in opening),
-        workers=(decision, builder, reporter, *rounds(settings, store, reactor, leases, keys, set_up, catch_up)),
+        workers=(
+            decision,
+            builder,
+            reporter,
+            forward,
+            *rounds(settings, store, reactor, leases, keys, set_up, catch_up),
+        ),
         set_up=set_up,
         chains=keys.chains,
         pool=pool,

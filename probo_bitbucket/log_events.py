@@ -72,6 +72,20 @@ EVENTS = (
         "A status was given up on.",
         "Read the reason; `probo-bitbucket send-again` has it tried again.",
     ),
+    LogEvent("forward.passed_on", "info", "The handler of another provider has the update."),
+    LogEvent("forward.postponed", "info", "Another provider's handler did not take an update yet; it is tried again."),
+    LogEvent(
+        "forward.failed",
+        "error",
+        "An update for the handler of another provider was given up on.",
+        "Read the reason; `probo-bitbucket send-again` has it tried again.",
+    ),
+    LogEvent(
+        "forward.missing",
+        "warn",
+        "The Container Manager tells of builds of a provider that `forward` has no handler for.",
+        "Put its handler's URL into `forward`.",
+    ),
     LogEvent("catchup.failed", "info", "The Container Manager could not be asked about a build that has gone quiet."),
     LogEvent(
         "lookup.failed",

@@ -222,3 +222,17 @@ class Update:
     final: bool  # nothing of this context follows in this run
     target_url: str = ""
     task_id: str = ""
+
+
+@frozen
+class ForwardedUpdate:
+    """A status update for another provider's handler, as it came in."""
+
+    provider: str
+    build_id: str
+    context: str
+    repository: str  # slug of the project
+    path: str  # still percent-encoded, with its query
+    content_type: str
+    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")  # the project's tokens are in it
+    received_at: float = 0.0

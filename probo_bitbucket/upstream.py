@@ -139,15 +139,16 @@ class Upstream:
         headers: dict[str | bytes, str | bytes] | None = None,
         json: Any = None,
         form: dict[str, str] | None = None,
+        body: bytes | None = None,
     ) -> Answer:
-        """Send one request and return the whole answer, whatever its status.
+        """Send one request and return the whole answer, whatever its status. It has *json*, a *form*, or a *body*.
 
         Raises Temporary when there was no answer, or not all of it, within REQUEST_TIMEOUT seconds, and CancelledError
         when the caller gave up before.
         """
         self.breaker.enter()
         sent: dict[str | bytes, str | bytes] = {"User-Agent": USER_AGENT, "Accept": "*/*", **(headers or {})}
-        data: bytes | dict[str, str] | None = form
+        data: bytes | dict[str, str] | None = body if form is None else form
         if json is not None:
             data = msgspec.json.encode(json)
             sent["Content-Type"] = "application/json"

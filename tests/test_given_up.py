@@ -6,9 +6,12 @@ import subprocess
 import sys
 from typing import Any, ClassVar
 
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from probo_bitbucket.sandbox.faults import Answer, Fault
+from tests.other_handler import OtherHandler
 from tests.staged import StageTestCase
 
 
@@ -41,6 +44,31 @@ class GivenUp(StageTestCase):
         self.cloud.faults.remove(fault)
         await self.command("send-again", build_id)
         await self.until(lambda: set(self.states(pull_request).values()) == {"SUCCESSFUL"})
+
+    async def test_an_update_that_another_handler_did_not_take_is_passed_on_after_all(self) -> None:
+        github = OtherHandler(reactor, "github")
+        await self.restart_with(forward={"github": await github.listen(reactor)})
+        self.addCleanup(lambda: Deferred.fromCoroutine(github.server.stop()))
+        fault = github.faults.add(Fault(Answer(500)))
+        build = {"id": "gh-1", "project": {"slug": "hub/site", "provider": {"type": "github"}}}
+        body = {"update": {"state": "success", "context": "Acme/env"}, "build": build}
+        await self.call("POST", "/update", body, {"Content-Type": "application/json"})
+        await self.until(lambda: self.rows("SELECT 1 FROM forwarded WHERE failed"))
+        self.assertEqual(
+            await self.command("failed"),
+            "update    gh-1  hub/site  Acme/env: the github handler answered 500\n",
+        )
+
+        github.faults.remove(fault)
+        await self.command("send-again", "gh-1")
+        await self.until(lambda: github.updates)
+        await self.until(lambda: not self.rows("SELECT 1 FROM forwarded WHERE pending"))
+        self.assertEqual(await self.command("failed"), "Nothing was given up on.\n")
+
+    async def restart_with(self, **settings: Any) -> None:
+        await self.stage.stop_handler()
+        self.stage._given |= settings
+        self.stage.start_handler()
 
     async def test_what_was_not_given_up_on_is_not_sent_again(self) -> None:
         said = await self.command("send-again", "no-such-build", status=1)

@@ -207,6 +207,15 @@ KEYS = (
         secret=True,
         option="--bitbucket-api-token",
     ),
+    Key(
+        "forward.github",
+        "forward_github",
+        types.URL,
+        "",
+        "Handler for GitHub: updates of its builds and questions about its projects are passed on to this URL.",
+    ),
+    Key("forward.gitlab", "forward_gitlab", types.URL, "", "Handler for GitLab."),
+    Key("forward.stash", "forward_stash", types.URL, "", "Handler for Stash (Bitbucket Server)."),
     Key("instanceName", "instance_name", types.TEXT, "ProboCI", "Prefix of build statuses; the same as in cm.yaml."),
     Key("buildUrl", "build_url", types.BUILD_URL, "", "Where a build can be visited; the same as in cm.yaml."),
     Key(

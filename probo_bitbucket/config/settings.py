@@ -30,6 +30,9 @@ class Settings:
     accounts: tuple[Account, ...]  # the first that covers a repository serves it
     api_url: str
     api_token: str = field(repr=False)
+    forward_github: str  # URLs of the handlers of the other providers that the Container Manager knows
+    forward_gitlab: str
+    forward_stash: str
     instance_name: str
     build_url: str
     statuses: ShownStatuses
@@ -54,6 +57,12 @@ class Settings:
     def database_url(self) -> str:
         """The database that was given, or SQLite in the data directory."""
         return self.database or f"sqlite:///{self.data_dir / 'probo-bitbucket.db'}"
+
+    @property
+    def forward(self) -> dict[str, str]:
+        """The URLs of the other providers' handlers that were given, by `project.provider.type`."""
+        given = {"github": self.forward_github, "gitlab": self.forward_gitlab, "stash": self.forward_stash}
+        return {provider: url for provider, url in given.items() if url}
 
     def covers(self, full_name: str) -> bool:
         """Whether the repository `workspace/slug` is one of those that are built."""

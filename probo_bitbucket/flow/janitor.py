@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from probo_bitbucket.errors import DeadCredentials, UpstreamError
 from probo_bitbucket.flow.chain import TokenChain
-from probo_bitbucket.store import Database, budget, builds, credentials, deliveries, statuses
+from probo_bitbucket.store import Database, budget, builds, credentials, deliveries, forwarded, statuses
 
 CHUNK = 500  # rows deleted in one transaction, so that nobody waits long for the next one
 LIFE_OF_TOKENS = 180 * 86_400.0  # seconds that a refresh token is known for which another one was given
@@ -40,6 +40,7 @@ class Janitor:
             (deliveries.prune, self.retention),
             (builds.prune, self.retention),
             (statuses.prune, self.retention),
+            (forwarded.prune, self.retention),
             (credentials.prune, max(self.retention, LIFE_OF_TOKENS)),
         ):
             while deleted := await self.store.transact(prune, now - kept, CHUNK):

@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from probo_bitbucket.flow.desire import Subject, environment_url, take
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.model import InvalidName, Phase, Repository, Status, Update, check_hash
-from probo_bitbucket.probo import updates
 from probo_bitbucket.probo.updates import Reported, UpdateError
 from probo_bitbucket.store import Database, Transaction, builds
 from probo_bitbucket.store.builds import StoredBuild
@@ -28,12 +27,11 @@ class Relay:
 
     log = Logger()
 
-    async def accept(self, body: bytes, build_id: str = "", context: str = "") -> Status:
+    async def accept(self, reported: Reported) -> Status:
         """Store an update; return the status that it asks for when it is committed.
 
         Raises UpdateError or StoreUnavailable.
         """
-        reported = updates.read(body, build_id=build_id, context=context)
         status = await self.store.transact(self._take, reported)
         self.log.debug(
             "Update accepted",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from attrs import frozen
 from msgspec import UNSET, Struct, UnsetType
@@ -45,6 +47,7 @@ class Reported:
     """
 
     update: Update
+    provider: str  # of the project: bitbucket, github …
     project_slug: str  # workspace/repository, unchecked
     commit: str  # unchecked
     commit_url: str
@@ -79,6 +82,7 @@ class _PullRequest(Struct, rename="camel"):
 
 class _Project(Struct):
     slug: str | None = None
+    provider: Any = None
 
 
 class _Build(Struct, rename="camel"):
@@ -111,12 +115,18 @@ def _reported(update: Update, build: _Build) -> Reported:
     project = build.project or _Project()
     return Reported(
         update=update,
+        provider=_provider(project),
         project_slug=clean(project.slug, _NAME),
         commit=clean(commit.ref, _NAME),
         commit_url=clean(commit.html_url, _URL),
         branch=clean((build.branch or _Branch()).name, _NAME),
         pull_request_url=clean(pull_request.html_url, _URL),
     )
+
+
+def _provider(project: _Project) -> str:
+    kind = project.provider.get("type") if isinstance(project.provider, dict) else None
+    return clean(kind, _NAME) if isinstance(kind, str) else ""
 
 
 def _parts(body: _Body) -> tuple[_Update, _Build]:

@@ -13,6 +13,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 PLUGINS = frozenset({"Shell", "Script", "LAMPApp", "Drupal", "WordPressApp", "Backdrop", "Lighthouse", "DrushFetcher"})
+DOWNLOADERS = {"bitbucket": "BitbucketDownloader", "github": "GithubDownloader"}  # those that are played
 ENV = "env"  # the context of everything that happens before the first step
 
 
@@ -48,7 +49,7 @@ class Plan:
     """The tasks of one run: first the download, then the assets, then the steps with a plugin that exists."""
 
     container_name: str
-    archive: str  # path below the Bitbucket site
+    archive: str  # path below the Bitbucket site; empty for GitHub's, which is not played
     refresh_token: str | None
     image: str | None
     download: Task
@@ -66,7 +67,7 @@ def read_plan(build: Any, project: Any, new_id: Callable[[], str]) -> Plan:
     slug, config = _of(project, "slug"), _of(build, "config")
     _of(slug, "replace")
     provider = _of(_of(project, "provider"), "type")
-    if provider != "bitbucket":
+    if provider not in DOWNLOADERS:
         raise NodeError(f"Download: unsupported provider type: {_shown(provider)}")
     auth = _of(project, "service_auth")
     _of(auth, "token")
@@ -75,10 +76,10 @@ def read_plan(build: Any, project: Any, new_id: Callable[[], str]) -> Plan:
     source = f"{_shown(owner)}/{_shown(repository)}"
     return Plan(
         container_name=f"probo--{str(slug).replace('/', '.')}--{_shown(_of(project, 'id'))}--{build['id']}",
-        archive=f"{source}/get/{_shown(ref)}.tar.gz",
+        archive=f"{source}/get/{_shown(ref)}.tar.gz" if provider == "bitbucket" else "",
         refresh_token=refresh_token if isinstance(refresh_token, str) else None,
         image=image if isinstance(image, str) else None,
-        download=_setup_task(new_id(), "BitbucketDownloader", f"{source} @ {_shown(ref)}"),
+        download=_setup_task(new_id(), DOWNLOADERS[provider], f"{source} @ {_shown(ref)}"),
         assets=list(_assets(_of(config, "assets"), new_id)),
         steps=list(_steps(_of(config, "steps"), new_id)),
     )

@@ -123,10 +123,9 @@ class BuildRun:
 
     async def _set_up(self) -> None:
         download = self.plan.download
-        token = await self._access_token()
+        token = await self._access_token() if self.plan.archive else ""
         await self._task_begins(download, lasts=False)
-        archive = await self._fetch_archive(token)
-        code = 0 if archive.status == 200 and archive.answer.startswith(GZIP) else 1
+        code = 0 if not self.plan.archive or await self._has_archive(token) else 1
         self._task_ends(download, code, "▶")
         if code:
             raise _SetupFailed(f"Setup task {download.name} failed with exit code {code}")
@@ -149,9 +148,10 @@ class BuildRun:
             return "undefined"
         return str(answer.get("access_token", "undefined")) if isinstance(answer, dict) else "undefined"
 
-    async def _fetch_archive(self, token: str) -> Call:
+    async def _has_archive(self, token: str) -> bool:
         url = f"{self.setting.archive_url}/{self.plan.archive}"
-        return await self.caller.call("GET", url, {"Authorization": f"Bearer {token}"}, redirects=True)
+        archive = await self.caller.call("GET", url, {"Authorization": f"Bearer {token}"}, redirects=True)
+        return archive.status == 200 and archive.answer.startswith(GZIP)
 
     async def _take_steps(self) -> None:
         for step in self.plan.steps:

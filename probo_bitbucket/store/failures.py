@@ -10,15 +10,16 @@ from attrs import frozen
 from probo_bitbucket.model import BuildState, DeliveryState
 from probo_bitbucket.store import builds as build_rows
 from probo_bitbucket.store import deliveries as delivery_rows
+from probo_bitbucket.store import forwarded as forwarded_rows
 from probo_bitbucket.store import statuses as status_rows
-from probo_bitbucket.store.schema import builds, deliveries, statuses
+from probo_bitbucket.store.schema import builds, deliveries, forwarded, statuses
 
 
 @frozen
 class Failure:
-    """One thing that was given up on. *name* is what it is sent again by: of a status, that of its build."""
+    """One thing that was given up on. *name* is what it is sent again by: of a status or update, that of its build."""
 
-    kind: str  # delivery, build, or status
+    kind: str  # delivery, build, status, or (for the handler of another provider) update
     name: str
     repository: str
     what: str
@@ -28,7 +29,7 @@ class Failure:
 
 def given_up(tx: sa.Connection) -> list[Failure]:
     """Everything that was given up on, the latest first."""
-    found = [*_deliveries(tx), *_builds(tx), *_statuses(tx)]
+    found = [*_deliveries(tx), *_builds(tx), *_statuses(tx), *_updates(tx)]
     return sorted(found, key=lambda failure: failure.at, reverse=True)
 
 
@@ -47,6 +48,11 @@ def _statuses(tx: sa.Connection) -> Iterator[Failure]:
         yield Failure("status", row.build_id, row.repository, row.key, row.last_error, row.changed_at)
 
 
+def _updates(tx: sa.Connection) -> Iterator[Failure]:
+    for row in tx.execute(sa.select(forwarded).where(forwarded.c.failed)):
+        yield Failure("update", row.build_id, row.repository, row.context, row.last_error, row.received_at)
+
+
 def send_again(tx: sa.Connection, name: str, now: float) -> int:
     """Have everything of that name worked on again. Returns how much that is."""
     meant = [failure for failure in given_up(tx) if failure.name == name]
@@ -55,6 +61,7 @@ def send_again(tx: sa.Connection, name: str, now: float) -> int:
             delivery_rows.send_again(tx, int(name))
         elif failure.kind == "build":
             build_rows.send_again(tx, name, now)
+    forwarded_rows.send_again(tx, name)
     for stored in status_rows.of_build(tx, name):
         if stored.failed:
             status_rows.send_again(tx, stored.desired)

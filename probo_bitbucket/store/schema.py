@@ -132,6 +132,29 @@ statuses = Table(
     Index("statuses_failed", "changed_at", sqlite_where=text("failed = 1"), postgresql_where=text("failed")),
 )
 
+forwarded = Table(
+    "forwarded",
+    metadata,
+    Column("id", _SERIAL, primary_key=True),
+    Column("received_at", Double, nullable=False),
+    Column("provider", String(40), nullable=False),
+    Column("repository", String(260), nullable=False),
+    Column("build_id", String(260), nullable=False),
+    Column("context", Text, nullable=False),
+    Column("lane", Text, nullable=False),  # updates of one lane are passed on one after the other
+    Column("path", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # empty once it is passed on
+    Column("failed", Boolean, nullable=False, default=False, server_default=text("false")),  # given up, see last_error
+    *_work(),
+    _pending("forwarded_pending", "id"),
+    _pending("forwarded_pending_lane", "lane", "id"),
+    Index("forwarded_lane", "lane", "id"),
+    Index("forwarded_received", "received_at"),
+    Index("forwarded_of_repository", "repository", "id"),
+    Index("forwarded_failed", "received_at", sqlite_where=text("failed = 1"), postgresql_where=text("failed")),
+)
+
 chains = Table(
     "chains",
     metadata,

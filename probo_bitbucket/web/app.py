@@ -25,10 +25,12 @@ from probo_bitbucket.flow.health import Health
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.flow.lookup import Lookup
 from probo_bitbucket.flow.measuring import Measuring
+from probo_bitbucket.flow.providers import Providers
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.flow.requests import HashRequests
 from probo_bitbucket.metrics import CONTENT_TYPE
 from probo_bitbucket.model import Delivery, InvalidName, Repository
+from probo_bitbucket.probo import updates
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
 from probo_bitbucket.web.api import Api
@@ -60,6 +62,7 @@ class App:
 
     intake: Intake
     relay: Relay
+    providers: Providers
     lookup: Lookup
     hash_requests: HashRequests
     health: Health
@@ -115,7 +118,13 @@ class App:
         return await self._relay(request)
 
     async def _relay(self, request: Request, build_id: str = "", context: str = "") -> bytes:
-        status = await self.relay.accept(_body(request), build_id, context)
+        body = _body(request)
+        reported = updates.read(body, build_id=build_id, context=context)
+        if await self.providers.accept(reported, _target(request), _header(request, "content-type"), body):
+            update = reported.update
+            said = {"state": update.state, "description": update.description, "context": update.context}
+            return answer(request, 200, said)
+        status = await self.relay.accept(reported)
         shown = {
             "state": status.state,
             "description": status.description,
@@ -128,6 +137,8 @@ class App:
     async def auth_lookup(self, request: Request) -> bytes:
         """Always a JSON object: anything else ends the Container Manager's process, or hangs its build."""
         kind = _argument(request, "type")
+        if kind in self.providers.handlers:
+            return await self._pass_on(request, kind)
         if kind not in ("", "bitbucket"):
             raise BodyError(f"this handler has no tokens for the provider {kind[:80]!r}")
         token = await self.lookup.access_token(_required(request, "refreshToken"))
@@ -136,11 +147,19 @@ class App:
     async def pull_request(self, request: Request, owner: str, repo: str, number: str) -> bytes:
         """`state` is null where it is not known: the Reaper looks at nothing else, and destroys what is closed."""
         try:
+            full_name = f"{unquote(owner)}/{unquote(repo)}"
+            if provider := await self.providers.of_repository(full_name, _argument(request, "provider_id")):
+                return await self._pass_on(request, provider)
             return answer(request, 200, await self._pull_request(request, owner, repo, number))
         except (UpstreamError, StoreUnavailable, NotOurs, InvalidName, BodyError):
             failure = Failure()
             error_answer(request, failure)
             return answer(request, request.code, {"error": str(failure.value), "state": None})
+
+    async def _pass_on(self, request: Request, provider: str) -> bytes:
+        """What another handler says to the same question."""
+        answered = await self.providers.ask(provider, _target(request))
+        return answer(request, answered.status, msgspec.Raw(answered.body))
 
     async def _pull_request(self, request: Request, owner: str, repo: str, number: str) -> dict[str, Any]:
         if not (number.isascii() and number.isdigit() and len(number) < 10):
@@ -212,6 +231,12 @@ def _attempt(text: str) -> int:
 
 def _body(request: Request) -> bytes:
     return cast(Any, request).content.read()  # type: ignore[no-any-return]
+
+
+def _target(request: Request) -> str:
+    """Path and query as they came in, but for the token that lets a caller in."""
+    _, mark, query = request.uri.partition(b"?")
+    return (request.path + mark + query).decode("latin-1")
 
 
 def _inflated(request: Request) -> bytes:

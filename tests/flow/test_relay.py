@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.model import Build, BuildKind, BuildState, Repository
+from probo_bitbucket.probo import updates
 from probo_bitbucket.store import builds
 from tests.immediate import ImmediateStore, run
 
@@ -29,4 +30,5 @@ def test_why_a_download_failed_is_told_where_the_download_is(
     store.now(builds.explain, "b-1", "No access token.")
     relay = Relay(store, clock, Display("Acme", "", "https://bitbucket.org"), lambda: None)
     body = {"update": {"state": "error", "description": "[■] it failed"}, "build": {"id": "b-1"}}
-    assert run(relay.accept(json.dumps(body).encode(), "b-1", context)).description == shown
+    reported = updates.read(json.dumps(body).encode(), build_id="b-1", context=context)
+    assert run(relay.accept(reported)).description == shown

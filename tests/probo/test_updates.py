@@ -59,6 +59,7 @@ def test_an_update_is_read_whole() -> None:
             target_url="http://b1.example.com:3050/",
             task_id="688110c8a1c00000",
         ),
+        provider="bitbucket",
         project_slug="acme/site",
         commit="d96c25c4ae50",
         commit_url="https://bitbucket.org/acme/site/commits/d96c25c4ae50",

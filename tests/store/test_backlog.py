@@ -21,7 +21,8 @@ def record(tx: sa.Connection, at: float, event: PullRequestChanged | Ignored = C
 
 
 def test_where_nothing_waits_that_is_said_of_every_kind(tx: sa.Connection) -> None:
-    assert backlog.waiting(tx) == [Waiting(work, 0, 0.0, 0.0) for work in ("deliveries", "builds", "statuses")]
+    kinds = ("deliveries", "builds", "statuses", "updates")
+    assert backlog.waiting(tx) == [Waiting(work, 0, 0.0, 0.0) for work in kinds]
 
 
 def test_what_waits_is_counted_and_what_is_done_is_not(tx: sa.Connection) -> None:
@@ -42,7 +43,7 @@ def test_dead_chains_are_counted_and_the_oldest_renewal_is_told(tx: sa.Connectio
 
 def test_counting_reads_the_index_of_what_is_pending(engine: Engine) -> None:
     with engine.begin() as tx:
-        for table in (schema.deliveries, schema.builds, schema.statuses):
+        for table in (schema.deliveries, schema.builds, schema.statuses, schema.forwarded):
             tx.execute(sa.insert(table), [_row(table, number) for number in range(3000)])
         asked: list[tuple[str, Any]] = []
         sa.event.listen(tx, "before_cursor_execute", lambda _c, _k, text, values, *_: asked.append((text, values)))
@@ -50,6 +51,6 @@ def test_counting_reads_the_index_of_what_is_pending(engine: Engine) -> None:
         explain = "EXPLAIN " if engine.dialect == "postgresql" else "EXPLAIN QUERY PLAN "
         if engine.dialect == "postgresql":
             tx.exec_driver_sql("ANALYZE")
-        for text, values in asked[:3]:
+        for text, values in asked[:4]:
             plan = "\n".join(str(row[-1]) for row in tx.exec_driver_sql(explain + text, values))
             assert "_pending" in plan, plan

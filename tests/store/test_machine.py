@@ -19,6 +19,7 @@ from probo_bitbucket.model import (
     BuildState,
     Delivery,
     DeliveryState,
+    ForwardedUpdate,
     Ignored,
     PullRequest,
     PullRequestChanged,
@@ -27,10 +28,22 @@ from probo_bitbucket.model import (
     Status,
     StatusState,
 )
-from probo_bitbucket.store import LEASE, Engine, Lease, builds, credentials, deliveries, nodes, schema, statuses
+from probo_bitbucket.store import (
+    LEASE,
+    Engine,
+    Lease,
+    builds,
+    credentials,
+    deliveries,
+    forwarded,
+    nodes,
+    schema,
+    statuses,
+)
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.credentials import Chain
 from probo_bitbucket.store.deliveries import WaitingDelivery
+from probo_bitbucket.store.forwarded import StoredUpdate
 from probo_bitbucket.store.statuses import StoredStatus, Wish
 
 NODES = st.sampled_from(["north", "south", "east"])
@@ -321,6 +334,68 @@ class Statuses(Machine):
             assert (f"version {model.version}" in row.reported) == (model.version == model.reported)
 
 
+class Forwarded(Machine):
+    table = schema.forwarded
+    prune = forwarded.prune
+
+    @initialize()
+    def some_came_in(self) -> None:
+        for context in ("one", "one", "two"):
+            self.an_update_comes_in("github", context)
+
+    @rule(provider=st.sampled_from(["github", "gitlab"]), context=KEYS)
+    def an_update_comes_in(self, provider: str, context: str) -> None:
+        known = set(self.stored())
+        update = ForwardedUpdate(provider, "build", context, "hub/site", "/update", "application/json", b"{}", self.now)
+        self.do(forwarded.record, update)
+        (id,) = set(self.stored()) - known
+        self.rows[id] = Work(f"{provider} {context}", (id,))
+
+    @rule(node=NODES, limit=LIMITS, waited=WAITS, busy=st.sampled_from(["", "", "github"]))
+    def updates_are_claimed(self, node: str, limit: int, waited: float, busy: str) -> None:
+        self.now += waited
+        jobs = self.do(forwarded.claim_pending, Lease(node, self.now), limit, busy=[busy])
+        candidates = {
+            id: row
+            for id, row in self.rows.items()
+            if row.free(self.now) and _is_first(row, self.rows.values()) and row.lane.split()[0] != busy
+        }
+        assert [job.id for job in jobs] == sorted(candidates)[:limit]
+        for job in jobs:
+            self.rows[job.id].lease(node, self.now)
+            self.in_hand.append(job)
+
+    def end(self, job: StoredUpdate, outcome: str) -> None:
+        row = self.rows.get(job.id, Work("", (), pending=False))
+        if outcome == "postponed":
+            self.do(forwarded.postpone, job, due_at=self.now + 10, error="down")
+            row.postpone(self.now + 10)
+        elif outcome == "done":
+            self.do(forwarded.passed_on, job)
+            row.done()
+            for id, other in self.rows.items():
+                if other.lane == row.lane and id <= job.id:
+                    other.failed = False
+        else:
+            self.do(forwarded.give_up, job, "refused")
+            if row.pending:
+                row.done()
+                row.failed = True
+
+    @rule()
+    def what_failed_is_sent_again(self) -> None:
+        self.do(forwarded.send_again, "build")
+        for row in self.rows.values():
+            if row.failed:
+                row.pending, row.failed, row.due_at = True, False, 0.0
+
+    @invariant()
+    def only_what_is_still_to_be_passed_on_has_its_body(self) -> None:
+        for id, row in self.stored().items():
+            assert row.failed == self.rows[id].failed
+            assert bool(row.body) == (row.pending or row.failed)
+
+
 class Credentials(Machine):
     table = schema.builds  # there are none
     prune = builds.prune
@@ -404,7 +479,7 @@ def wanted(id: str, number: int, commit: str, now: float) -> Build:
     return Build(id, kind, SITE, SITE, commit, "Title", now, "feature", pull_request(number, commit))
 
 
-@pytest.mark.parametrize("kind", [Deliveries, Builds, Statuses, Credentials])
+@pytest.mark.parametrize("kind", [Deliveries, Builds, Statuses, Forwarded, Credentials])
 def test_the_store_does_what_its_model_does(engine: Engine, kind: type[Machine]) -> None:
     machine = type(kind.__name__, (kind,), {"engine": engine})
     hard = settings(max_examples=100, stateful_step_count=30, deadline=None, derandomize=True, database=None)

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from probo_bitbucket.model import BuildState, DeliveryState
 from probo_bitbucket.store import backlog
-from probo_bitbucket.store.schema import builds, deliveries, statuses
+from probo_bitbucket.store.schema import builds, deliveries, forwarded, statuses
 
 _COUNTED = 10_000  # given up; more are "at least so many"
 _FELT = 1_000  # rows that are to be done, whose change a pulse feels
@@ -18,6 +18,7 @@ _GIVEN_UP: dict[str, tuple[sa.Table, sa.ColumnElement[bool]]] = {
     "deliveries": (deliveries, deliveries.c.state == DeliveryState.FAILED),
     "builds": (builds, builds.c.state == BuildState.FAILED),
     "statuses": (statuses, statuses.c.failed),
+    "updates": (forwarded, forwarded.c.failed),
 }
 
 
@@ -25,7 +26,7 @@ _GIVEN_UP: dict[str, tuple[sa.Table, sa.ColumnElement[bool]]] = {
 class Queue:
     """What one step has before it, and what it could not do. *oldest_at* is null where nothing waits."""
 
-    work: str  # deliveries, builds, or statuses
+    work: str  # deliveries, builds, statuses, or (for the handlers of other providers) updates
     waiting: int
     oldest_at: float | None
     given_up: int
@@ -46,9 +47,9 @@ def _given_up(tx: sa.Connection, table: sa.Table, which: sa.ColumnElement[bool])
 
 def pulse(tx: sa.Connection) -> tuple[Any, ...]:
     """What is different whenever something happened, on whichever node; quickly read, however long the history."""
-    felt: list[Any] = [tx.scalar(sa.select(sa.func.max(deliveries.c.id)))]
+    felt: list[Any] = [tx.scalar(sa.select(sa.func.max(table.c.id))) for table in (deliveries, forwarded)]
     felt += [tx.scalar(sa.select(sa.func.max(table.c.changed_at))) for table in (builds, statuses)]
-    for table in (deliveries, builds, statuses):
+    for table in (deliveries, builds, statuses, forwarded):
         work = sa.select(table.c.due_at, table.c.attempts).where(table.c.pending).limit(_FELT).subquery()
         counted = sa.select(sa.func.count(), sa.func.sum(work.c.due_at), sa.func.sum(work.c.attempts))
         felt += tx.execute(counted.select_from(work)).one()

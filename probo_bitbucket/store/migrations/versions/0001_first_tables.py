@@ -15,6 +15,7 @@ def upgrade() -> None:
     _deliveries()
     _builds()
     _statuses()
+    _forwarded()
     _credentials()
     _others()
 
@@ -124,6 +125,36 @@ def _statuses() -> None:
         "statuses_failed",
         "statuses",
         ["changed_at"],
+        sqlite_where=sa.text("failed = 1"),
+        postgresql_where=sa.text("failed"),
+    )
+
+
+def _forwarded() -> None:
+    op.create_table(
+        "forwarded",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column("received_at", sa.Double, nullable=False),
+        sa.Column("provider", sa.String(40), nullable=False),
+        sa.Column("repository", sa.String(260), nullable=False),
+        sa.Column("build_id", sa.String(260), nullable=False),
+        sa.Column("context", sa.Text, nullable=False),
+        sa.Column("lane", sa.Text, nullable=False),
+        sa.Column("path", sa.Text, nullable=False),
+        sa.Column("content_type", sa.Text, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("failed", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        *_work(),
+    )
+    _index_pending("forwarded_pending", "forwarded", "id")
+    _index_pending("forwarded_pending_lane", "forwarded", "lane", "id")
+    op.create_index("forwarded_lane", "forwarded", ["lane", "id"])
+    op.create_index("forwarded_received", "forwarded", ["received_at"])
+    op.create_index("forwarded_of_repository", "forwarded", ["repository", "id"])
+    op.create_index(
+        "forwarded_failed",
+        "forwarded",
+        ["received_at"],
         sqlite_where=sa.text("failed = 1"),
         postgresql_where=sa.text("failed"),
     )
