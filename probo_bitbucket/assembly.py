@@ -50,8 +50,10 @@ from probo_bitbucket.flow.rounds import Rounds
 from probo_bitbucket.flow.schedule import Schedule
 from probo_bitbucket.flow.setup import SetUp
 from probo_bitbucket.flow.sharing import Sharing
+from probo_bitbucket.flow.signatures import RefusedDeliveries, Signatures
 from probo_bitbucket.flow.worker import Worker
 from probo_bitbucket.metrics import Metrics
+from probo_bitbucket.oversight import oversee
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.probo.handlers import OtherHandler
 from probo_bitbucket.store import LEASE, Database, Engine, Transaction, nodes
@@ -63,6 +65,7 @@ from probo_bitbucket.web.app import App
 from probo_bitbucket.web.browsers import OwnPages
 from probo_bitbucket.web.doors import Door, doors
 from probo_bitbucket.web.gate import Gate, Rooms
+from probo_bitbucket.web.hooks import HookRoutes
 from probo_bitbucket.web.setup import SetupPages
 
 CATCH_UP_INTERVAL = 30.0  # seconds
@@ -186,8 +189,21 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     set_up = keys.set_up(accounts, wake)
     health = Health(store, accounts, breakers)
     again = Again(store, reactor, settings.repositories, wake)
+    signatures, refused = Signatures(settings.webhook_secrets, store, reactor), RefusedDeliveries()
+    oversight = oversee(
+        settings,
+        store=store,
+        clock=reactor,
+        http=http,
+        api=api,
+        accounts=accounts,
+        container_manager=container_manager,
+        signatures=signatures,
+        refused=refused,
+        running=True,
+    )
     app = App(
-        intake=Intake(store, settings.webhook_secrets, settings.repositories, site_url, decision.wake),
+        intake=Intake(store, signatures, refused, settings.repositories, site_url, decision.wake),
         relay=Relay(store, reactor, display, reporter.wake),
         providers=Providers(store, reactor, handlers, forward.wake),
         lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
@@ -196,6 +212,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
         measuring=Measuring(metrics, store, reactor, keys.budgets, breakers),
         api=Api(store, Glance(store, health, keys.budgets, reactor, node), again),
         own_pages=OwnPages(settings.dashboard_hosts),
+        hooks=HookRoutes(oversight.hooks, oversight.trial, oversight.check),
         setup=SetupPages(set_up, reactor, settings.webhook_url) if set_up else None,
         clock=reactor,
     )

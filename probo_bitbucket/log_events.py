@@ -25,7 +25,7 @@ EVENTS = (
         "delivery.refused",
         "warn",
         "A delivery whose signature is missing or wrong was refused.",
-        "Again and again: the webhook's secret in Bitbucket is not `bbWebhookSecret`.",
+        "Again and again: the webhook has another secret; `probo-bitbucket hooks repair` mends it.",
     ),
     LogEvent(
         "delivery.malformed",
@@ -33,6 +33,8 @@ EVENTS = (
         "A delivery that cannot be understood was refused.",
         "Keep the body, which Bitbucket shows beside its webhook, and report it.",
     ),
+    LogEvent("hook.set", "info", "A webhook was made or mended in Bitbucket."),
+    LogEvent("hook.removed", "info", "A webhook was removed from Bitbucket."),
     LogEvent("delivery.postponed", "warn", "A delivery could not be decided yet and will be tried again."),
     LogEvent(
         "delivery.failed",

@@ -10,6 +10,7 @@ import msgspec
 from attrs import frozen
 
 from probo_bitbucket.bitbucket.caller import PAGE, Access, Caller, Page, decode
+from probo_bitbucket.errors import NotFound
 from probo_bitbucket.model import Repository, Status, check_hash
 from probo_bitbucket.upstream import Answer, Upstream
 
@@ -44,6 +45,18 @@ class _Link(msgspec.Struct):
 
 class _Links(msgspec.Struct):
     html: _Link = msgspec.field(default_factory=_Link)
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Repository(msgspec.Struct):
+    mainbranch: _Named | None = None
+
+
+class _Branch(msgspec.Struct):
+    target: _Commit
 
 
 class _PullRequest(msgspec.Struct):
@@ -94,6 +107,14 @@ class Bitbucket:
         found = decode(await self._get(repository, f"commit/{check_hash(hash)}"), _Commit)
         return Commit(found.hash, found.message)
 
+    async def head(self, repository: Repository) -> tuple[str, Commit]:
+        """The name of the default branch, and its newest commit. Raises NotFound where nothing was pushed yet."""
+        main = decode(await self._get(repository), _Repository).mainbranch
+        if main is None:
+            raise NotFound(f"{repository.full_name} has no default branch: nothing was pushed to it yet", 404)
+        found = decode(await self._get(repository, f"refs/branches/{quote(main.name)}"), _Branch).target
+        return main.name, Commit(found.hash, found.message)
+
     async def pull_request(self, repository: Repository, number: int) -> PullRequestSummary:
         found = decode(await self._get(repository, f"pullrequests/{number}"), _PullRequest)
         author = found.author or _Account()
@@ -130,7 +151,7 @@ class Bitbucket:
         answer = await self._call("POST", status.repository, path, urgent=status.state.final, json=body)
         answer.json()  # a page that a proxy shows with status 200 is no sign that Bitbucket has it
 
-    async def _get(self, repository: Repository, path: str) -> Answer:
+    async def _get(self, repository: Repository, path: str = "") -> Answer:
         return await self._call("GET", repository, path)
 
     def _pages(self, repository: Repository, path: str, kind: type[T]) -> AsyncIterator[T]:
@@ -144,4 +165,4 @@ class Bitbucket:
 
 
 def _below(repository: Repository, path: str) -> str:
-    return f"repositories/{repository.full_name}/{path}"
+    return f"repositories/{repository.full_name}{path and '/'}{path}"

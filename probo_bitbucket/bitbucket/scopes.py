@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -21,20 +21,18 @@ PERMISSIONS = {
 class ScopeMissing(Permanent):
     """The account is known, but may not do this: *required* is what it lacks."""
 
-    def __init__(self, reason: str, required: frozenset[str], granted: frozenset[str]) -> None:
-        super().__init__(f"{reason} It needs {', '.join(sorted(required))}.", 403)
+    def __init__(self, reason: str, required: Sequence[str]) -> None:
+        super().__init__(f"{reason} It needs {', '.join(required)}.", 403)
         self.required = required
-        self.granted = granted
 
     @property
     def advice(self) -> str:
-        wanted = " and ".join(f"“{PERMISSIONS.get(scope, scope)}”" for scope in sorted(self.required))
+        wanted = " and ".join(f"“{PERMISSIONS.get(scope, scope)}”" for scope in self.required)
         return f"give the credentials the permission {wanted} in Bitbucket, and open /setup once more"
 
 
 class _Detail(msgspec.Struct):
     required: list[str]
-    granted: list[str] = []
 
 
 class _Error(msgspec.Struct):
@@ -51,25 +49,7 @@ def checked(answer: Answer) -> Answer:
     refusal = _refusal(answer)
     if refusal is None:
         return answer.checked()
-    detail = refusal.detail
-    raise ScopeMissing(
-        f"{answer.upstream} answered 403: {refusal.message[:200]}",
-        frozenset(detail.required),
-        frozenset(detail.granted),
-    )
-
-
-def granted(answer: Answer) -> frozenset[str]:
-    """The scopes of whoever was answered; none where the answer does not tell."""
-    told = frozenset(re.split(r"[\s,]+", answer.header("x-oauth-scopes").strip())) - {""}
-    refusal = _refusal(answer)
-    return told or frozenset(refusal.detail.granted if refusal else ())
-
-
-def allow(scopes: frozenset[str], subject: str) -> bool:
-    """Whether *scopes* have one for *subject*: OAuth calls it `webhook`, an API token `read:webhook:bitbucket`."""
-    subjects = {part for scope in scopes for part in scope.split(":")}
-    return subject in subjects or (subject == "repository" and "pullrequest" in subjects)
+    raise ScopeMissing(f"{answer.upstream} answered 403: {refusal.message[:200]}", refusal.detail.required)
 
 
 def _refusal(answer: Answer) -> _Error | None:

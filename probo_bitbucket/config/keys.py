@@ -171,6 +171,14 @@ KEYS = (
         option="--bitbucket-webhook-path",
     ),
     Key(
+        "publicUrl",
+        "public_url",
+        types.URL,
+        "",
+        "Where Bitbucket reaches this daemon, such as https://probo.example.com; bbWebhookUrl comes behind it. "
+        "For webhooks that are made and tested from here.",
+    ),
+    Key(
         "bbWebhookSecret",
         "webhook_secrets",
         types.WEBHOOK_SECRET,

@@ -24,6 +24,7 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     webhook_networks: tuple[Network, ...]
     webhook_url: str
+    public_url: str
     webhook_secrets: tuple[str, ...] = field(repr=False)
     repositories: tuple[str, ...]
     credentials: Credentials | None  # those of the top level

@@ -69,6 +69,11 @@ class OwnAccounts:
             return {"default": self._nobody.trouble(tx)}
         return {account.name: access.trouble(tx) for account, access in self._accounts}
 
+    @property
+    def served(self) -> Sequence[tuple[Account, Access]]:
+        """The accounts, in the order in which they are asked, each with its access."""
+        return self._accounts
+
     def adopt(self, account: Account) -> None:
         """Serve with *account* what the account of that name served; a new one comes after all others."""
         names = [known.name for known, _ in self._accounts]

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
-from attrs import define, field
+from attrs import define
 from twisted.logger import Logger
 
-from probo_bitbucket.bitbucket import payloads, signature
+from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.bitbucket.payloads import PayloadError
 from probo_bitbucket.credentials import covers
+from probo_bitbucket.flow.signatures import BadSignature, RefusedDeliveries, Signatures
 from probo_bitbucket.model import Delivery, Event, Ignored
-from probo_bitbucket.store import Database, deliveries
-
-
-class BadSignature(Exception):
-    """The call does not come from a webhook of ours."""
+from probo_bitbucket.store import Database, StoreUnavailable, deliveries
 
 
 @define
@@ -24,7 +20,8 @@ class Intake:
     """Accepts deliveries. *wake* tells the next step that there is one."""
 
     store: Database
-    secrets: Sequence[str] = field(repr=False)
+    signatures: Signatures
+    refused: RefusedDeliveries
     repositories: Sequence[str]  # globs
     site_url: str
     wake: Callable[[], None]
@@ -36,8 +33,18 @@ class Intake:
 
         Raises BadSignature, PayloadError, or StoreUnavailable.
         """
-        if self.secrets and not signature.verify(self.secrets, delivery.body, signed):
-            self._refuse("X-Hub-Signature does not fit" if signed else "X-Hub-Signature is missing")
+        try:
+            await self.signatures.check(delivery.body, signed)
+            return await self._record(delivery)
+        except BadSignature as error:
+            self.log.warn("Delivery refused", event="delivery.refused", reason=str(error))
+            self.refused.note(delivery, error)
+            raise
+        except StoreUnavailable as error:
+            self.refused.note(delivery, error)
+            raise
+
+    async def _record(self, delivery: Delivery) -> int:
         try:
             event = self._wanted(payloads.read(delivery.event_key, delivery.body, self.site_url))
         except PayloadError as error:
@@ -60,10 +67,6 @@ class Intake:
         if not ignored:
             self.wake()
         return id
-
-    def _refuse(self, reason: str) -> NoReturn:
-        self.log.warn("Delivery refused", event="delivery.refused", reason=reason)
-        raise BadSignature(reason)
 
     def _wanted(self, event: Event) -> Event:
         """The event, if it comes from a repository of ours."""

@@ -23,6 +23,7 @@ ATTEMPTS = 3
 BROKEN_OFF = (RequestGenerationFailed, RequestTransmissionFailed, ResponseFailed)  # by when it happens
 LARGEST_BODY = 256 * 1024  # bytes
 LONGEST_SECRET = 128  # characters
+MOST_HOOKS = 50  # of a repository or a workspace
 
 EVENTS = frozenset(
     {

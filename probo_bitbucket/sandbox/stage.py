@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from probo_bitbucket.service import Handler
 KEY = "sandbox-consumer"
 SECRET = "sandbox-consumer-secret"  # noqa: S105 (of the simulated Bitbucket)
 HOOK_SECRET = "sandbox-hook-secret"  # noqa: S105
+SCOPES = ("pullrequest", "webhook")
 EVENTS = ("pullrequest:created", "pullrequest:updated", "pullrequest:push")
 CONFIGURATION = b"steps:\n  - name: Hello\n    command: echo hi\n  - name: Fine\n    command: 'true'\n"
 
@@ -29,7 +31,7 @@ class Stage:
         self._data_dir = data_dir
         self._given = settings
         self.cloud = BitbucketCloud(cast(IReactorTime, reactor))
-        self.consumer = self.cloud.add_consumer(KEY, SECRET, "http://localhost/setup")
+        self.consumer = self.cloud.add_consumer(KEY, SECRET, "http://localhost/setup", scopes=SCOPES)
         self.refresh_token = self.cloud.credentials.issue_refresh_token(KEY)
         self.container_manager = ContainerManager(
             cast(IReactorTime, reactor), handler_url="", auth_url="", archive_url=""
@@ -37,10 +39,18 @@ class Stage:
         self.handler: Handler | None = None
         self.url = ""
 
+    def _choose_port(self) -> None:
+        """A webhook's URL needs the port before anybody listens."""
+        if not self._given.get("port"):
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self._given["port"] = free.getsockname()[1]
+        self._given.setdefault("publicUrl", f"http://127.0.0.1:{self._given['port']}")
+
     async def open(self, bitbucket_port: int = 0, container_manager_port: int = 0) -> None:
         """Start all three; `url` is the handler's then. 0: any free port. Raises CannotListenError."""
         await self.cloud.listen(self._reactor, bitbucket_port)
         await self.container_manager.listen(self._reactor, container_manager_port)
+        self._choose_port()
         self._given.setdefault("api", {"url": self.container_manager.url})
         self.start_handler()
 
@@ -51,7 +61,6 @@ class Stage:
         handler.privilegedStartService()
         self.handler = handler
         self.handler.startService()
-        self._given["port"] = self.handler.port
         self.url = f"http://127.0.0.1:{self.handler.port}"
         setting = self.container_manager.setting
         setting.handler_url, setting.auth_url, setting.archive_url = self.url, f"{self.url}/auth_lookup", self.cloud.url
@@ -76,7 +85,6 @@ class Stage:
     def settings(self) -> config.Settings:
         """The handler's settings, read from a file as an operator's are."""
         written: Mapping[str, Any] = {
-            "port": 0,
             "hostname": "127.0.0.1",
             "dataDir": str(self._data_dir),
             "bbClientKey": KEY,

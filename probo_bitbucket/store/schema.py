@@ -71,6 +71,7 @@ deliveries = Table(
     Index("deliveries_of_repository", "repository", "id"),
     Index("deliveries_of_lane", "lane", "id"),
     Index("deliveries_of_build", "build_id", "id"),
+    Index("deliveries_of_hook", "hook_uuid", "id"),
 )
 
 builds = Table(
@@ -185,6 +186,23 @@ consumers = Table(
     Column("key", Text, nullable=False),
     Column("secret", Text, nullable=False),
     Column("set_up_at", Double, nullable=False),
+)
+
+hooks = Table(
+    "hooks",
+    metadata,
+    Column("place", String(260), primary_key=True),  # a repository's full name, or a workspace
+    Column("uuid", String(64), nullable=False),
+    Column("generation", BigInteger, nullable=False),  # of the secret that it was last given
+    Column("changed_at", Double, nullable=False),
+)
+
+hook_secrets = Table(
+    "hook_secrets",
+    metadata,
+    Column("generation", _SERIAL, primary_key=True),
+    Column("secret", String(128), nullable=False),
+    Column("made_at", Double, nullable=False),
 )
 
 projects = Table(

@@ -14,8 +14,8 @@ from probo_bitbucket.bodies import BodyError
 from probo_bitbucket.errors import NotFound, Permanent, Temporary, UpstreamError
 from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.again import NotNow, NotThere
-from probo_bitbucket.flow.intake import BadSignature
 from probo_bitbucket.flow.requests import NotWanted
+from probo_bitbucket.flow.signatures import BadSignature
 from probo_bitbucket.model import InvalidName
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.store.views.paging import BadCursor

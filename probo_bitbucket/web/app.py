@@ -35,6 +35,7 @@ from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
 from probo_bitbucket.web.api import Api
 from probo_bitbucket.web.browsers import OwnPages
+from probo_bitbucket.web.hooks import HookRoutes
 from probo_bitbucket.web.setup import SetupPages
 
 DELIVERY_LIMIT = 1024 * 1024  # bytes, inflated; Bitbucket sends 256 KB at most
@@ -69,6 +70,7 @@ class App:
     measuring: Measuring
     api: Api
     own_pages: OwnPages
+    hooks: HookRoutes
     setup: SetupPages | None  # none where a coordinator has the credentials
     clock: IReactorTime
 
@@ -90,7 +92,7 @@ class App:
                 ("GET", "/healthz", self.alive),
                 ("GET", "/readyz", self.ready),
                 ("GET", "/metrics", self.measure),
-                *map(self.own_pages.guarded, self.api.routes),
+                *map(self.own_pages.guarded, (*self.api.routes, *self.hooks.routes)),
                 *(self.setup.routes if self.setup else ()),
             ]
         )
@@ -104,7 +106,7 @@ class App:
             event_key=_header(request, "x-event-key"),
             body=_inflated(request),
             received_at=self.clock.seconds(),
-            hook_uuid=_header(request, "x-hook-uuid"),
+            hook_uuid=_header(request, "x-hook-uuid").strip("{}"),
             request_uuid=_header(request, "x-request-uuid"),
             attempt=_attempt(_header(request, "x-attempt-number")),
         )

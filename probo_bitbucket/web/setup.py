@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request
 from werkzeug.exceptions import NotFound
 
+from probo_bitbucket.bitbucket.hooks import EVENTS
 from probo_bitbucket.flow.consent import CALLBACK_PATH, KEY, SECRET, ConsentFailed, code_of, exchange, yaml_lines
 from probo_bitbucket.flow.setup import SetUp, repositories
 from probo_bitbucket.logs import hide
@@ -27,13 +28,6 @@ from probo_bitbucket.web.sessions import LIFE, Session, Sessions
 PATH = "/setup"
 ASSETS_PATH = "/pages"
 FORM_LIMIT = 8 * 1024  # bytes
-EVENTS = (
-    "Pull request: Created",
-    "Pull request: Updated",
-    "Pull request: Merged",
-    "Pull request: Declined",
-    "Repository: Push",
-)
 
 _COOKIE = b"probo_bitbucket_setup"
 
@@ -196,7 +190,7 @@ class SetupPages:
             "setup_done.html",
             account=self._shown(session.account) if session else "",
             webhook_url=_our_url(request) + self.webhook_path,
-            events=EVENTS,
+            events=EVENTS.values(),
         )
 
     async def asset(self, request: Request, name: str) -> bytes:

@@ -9,7 +9,7 @@ from twisted.web.server import Request
 
 from probo_bitbucket.sandbox.answers import Refused, json_body, not_found
 from probo_bitbucket.sandbox.api.routes import Routes
-from probo_bitbucket.sandbox.hooks import EVENTS, LONGEST_SECRET, Hook
+from probo_bitbucket.sandbox.hooks import EVENTS, LONGEST_SECRET, MOST_HOOKS, Hook
 from probo_bitbucket.sandbox.repository import Repository
 
 
@@ -66,6 +66,8 @@ def add(api: Routes) -> None:
         return api.page(request, [_document(hook) for hook in api.cloud.hooks.get(subject, [])])
 
     def create(request: Request, subject: str) -> Any:
+        if len(api.cloud.hooks.get(subject, [])) >= MOST_HOOKS:
+            raise Refused(400, f"{subject} has {MOST_HOOKS} webhooks already, and can have no more.")
         hook = Hook("", frozenset())
         document = _changed(hook, json_body(request))
         api.cloud.hooks.setdefault(subject, []).append(hook)

@@ -19,6 +19,13 @@ def add(api: Routes) -> None:
 
 
 def _add_commits(api: Routes) -> None:
+    @api.route("/repositories/<workspace>")
+    def of_workspace(request: Request, workspace: str) -> Any:
+        access = api.gate.authorize(request, "repository")
+        found = [each for each in api.cloud.repositories.values() if each.workspace == workspace]
+        seen = [api.cloud.documents.repository(each) for each in found if access.reaches(each.full_name)]
+        return api.page(request, seen)
+
     @api.repository_route("", "repository")
     def repository(_request: Request, repository: Repository) -> Any:
         return api.cloud.documents.repository(repository)

@@ -10,6 +10,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+_SERIAL = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
 
 def upgrade() -> None:
     _deliveries()
@@ -41,7 +43,7 @@ def _index_pending(name: str, table: str, *columns: str) -> None:
 def _deliveries() -> None:
     op.create_table(
         "deliveries",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column("id", _SERIAL, primary_key=True),
         sa.Column("received_at", sa.Double, nullable=False),
         sa.Column("event_key", sa.Text, nullable=False),
         sa.Column("hook_uuid", sa.Text, nullable=False),
@@ -64,6 +66,7 @@ def _deliveries() -> None:
     op.create_index("deliveries_of_repository", "deliveries", ["repository", "id"])
     op.create_index("deliveries_of_lane", "deliveries", ["lane", "id"])
     op.create_index("deliveries_of_build", "deliveries", ["build_id", "id"])
+    op.create_index("deliveries_of_hook", "deliveries", ["hook_uuid", "id"])
 
 
 def _builds() -> None:
@@ -190,6 +193,19 @@ def _credentials() -> None:
 
 
 def _others() -> None:
+    op.create_table(
+        "hooks",
+        sa.Column("place", sa.String(260), primary_key=True),
+        sa.Column("uuid", sa.String(64), nullable=False),
+        sa.Column("generation", sa.BigInteger, nullable=False),
+        sa.Column("changed_at", sa.Double, nullable=False),
+    )
+    op.create_table(
+        "hook_secrets",
+        sa.Column("generation", _SERIAL, primary_key=True),
+        sa.Column("secret", sa.String(128), nullable=False),
+        sa.Column("made_at", sa.Double, nullable=False),
+    )
     op.create_table(
         "projects",
         sa.Column("id", sa.String(300), primary_key=True),

@@ -1,0 +1,82 @@
+"""Hooks: webhooks made, mended and removed.
+
+The operator has no secret to copy: those that webhooks are given here are in the store, where `signatures` finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import define
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from probo_bitbucket.bitbucket.hooks import Place, Webhooks
+from probo_bitbucket.flow.inspection import NO_PUBLIC_URL, SET_PUBLIC_URL, HookReport, Inspection, each
+from probo_bitbucket.flow.verdict import Grade
+from probo_bitbucket.store import Database, Transaction, hooks
+from probo_bitbucket.store.hooks import KnownHook
+
+
+@define
+class Hooks:
+    """All that changes webhooks. *inspection* tells what is there."""
+
+    inspection: Inspection
+    webhooks: Webhooks
+    store: Database
+    clock: IReactorTime
+
+    log = Logger()
+
+    async def add(self, places: Iterable[Place]) -> list[HookReport]:
+        """Make the webhooks of *places*, or mend those that are there."""
+        return await each(places, self._mend)
+
+    async def repair(self, places: Iterable[Place] = (), *, new_secret: bool = False) -> list[HookReport]:
+        """Make the webhooks of *places*, or all that were made here, what they should be.
+
+        With *new_secret* they get another one. The one before stays valid until all webhooks have it.
+        Raises StoreUnavailable.
+        """
+        if new_secret:
+            await self.store.transact(hooks.new_secret, self.clock.seconds())
+        made_here = await self.store.transact(hooks.known)
+        return await each(list(places) or [Place.parse(place) for place in made_here], self._mend)
+
+    async def remove(self, places: Iterable[Place]) -> list[HookReport]:
+        """Remove the webhooks of *places* that lead here."""
+        return await each(places, self._remove)
+
+    async def _mend(self, place: Place) -> HookReport:
+        """Make the webhook, or make it what it should be: its secret is set too, because nobody can read it."""
+        url = self.inspection.url
+        if not url:
+            return HookReport(str(place), Grade.WRONG, NO_PUBLIC_URL, SET_PUBLIC_URL)
+        now = self.clock.seconds()
+        known, (generation, secret) = await self.store.transact(_known_and_secret, now)
+        found, others = await self.inspection.ours(place, known)
+        if found:
+            hook = await self.webhooks.update(place, found[0].uuid, url, secret)
+            faults = "; ".join(self.inspection.faults(found, others))
+            what = f"mended: {faults}" if faults else "nothing was wrong; its secret was set anew"
+        else:
+            hook, what = await self.webhooks.create(place, url, secret), "made"
+        for other in found[1:]:
+            await self.webhooks.delete(place, other.uuid)
+        await self.store.transact(hooks.keep, KnownHook(str(place), hook.uuid, generation, now))
+        self.log.info("Webhook set: {what}", event="hook.set", what=what, repository=str(place))
+        return HookReport(str(place), Grade.OK, what, url=hook.url, uuid=hook.uuid)
+
+    async def _remove(self, place: Place) -> HookReport:
+        found, _ = await self.inspection.ours(place, await self.store.transact(hooks.known))
+        for hook in found:
+            await self.webhooks.delete(place, hook.uuid)
+        await self.store.transact(hooks.forget, str(place))
+        if found:
+            self.log.info("Webhook removed", event="hook.removed", repository=str(place))
+        return HookReport(str(place), Grade.OK, "removed" if found else "there was none")
+
+
+def _known_and_secret(tx: Transaction, now: float) -> tuple[dict[str, KnownHook], tuple[int, str]]:
+    return hooks.known(tx), hooks.newest_secret(tx, now)

@@ -1,0 +1,77 @@
+"""Oversight: what looks after webhooks and checks everything, alike for the daemon and for `probo-bitbucket check`."""
+
+from __future__ import annotations
+
+from attrs import frozen
+from treq.client import HTTPClient
+from twisted.internet.interfaces import IReactorTime
+
+from probo_bitbucket.bitbucket.api import Bitbucket
+from probo_bitbucket.bitbucket.caller import Caller
+from probo_bitbucket.bitbucket.hooks import Webhooks
+from probo_bitbucket.config import Settings
+from probo_bitbucket.flow.accounts import Accounts
+from probo_bitbucket.flow.check import Check
+from probo_bitbucket.flow.front_door import FrontDoor
+from probo_bitbucket.flow.hooks import Hooks
+from probo_bitbucket.flow.inspection import Inspection
+from probo_bitbucket.flow.signatures import RefusedDeliveries, Signatures
+from probo_bitbucket.flow.standing import Standing
+from probo_bitbucket.flow.trial import Trial
+from probo_bitbucket.probo.container_manager import ContainerManager
+from probo_bitbucket.store import Database
+from probo_bitbucket.upstream import Upstream
+
+
+@frozen
+class Oversight:
+    hooks: Hooks
+    trial: Trial
+    check: Check
+
+
+def oversee(
+    settings: Settings,
+    *,
+    store: Database,
+    clock: IReactorTime,
+    http: HTTPClient,
+    api: Upstream,
+    accounts: Accounts,
+    container_manager: ContainerManager,
+    signatures: Signatures,
+    refused: RefusedDeliveries,
+    running: bool,
+) -> Oversight:
+    """*api* is Bitbucket's; *running*: whether this is the daemon, which answers at the public URL."""
+    caller = Caller(api, settings.bitbucket_api_url)
+    webhooks = Webhooks(caller, accounts)
+    inspection = Inspection(webhooks, store, refused, settings.public_url, settings.webhook_url, settings.repositories)
+    front_door = FrontDoor(Upstream("the public URL", http, clock), store, signatures, clock, inspection.url)
+    bitbucket = Bitbucket(api, settings.bitbucket_api_url, accounts)
+    return Oversight(
+        hooks=Hooks(inspection, webhooks, store, clock),
+        trial=Trial(
+            bitbucket,
+            inspection,
+            front_door,
+            refused,
+            store,
+            clock,
+            settings.instance_name,
+            settings.bitbucket_site_url,
+        ),
+        check=Check(
+            store=store,
+            clock=clock,
+            bitbucket=api,
+            bitbucket_api_url=settings.bitbucket_api_url,
+            accounts=accounts,
+            standing=Standing(caller, clock),
+            container_manager=container_manager,
+            coordinated=bool(settings.api_token),
+            inspection=inspection,
+            front_door=front_door,
+            running=running,
+        ),
+    )
