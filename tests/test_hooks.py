@@ -260,7 +260,7 @@ class Tried(HookTestCase):
         await self.fill_disk()
         grade, what, advice = await self.tried()
         self.assertEqual((grade, advice), ("wrong", "make room on the disk, or start the database"))
-        self.assertIn("the delivery arrived, but was refused: database or disk is full", what)
+        self.assertIn("database or disk is full", what)
 
     async def test_what_is_lost_on_the_way_is_told_from_what_the_public_url_answers(self) -> None:
         self.patch(trial, "PATIENCE", 0.1)
