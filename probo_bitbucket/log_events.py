@@ -166,6 +166,13 @@ EVENTS = (
         "The database cannot be read or written; requests are answered with 503. A warning where only a round waits.",
         "At once: make room on the disk, or start the database. Nothing else has to be restarted.",
     ),
+    LogEvent("store.closed", "info", "Other users could read the database or its directory; now they cannot any more."),
+    LogEvent(
+        "store.open",
+        "warn",
+        "Other users may read the database or its directory, which the daemon could not change.",
+        "Once: do what the reason says. The database holds tokens.",
+    ),
     LogEvent("store.pruned", "info", "Old rows were deleted, by `retention`."),
     LogEvent("http.answered", "debug", "A request was answered."),
     LogEvent(

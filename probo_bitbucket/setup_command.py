@@ -15,6 +15,7 @@ from probo_bitbucket.flow import setup
 from probo_bitbucket.flow.consent import CALLBACK_PATH, KEY, SECRET, ConsentFailed, code_of, exchange, yaml_lines
 from probo_bitbucket.store import Engine
 from probo_bitbucket.store.migrate import upgrade
+from probo_bitbucket.store.privacy import make_directory
 from probo_bitbucket.upstream import Upstream, http_client
 
 _WHAT_TO_CLICK = """\
@@ -98,9 +99,9 @@ def _code(oauth: OAuth) -> str:
 
 
 def _store(settings: Settings, account: str, key: str, secret: str, grant: Grant) -> None:
-    if not settings.database:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = Engine(settings.database_url)
+    if engine.file:
+        make_directory(engine.file)
     try:
         upgrade(engine)
         with engine.begin() as tx:

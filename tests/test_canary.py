@@ -12,7 +12,6 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -29,7 +28,6 @@ from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.sandbox import stage
 from probo_bitbucket.sandbox.faults import HTML, Answer, Fault
 from probo_bitbucket.sandbox.server import Recorded
-from probo_bitbucket.store.sole import claim
 from probo_bitbucket.web.channel import BoundedChannel
 from tests.staged import Answered
 from tests.test_setup import SetupTestCase
@@ -242,16 +240,6 @@ class Canary(SetupTestCase):
                     for secret in KEPT_IN.get(table, ()):
                         assert shown.pop(secret, None) is not None, (table, secret)
                     yield f"{table}: {shown}"
-
-    async def test_no_other_user_of_the_machine_can_read_the_store(self) -> None:
-        await self.built(self.repository.open_pull_request())
-        files = {path.name: path.stat().st_mode & 0o777 for path in self.folder.glob("probo-bitbucket.db*")}
-        assert files == {f"probo-bitbucket.db{end}": 0o600 for end in ("", "-wal", "-shm", ".lock")}
-
-
-def test_the_directory_of_the_store_is_made_for_nobody_else(tmp_path: Path) -> None:
-    with claim(tmp_path / "made" / "here" / "store.db"):
-        assert (tmp_path / "made" / "here").stat().st_mode & 0o777 == 0o700
 
 
 def reprs() -> Iterator[str]:

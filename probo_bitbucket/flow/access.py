@@ -17,6 +17,8 @@ from probo_bitbucket.store import Transaction
 
 PROBE = 30.0  # seconds after which credentials that Bitbucket refused are shown to it once more
 
+_log = Logger()
+
 
 class Access(Protocol):
     """The right to call Bitbucket as one account."""
@@ -58,8 +60,6 @@ class FixedAccess:
     _dead: str = ""
     _probe_at: float = 0.0
 
-    log = Logger()
-
     def __attrs_post_init__(self) -> None:
         if isinstance(self.credentials, ApiToken):
             hide(_packed(self.credentials))
@@ -90,13 +90,13 @@ class FixedAccess:
         if not self._dead:
             kind = "access token" if isinstance(self.credentials, AccessToken) else "API token"
             self._dead = f"Bitbucket answered 401 to the {kind}"
-            tell_dead(self.log, self.name, self._dead)
+            tell_dead(self.name, self._dead)
         raise DeadCredentials(self._dead)
 
     def accepted(self) -> None:
         if self._dead:
             self._dead = ""
-            self.log.info("Bitbucket takes the credentials again", event="credentials.alive", account=self.name)
+            _log.info("Bitbucket takes the credentials again", event="credentials.alive", account=self.name)
 
     def trouble(self, tx: Transaction) -> str:
         del tx  # each node finds out by itself
@@ -107,9 +107,9 @@ def _packed(credentials: ApiToken) -> str:
     return base64.b64encode(f"{credentials.email}:{credentials.token}".encode()).decode()
 
 
-def tell_dead(log: Logger, account: str, reason: str) -> None:
+def tell_dead(account: str, reason: str) -> None:
     """Say it once: it is an operator who can do something about it."""
-    log.critical(
+    _log.critical(
         "Bitbucket refuses these credentials: all work of the account waits for new ones",
         event="credentials.dead",
         account=account,

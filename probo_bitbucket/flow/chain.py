@@ -170,7 +170,7 @@ class TokenChain:
         self._dead_until = self._clock.seconds() + DEAD_PAUSE
         await self._store.transact(credentials.unlock, chain, reason)
         if not chain.dead:
-            tell_dead(self.log, self.name, reason)
+            tell_dead(self.name, reason)
 
     async def _keep(self, chain: Chain, grant: Grant) -> Chain:
         """Store what Bitbucket gave, however long that takes: the token it replaces is as good as dead."""

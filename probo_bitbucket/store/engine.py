@@ -6,7 +6,6 @@ run again in a transaction of its own: an operation must do nothing but read and
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -17,6 +16,8 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from twisted.python.failure import Failure
+
+from probo_bitbucket.store.privacy import keep_private
 
 T = TypeVar("T")
 Operation = Callable[[sa.Connection], T]
@@ -232,10 +233,8 @@ def _create_sqlite(url: sa.URL) -> sa.Engine:
 
 
 def _make_private(_dialect: Any, _record: Any, arguments: list[Any], _parameters: dict[str, Any]) -> None:
-    """Let nobody else read the file. SQLite gives its -wal and -shm the same permissions."""
     if arguments[0] != ":memory:":
-        with suppress(OSError):  # SQLite says better what is wrong
-            os.close(os.open(arguments[0], os.O_CREAT | os.O_RDWR, 0o600))
+        keep_private(Path(arguments[0]))
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

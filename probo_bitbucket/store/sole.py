@@ -8,6 +8,7 @@ from io import FileIO
 from pathlib import Path
 
 from probo_bitbucket.store.engine import StoreUnavailable
+from probo_bitbucket.store.privacy import make_directory
 
 
 def claim(file: Path) -> FileIO:
@@ -17,7 +18,7 @@ def claim(file: Path) -> FileIO:
     """
     path = file.with_name(f"{file.name}.lock")
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(file)
         lock = FileIO(path, "a+b", opener=lambda name, flags: os.open(name, flags, 0o600))
     except OSError as error:
         raise StoreUnavailable(f"{error.filename} cannot be made: {error.strerror}") from error
