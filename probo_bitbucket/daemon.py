@@ -90,8 +90,8 @@ class Daemon(MultiService):
 
     def stopService(self) -> Deferred[Any]:
         """Stop all parts, the last one first. Fires after STOP_SECONDS at the latest."""
-        _log.info("Stopping", event="daemon.stopping")
         stopped = maybeDeferred(super().stopService)
+        _log.info("Stopping", event="daemon.stopping")
         overdue = deferLater(self._clock, STOP_SECONDS, self._tell_overdue)
         stopped.addCallback(lambda _: overdue.cancel())
         return DeferredList([stopped, overdue], fireOnOneCallback=True, consumeErrors=True)

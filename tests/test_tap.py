@@ -174,6 +174,88 @@ def test_signals_reopen_the_log_that_logrotate_moved(daemon: int, directory: Pat
     assert "Server Shut Down." not in log.with_suffix(".1").read_text()
 
 
+def test_sighup_reads_the_settings_again_and_refuses_broken_ones_line_by_line(daemon: int, directory: Path) -> None:
+    log = directory.parent / "logs" / "bitbucket.log"
+    good = (directory / "settings.yaml").read_text()
+    (directory / "settings.yaml").write_text(f"{good}bbWebhookSecret: [unclosed\n")
+    os.kill(daemon, signal.SIGHUP)
+    until(lambda: "The settings from before count on" in log.read_text(), "the refusal")
+    refused = [line for line in log.read_text().splitlines() if "settings.refused" in line]
+    assert f"{directory}/settings.yaml:" in refused[0]
+    (directory / "settings.yaml").write_text(f"{good}log_level: debug\ndatabase: sqlite:///other.db\n")
+    os.kill(daemon, signal.SIGHUP)
+    until(lambda: "settings.reloaded" in log.read_text(), "the reload")
+    assert "settings.postponed" in log.read_text()
+    assert not (directory / "other.db").exists()
+
+
+def test_systemd_is_told_when_a_reload_begins_and_ends_and_the_log_follows_the_settings(directory: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind("notify")
+        systemd.settimeout(30)
+        process = subprocess.Popen(
+            [TWISTD, "-n", "--pidfile=", "--rundir=/", "probo-bitbucket", "-c", "settings.yaml"],
+            env=environment() | {"NOTIFY_SOCKET": f"{directory}/notify"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert systemd.recv(100) == b"READY=1"
+        with (directory / "settings.yaml").open("a") as settings:
+            settings.write("logFile: {enabled: true}\n")
+        process.send_signal(signal.SIGHUP)
+        assert systemd.recv(100).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+        assert systemd.recv(100) == b"READY=1"
+        terminate(process.pid)
+        shown, _ = process.communicate(timeout=STOP_SECONDS)
+    log = (directory.parent / "logs" / "bitbucket.log").read_text()
+    assert "settings.postponed" not in shown + log  # relative paths mean what they meant at the start
+    assert "Server Shut Down." not in shown
+    assert "Server Shut Down." in log
+
+
+def test_impatience_leaves_no_traceback(directory: Path) -> None:
+    process = subprocess.Popen(
+        [TWISTD, "-n", "--pidfile=", "probo-bitbucket", "-c", "settings.yaml"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    terminate(process.pid)
+    assert process.stdout
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "daemon.stopping" in line:
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=STOP_SECONDS) == -signal.SIGTERM
+    assert "Server Shut Down." in said[-1]
+    assert not [line for line in said if "Traceback" in line]
+
+
+@pytest.mark.parametrize("options", [["-n"], []])
+def test_a_second_daemon_on_the_same_store_is_refused_and_leaves_no_pid_file(
+    daemon: int, directory: Path, options: list[str]
+) -> None:
+    ended = twistd(*options, "--pidfile=second.pid", "--logfile=second.log", "probo-bitbucket", "-c", "settings.yaml")
+    assert ended.returncode == 1
+    store = f"{directory}/data/probo-bitbucket.db"
+    assert f"Cannot open the store: {store} is in use by another daemon, process {daemon}\n" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (directory / "second.pid").exists()
+
+
+@pytest.mark.parametrize("options", [["-n"], []])
+def test_a_directory_that_cannot_be_made_is_told_in_a_line(directory: Path, options: list[str]) -> None:
+    (directory / "data").write_text("a file")
+    ended = twistd(*options, "--pidfile=a.pid", "--logfile=a.log", "probo-bitbucket", "-c", "settings.yaml")
+    assert ended.returncode == 1
+    assert f"Cannot open the store: {directory}/data cannot be made: File exists" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (directory / "a.pid").exists()
+
+
 def test_in_the_foreground_it_logs_to_standard_output_tells_systemd_and_ends_by_the_signal(directory: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind("notify")
