@@ -39,13 +39,22 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text("port: many\nbbClientKee: k\n")
     assert problems(path, environ={"PROBO_BITBUCKET_HANDOUT": "x"}, options={"rateLimit": 0}) == (
-        f"{path}:2: bbClientKee: unknown key; did you mean bbClientKey?",
-        "PROBO_BITBUCKET_HANDOUT: unknown variable; did you mean PROBO_BITBUCKET_HAND_OUT?",
         f"{path}:1: port: 'many' came; a whole number from 0 to 65535 is expected",
+        f"{path}:2: bbClientKee: unknown key; did you mean bbClientKey?",
         f"{path}: api.url: is missing: URL of the Container Manager (or coordinator) that builds are sent to, "
         "such as http://localhost:3020.",
+        "PROBO_BITBUCKET_HANDOUT: unknown variable; did you mean PROBO_BITBUCKET_HAND_OUT?",
         "--rateLimit: '0' came; a whole number from 1 to 1000000 is expected",
     )
+
+
+def test_problems_of_a_file_are_told_line_by_line(tmp_path: Path) -> None:
+    text = "".join(f"key{number}: x\n" if number % 2 else f"port{number}: -1\n" for number in range(12))
+    (tmp_path / "a.yaml").write_text("rateLimit: 0\nnothing: x\nport: 1x\n" + text)
+    (tmp_path / "b.yaml").write_text(API + "nothing: y\nrateLimit: -1\n")
+    places = [problem.split(":")[:2] for problem in problems(tmp_path)]
+    assert places == sorted(places, key=lambda place: (place[0], int(place[1])))
+    assert len(places) > 14
 
 
 def test_a_problem_names_where_the_value_came_from(tmp_path: Path) -> None:

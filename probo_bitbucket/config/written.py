@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -12,8 +15,19 @@ class SettingsError(Exception):
     """The settings cannot be used. Every problem is one line that says where, what is wrong, and what to do."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = in_order(problems)
+        super().__init__("\n".join(self.problems))
+
+
+_PLACE = re.compile(r"(.+?):(?:(\d+):)? ")
+
+
+def in_order(problems: Sequence[str]) -> tuple[str, ...]:
+    """Those of a file line by line, what is missing in it last; then those of the next source."""
+    places = [found.groups() if (found := _PLACE.match(problem)) else (problem, None) for problem in problems]
+    sources = list(dict.fromkeys(source for source, _ in places))
+    keys = [(sources.index(source), int(line) if line else math.inf) for source, line in places]
+    return tuple(problem for _, problem in sorted(zip(keys, problems, strict=True), key=lambda pair: pair[0]))
 
 
 @define

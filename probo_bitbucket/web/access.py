@@ -80,14 +80,19 @@ class Rules:
     trusted_proxies: tuple[Network, ...]
     token: str = field(default="", repr=False)
 
-    def admits_internally(self, peer: Address | None, headers: Headers) -> bool:
-        """Whether the internal routes are open to a request. What came through a proxy that is not trusted is not."""
-        through_stranger = bool(_chains(headers)) and not self._is_proxy(peer)
-        return not through_stranger and self._all_within(self.origins(peer, headers), self.internal)
+    def objection(self, peer: Address | None, headers: Headers) -> str:
+        """Why the internal routes are closed to a request; empty where they are open."""
+        if _chains(headers) and not self._is_proxy(peer):
+            return "it came through a proxy that is not among `trustedProxies`"
+        if not self._all_within(self.origins(peer, headers), self.internal):
+            return "its address is not among `internalAccess`"
+        return ""
 
-    def admits_delivery(self, peer: Address | None, headers: Headers) -> bool:
-        """Whether the webhook is open to a request."""
-        return not self.webhook or self._all_within(self.origins(peer, headers), self.webhook)
+    def objection_to_delivery(self, peer: Address | None, headers: Headers) -> str:
+        """Why the webhook is closed to a request; empty where it is open."""
+        if self.webhook and not self._all_within(self.origins(peer, headers), self.webhook):
+            return "its address is not among `webhookNetworks`"
+        return ""
 
     def origins(self, peer: Address | None, headers: Headers) -> list[Address | None]:
         """Where a request comes from; None stands for an address that cannot be told.

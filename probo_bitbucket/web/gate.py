@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 
-from probo_bitbucket.web.access import Address, Headers, Rules, peer_address
+from probo_bitbucket.web.access import Address, Rules, peer_address
 from probo_bitbucket.web.answers import answer
 from probo_bitbucket.web.site import BODY_LIMIT
 
@@ -56,13 +56,13 @@ class Gate(Resource):
         wanted.setHeader(b"server", b"probo-bitbucket")
         peer, headers = peer_address(wanted.getClientAddress()), wanted.requestHeaders
         right_token, wanted.path = self._rules.token_in(wanted.path)
+        room: IResource | None
         if self.rooms.webhook and wanted.path == self.rooms.webhook_path.encode():
-            room = self.rooms.webhook if self._rules.admits_delivery(peer, headers) else None
+            room, objection = self.rooms.webhook, self._rules.objection_to_delivery(peer, headers)
         else:
-            admitted = self._admits_internally(right_token, peer, headers) or self.rooms.invited(wanted)
-            room = self.rooms.internal if admitted else None
-        if room is None:
-            return self._refuse(wanted, peer)
+            room, objection = self.rooms.internal, self._objection(wanted, right_token, peer)
+        if room is None or objection:
+            return self._refuse(wanted, peer, objection or "internal routes are at another port (`internalListen`)")
         if wanted.too_large:
             return answer(wanted, 413, {"error": f"the body has more than {BODY_LIMIT} bytes"})
         host = wanted.getHeader(b"host") or b""
@@ -80,10 +80,20 @@ class Gate(Resource):
         self._in_hand.add(finished)
         finished.addBoth(lambda _: self._in_hand.discard(finished))
 
-    def _admits_internally(self, right_token: bool | None, peer: Address | None, headers: Headers) -> bool:
-        return self._rules.admits_internally(peer, headers) if right_token is None else right_token
+    def _objection(self, request: Any, right_token: bool | None, peer: Address | None) -> str:
+        if right_token is None:
+            objection = self._rules.objection(peer, request.requestHeaders)
+        else:
+            objection = "" if right_token else "the token in its path is wrong"
+        return "" if objection and self.rooms.invited(request) else objection
 
-    def _refuse(self, request: Any, peer: Address | None) -> bytes:
+    def _refuse(self, request: Any, peer: Address | None, objection: str) -> bytes:
         origins = ", ".join(str(origin or "unknown") for origin in self._rules.origins(peer, request.requestHeaders))
-        _log.warn("Request refused", event="http.forbidden", client=origins, path=request.path.decode("latin-1"))
+        _log.warn(
+            "Request refused",
+            event="http.forbidden",
+            client=origins,
+            path=request.path.decode("latin-1"),
+            reason=objection,
+        )
         return answer(request, 403, {"error": "forbidden"})

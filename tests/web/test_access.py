@@ -23,7 +23,7 @@ HERE, PROXY, STRANGER = "127.0.0.1", "10.0.0.1", "203.0.113.9"
 
 def internally(peer: str, headers: Mapping[str, str], *trusted: str) -> bool:
     rules = Rules(LOOPBACK, (), networks(*trusted))
-    return rules.admits_internally(parse_address(peer), Headers({name: [text] for name, text in headers.items()}))
+    return not rules.objection(parse_address(peer), Headers({name: [text] for name, text in headers.items()}))
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"])
@@ -93,8 +93,8 @@ def test_a_client_cannot_make_a_trusted_proxy_say_that_it_is_local(headers: dict
 
 def test_several_headers_of_a_kind_are_one_list() -> None:
     rules = Rules(LOOPBACK, (), networks(PROXY))
-    assert not rules.admits_internally(parse_address(PROXY), Headers({"X-Forwarded-For": [HERE, STRANGER]}))
-    assert rules.admits_internally(parse_address(PROXY), Headers({"X-Forwarded-For": [STRANGER, HERE]}))
+    assert rules.objection(parse_address(PROXY), Headers({"X-Forwarded-For": [HERE, STRANGER]}))
+    assert not rules.objection(parse_address(PROXY), Headers({"X-Forwarded-For": [STRANGER, HERE]}))
 
 
 def test_a_proxy_that_is_trusted_is_not_local_for_that() -> None:
@@ -117,11 +117,13 @@ def test_a_proxy_that_is_trusted_is_not_local_for_that() -> None:
 def test_the_webhook_can_be_kept_to_some_networks(peer: str, forwarded: str | None, admitted: bool) -> None:
     rules = Rules(LOOPBACK, networks("104.192.136.0/21"), networks(PROXY))
     headers = Headers({} if forwarded is None else {"X-Forwarded-For": [forwarded]})
-    assert rules.admits_delivery(parse_address(peer), headers) is admitted
+    assert (rules.objection_to_delivery(parse_address(peer), headers) == "") is admitted
 
 
 def test_the_webhook_is_open_to_all_otherwise() -> None:
-    assert Rules(LOOPBACK, (), ()).admits_delivery(parse_address(STRANGER), Headers({"X-Forwarded-For": ["junk"]}))
+    assert not Rules(LOOPBACK, (), ()).objection_to_delivery(
+        parse_address(STRANGER), Headers({"X-Forwarded-For": ["junk"]})
+    )
 
 
 def test_a_unix_socket_is_this_machine() -> None:
@@ -158,5 +160,5 @@ def test_without_a_token_in_the_settings_no_path_has_one() -> None:
 def test_a_header_that_is_no_utf_8_names_nobody() -> None:
     headers = Headers({b"x-forwarded-for": [b"\xff"]})
     for trusted in ((), networks(PROXY)):
-        assert not Rules(LOOPBACK, (), trusted).admits_internally(parse_address(PROXY), headers)
+        assert Rules(LOOPBACK, (), trusted).objection(parse_address(PROXY), headers)
     assert Rules(LOOPBACK, (), networks(PROXY)).origins(parse_address(PROXY), headers) == [None]

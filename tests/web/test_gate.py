@@ -6,12 +6,18 @@ import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import DeferredList
 from twisted.logger import capturedLogs
+from twisted.trial.unittest import TestCase
+from twisted.web.resource import Resource
+from twisted.web.test.requesthelper import DummyRequest
 
 from probo_bitbucket.bitbucket.signature import sign
 from probo_bitbucket.sandbox.stage import HOOK_SECRET
 from probo_bitbucket.web import channel, site
+from probo_bitbucket.web.access import Rules
+from probo_bitbucket.web.gate import Gate, Rooms
 from tests.staged import StageTestCase
 from tests.web.hostile import EVENT, get, post, pull_request
 from tests.web.wire import connect, exchange, status
@@ -102,6 +108,57 @@ class WithToken(GateTestCase):
     async def test_another_does_not(self) -> None:
         for path in (b"/branches/acme/site", b"/t/wrong/branches/acme/site", b"/t/%s" % TOKEN[:-1].encode()):
             self.assertEqual(await self.ask(get(path)), [403])
+
+
+class Reasons(GateTestCase):
+    settings: ClassVar[dict[str, Any]] = {
+        "internalAccess": STRANGERS,
+        "internalToken": TOKEN,
+        "webhookNetworks": STRANGERS,
+    }
+
+    async def reason(self, request: bytes) -> str:
+        """What the log says of a refusal; the answer says nothing."""
+        with capturedLogs() as events:
+            answered = await exchange(self.handler.port, request)
+        self.assertEqual(answered.partition(b"\r\n\r\n")[2], b'{"error":"forbidden"}')
+        (refused,) = [event for event in events if event.get("event") == "http.forbidden"]
+        return str(refused["reason"])
+
+    async def test_the_log_says_which_setting_refused(self) -> None:
+        self.assertIn("`trustedProxies`", await self.reason(get(INSIDE, b"X-Forwarded-For: 203.0.113.7\r\n")))
+        self.assertIn("`internalAccess`", await self.reason(get(INSIDE)))
+        self.assertIn("token", await self.reason(get(b"/t/wrong" + INSIDE)))
+        self.assertIn("`webhookNetworks`", await self.reason(delivery()))
+
+
+class Invited(TestCase):
+    """Somebody whose address is not let in, but who has what opens one page."""
+
+    def ask(self, path: bytes, internal: bool = True) -> int:
+        """The status of the answer to a request from a stranger. Only /guest is invited."""
+        rooms = Rooms("/hook", None, _Here() if internal else None, lambda request: bool(request.path == b"/guest"))
+        request: Any = DummyRequest([])
+        request.path, request.client, request.too_large = path, IPv4Address("TCP", "192.0.2.1", 1), False
+        request.getClientAddress = lambda: request.client
+        Gate(rooms, Rules((), (), (), TOKEN)).render(request)
+        return int(request.responseCode or 200)
+
+    def test_an_invitation_opens_what_it_is_for_and_nothing_else(self) -> None:
+        self.assertEqual([self.ask(path) for path in (b"/guest", b"/guest/", b"/", b"/auth_lookup")], [200] + 3 * [403])
+
+    def test_an_invitation_counts_whatever_token_comes_with_it(self) -> None:
+        self.assertEqual(self.ask(b"/t/wrong/guest"), 200)
+
+    def test_no_invitation_opens_a_door_that_has_no_internal_routes(self) -> None:
+        self.assertEqual(self.ask(b"/guest", internal=False), 403)
+
+
+class _Here(Resource):
+    isLeaf = True
+
+    def render(self, request: Any) -> bytes:
+        return b"here"
 
 
 class BehindProxy(GateTestCase):
