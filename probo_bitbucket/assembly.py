@@ -29,6 +29,7 @@ from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.builder import Builder
 from probo_bitbucket.flow.catchup import CatchUp
 from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.flow.commenter import Commenter
 from probo_bitbucket.flow.coordinated import CoordinatorProjects, HandOn, ProjectAccounts
 from probo_bitbucket.flow.decision import Decision
 from probo_bitbucket.flow.display import Display
@@ -147,6 +148,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
         site_url,
         steps=settings.statuses is not ShownStatuses.SUMMARY,
         summary=settings.statuses is not ShownStatuses.STEPS,
+        comment=settings.comment,
     )
     announcement = Announcement(display)
     names = ("Bitbucket", "Bitbucket's token endpoint", "the Container Manager")
@@ -166,6 +168,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
         return Worker(step, leases, reactor, schedule)
 
     reporter = work(Reporter(store, reactor, bitbucket))
+    commenter = work(Commenter(store, bitbucket, display.instance_name))
     builder_step = Builder(
         store=store,
         clock=reactor,
@@ -226,6 +229,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
             builder,
             reporter,
             forward,
+            commenter,
             *rounds(settings, store, reactor, leases, keys, set_up, catch_up),
         ),
         set_up=set_up,

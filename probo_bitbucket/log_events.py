@@ -88,6 +88,14 @@ EVENTS = (
         "The Container Manager tells of builds of a provider that `forward` has no handler for.",
         "Put its handler's URL into `forward`.",
     ),
+    LogEvent("comment.written", "info", "Our comment on a pull request is up to date."),
+    LogEvent("comment.postponed", "info", "Bitbucket did not take our comment yet; it will be tried again."),
+    LogEvent(
+        "comment.failed",
+        "warn",
+        "Bitbucket does not take our comment, or somebody deleted it: there is none until the next build.",
+        "On every pull request: read the reason, which names the permission that is missing.",
+    ),
     LogEvent("catchup.failed", "info", "The Container Manager could not be asked about a build that has gone quiet."),
     LogEvent(
         "lookup.failed",

@@ -37,6 +37,7 @@ _KINDS = (
     ("forward", r"(/builds/[^/]+/status/[^/]+|/update)"),
     ("auth_lookup", r"/auth_lookup"),
     ("pull_request", r"/pull-request/[^/]+/[^/]+/\d+"),
+    ("comment", r"/pullrequests/\d+/comments(/\d+)?"),
     ("startbuild", r"/startbuild"),
     ("build", r"/builds/[^/]+"),
     ("hand_on", r"/projects/tokens"),

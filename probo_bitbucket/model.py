@@ -195,6 +195,15 @@ class Status:
     refname: str = ""
 
 
+@frozen
+class Comment:
+    """What our one comment on a pull request shall say."""
+
+    repository: Repository
+    pull_request: int
+    text: str  # Markdown
+
+
 class Phase(StrEnum):
     """How far a task of the Container Manager is, or how it ended."""
 

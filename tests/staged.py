@@ -26,7 +26,7 @@ from twisted.web.http_headers import Headers
 
 from probo_bitbucket import upstream
 from probo_bitbucket.bitbucket import budget
-from probo_bitbucket.flow import desire, lookup, schedule, worker
+from probo_bitbucket.flow import comment, desire, lookup, schedule, summary, worker
 from probo_bitbucket.sandbox.hooks import sign
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from probo_bitbucket.sandbox.server import Recorded
@@ -39,6 +39,8 @@ FASTER: tuple[tuple[Any, str, float], ...] = (
     (schedule, "FIRST", 0.02),
     (schedule, "CREDENTIALS_PAUSE", 0.05),
     (desire, "PILE", 0.02),
+    (summary, "PILE", 0.02),
+    (comment, "PILE", 0.02),
     (lookup, "PAUSE", 0.02),
     (budget, "PAUSE", 0.05),
     (upstream, "REQUEST_TIMEOUT", 1.0),
@@ -47,7 +49,8 @@ FASTER: tuple[tuple[Any, str, float], ...] = (
 PENDING = """
     SELECT id FROM deliveries WHERE pending UNION ALL
     SELECT id FROM builds WHERE pending UNION ALL
-    SELECT key FROM statuses WHERE pending
+    SELECT key FROM statuses WHERE pending UNION ALL
+    SELECT build_id FROM comments WHERE pending
 """
 
 

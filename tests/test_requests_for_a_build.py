@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from probo_bitbucket.flow import summary
 from probo_bitbucket.sandbox.faults import Fault, Slow
 from probo_bitbucket.sandbox.stage import KEY
 from tests.staged import StageTestCase
@@ -15,7 +14,6 @@ STEP_TIME = 0.08  # seconds: longer than what the reporter waits for the next ch
 
 class RequestsForABuild(StageTestCase):
     async def prepare(self) -> None:
-        self.patch(summary, "PILE", 0.02)
         self.container_manager.setting.step_time = STEP_TIME
         self.cloud.faults.add(Fault(Slow(STEP_TIME), ".*/get/.*"))
 

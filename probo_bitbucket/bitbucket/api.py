@@ -11,7 +11,7 @@ from attrs import frozen
 
 from probo_bitbucket.bitbucket.caller import PAGE, Access, Caller, Page, decode
 from probo_bitbucket.errors import NotFound
-from probo_bitbucket.model import Repository, Status, check_hash
+from probo_bitbucket.model import Comment, Repository, Status, check_hash
 from probo_bitbucket.upstream import Answer, Upstream
 
 T = TypeVar("T")
@@ -57,6 +57,16 @@ class _Repository(msgspec.Struct):
 
 class _Branch(msgspec.Struct):
     target: _Commit
+
+
+class _Content(msgspec.Struct):
+    raw: str = ""
+
+
+class _Comment(msgspec.Struct):
+    id: int
+    content: _Content = msgspec.field(default_factory=_Content)
+    deleted: bool = False
 
 
 class _PullRequest(msgspec.Struct):
@@ -150,6 +160,24 @@ class Bitbucket:
         path = f"commit/{check_hash(status.commit)}/statuses/build"
         answer = await self._call("POST", status.repository, path, urgent=status.state.final, json=body)
         answer.json()  # a page that a proxy shows with status 200 is no sign that Bitbucket has it
+
+    async def comments_with(self, comment: Comment, marker: str) -> list[int]:
+        """The ids of the comments on the pull request of *comment* that end with *marker*, the newest first."""
+        path = _below(comment.repository, f"pullrequests/{comment.pull_request}/comments")
+        written = self._caller.pages(self._accounts.of(comment.repository), path, _Comment, urgent=False)
+        return [each.id async for each in written if not each.deleted and each.content.raw.endswith(marker)][::-1]
+
+    async def add_comment(self, comment: Comment) -> int:
+        """Write a comment. Returns its id."""
+        return decode(await self._write("POST", comment, ""), _Comment).id
+
+    async def edit_comment(self, comment: Comment, number: int) -> None:
+        """Give the comment with the id *number* another text. NotFound when it was deleted."""
+        decode(await self._write("PUT", comment, f"/{number}"), _Comment)
+
+    async def _write(self, method: str, comment: Comment, which: str) -> Answer:
+        path = f"pullrequests/{comment.pull_request}/comments{which}"
+        return await self._call(method, comment.repository, path, urgent=False, json={"content": {"raw": comment.text}})
 
     async def _get(self, repository: Repository, path: str = "") -> Answer:
         return await self._call("GET", repository, path)

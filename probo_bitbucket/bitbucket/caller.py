@@ -52,14 +52,14 @@ class Caller:
         """The answer to one request, whose status is 2xx. *path* is below the API's URL."""
         return scopes.checked(await self.call(access, method, path, urgent=urgent, json=json))
 
-    async def read(self, access: Access, path: str, kind: type[T]) -> T:
-        return decode(await self.checked(access, "GET", path), kind)
+    async def read(self, access: Access, path: str, kind: type[T], *, urgent: bool = True) -> T:
+        return decode(await self.checked(access, "GET", path, urgent=urgent), kind)
 
-    async def pages(self, access: Access, path: str, kind: type[T]) -> AsyncIterator[T]:
+    async def pages(self, access: Access, path: str, kind: type[T], *, urgent: bool = True) -> AsyncIterator[T]:
         """The entries of a listing, from all of its pages."""
         url = f"{path}?pagelen={PAGE}"
         for _ in range(PAGES):
-            page = await self.read(access, url, Page[kind])  # type: ignore[valid-type]
+            page = await self.read(access, url, Page[kind], urgent=urgent)  # type: ignore[valid-type]
             for value in page.values:
                 yield value
             url = self._beside(path, page.next)

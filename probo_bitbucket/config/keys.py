@@ -233,6 +233,7 @@ KEYS = (
         "steps",
         "What Bitbucket shows of a build: a status for each step, one summary under the key instanceName, or both.",
     ),
+    Key("comment", "comment", types.FLAG, "false", "Keep a comment with the environment's URL on each pull request."),
     Key("bbApiUrl", "bitbucket_api_url", types.URL, "https://api.bitbucket.org/2.0", "Bitbucket's REST API."),
     Key("bbSiteUrl", "bitbucket_site_url", types.URL, "https://bitbucket.org", "Bitbucket's site: OAuth and links."),
     Key("caFile", "ca_file", types.CA_FILE, "", "Certificates (PEM) of a private CA, trusted besides the system's."),

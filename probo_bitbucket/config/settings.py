@@ -37,6 +37,7 @@ class Settings:
     instance_name: str
     build_url: str
     statuses: ShownStatuses
+    comment: bool
     bitbucket_api_url: str
     bitbucket_site_url: str
     ca_file: str

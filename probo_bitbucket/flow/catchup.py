@@ -10,9 +10,9 @@ from twisted.logger import Logger
 
 from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow import log_fields
+from probo_bitbucket.flow.derivation import derive
 from probo_bitbucket.flow.desire import Subject, asked_for, stop, take
 from probo_bitbucket.flow.display import Display
-from probo_bitbucket.flow.summary import sum_up
 from probo_bitbucket.model import Build, BuildState, Phase, Update
 from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager, StepReport
 from probo_bitbucket.store import Database, Transaction, builds, statuses
@@ -75,7 +75,7 @@ class CatchUp:
             if not status.desired.state.final:
                 stop(tx, status, Phase.STOPPED, _last_words(report), now, self.display)
         builds.conclude(tx, build.id, BuildState.ENDED, now)
-        sum_up(tx, build.id, now, self.display)
+        derive(tx, build.id, now, self.display)
         self.log.info("The build has ended", event="build.ended", **log_fields.of_build(build))
 
     def _take(self, tx: Transaction, build: Build, update: Update, now: float) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from probo_bitbucket.bitbucket import statuses as rules
+from probo_bitbucket.flow.derivation import derive
 from probo_bitbucket.flow.display import Display
-from probo_bitbucket.flow.summary import sum_up
 from probo_bitbucket.model import Build, Phase, Repository, Status, Update
 from probo_bitbucket.store import Transaction, statuses
 from probo_bitbucket.store.statuses import StoredStatus, Wish
@@ -72,7 +72,7 @@ def take(tx: Transaction, subject: Subject, update: Update, now: float, display:
         worth_reporting=_worth_reporting(previous, status, display),
     )
     statuses.desire(tx, wish, previous, now)
-    sum_up(tx, update.build_id, now, display)
+    derive(tx, update.build_id, now, display)
     return status
 
 
@@ -118,4 +118,4 @@ def stop(tx: Transaction, stored: StoredStatus, phase: Phase, description: str, 
     worth = _worth_reporting(stored, status, display)
     wish = Wish(stored.build_id, stored.context, status, tasks, stored.settled, due_at=now, worth_reporting=worth)
     statuses.desire(tx, wish, stored, now)
-    sum_up(tx, stored.build_id, now, display)
+    derive(tx, stored.build_id, now, display)

@@ -7,7 +7,7 @@ from attrs import frozen
 
 @frozen
 class Display:
-    """Which statuses there are, and what their links and names are made of.
+    """Which statuses and comments there are, and what their links and names are made of.
 
     *instance_name* is the prefix of all contexts, *build_url* the template of the environments' addresses: both as in
     the Container Manager's settings.
@@ -18,3 +18,4 @@ class Display:
     site_url: str
     steps: bool = True  # a status for the set-up and for each step
     summary: bool = False  # one for the whole build
+    comment: bool = False  # one on each pull request

@@ -10,10 +10,11 @@ from twisted.logger import Logger
 
 from probo_bitbucket.errors import DeadCredentials, UpstreamError
 from probo_bitbucket.flow.chain import TokenChain
-from probo_bitbucket.store import Database, budget, builds, credentials, deliveries, forwarded, statuses
+from probo_bitbucket.store import Database, budget, builds, comments, credentials, deliveries, forwarded, statuses
 
 CHUNK = 500  # rows deleted in one transaction, so that nobody waits long for the next one
 LIFE_OF_TOKENS = 180 * 86_400.0  # seconds that a refresh token is known for which another one was given
+LIFE_OF_COMMENTS = 365 * 86_400.0  # seconds since the last change that a comment is known and so not written twice
 IDLE = 30 * 86_400.0  # seconds; an unused refresh token dies after three months
 
 
@@ -41,6 +42,7 @@ class Janitor:
             (builds.prune, self.retention),
             (statuses.prune, self.retention),
             (forwarded.prune, self.retention),
+            (comments.prune, max(self.retention, LIFE_OF_COMMENTS)),
             (credentials.prune, max(self.retention, LIFE_OF_TOKENS)),
         ):
             while deleted := await self.store.transact(prune, now - kept, CHUNK):

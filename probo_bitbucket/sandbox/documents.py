@@ -172,7 +172,12 @@ class Documents:
         return {
             "type": "pullrequest_comment",
             "id": comment.number,
-            "content": {"type": "rendered", "raw": comment.text, "markup": "markdown", "html": ""},
+            "content": {
+                "type": "rendered",
+                "raw": "" if comment.deleted else comment.text,
+                "markup": "markdown",
+                "html": "",
+            },
             "user": self.account(comment.author),
             "deleted": comment.deleted,
             "created_on": _date(comment.created_on),

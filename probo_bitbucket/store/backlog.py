@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from attrs import frozen
 
-from probo_bitbucket.store.schema import builds, chains, deliveries, forwarded, statuses
+from probo_bitbucket.store.schema import builds, chains, comments, deliveries, forwarded, statuses
 
 # What waits, and the column that says since when.
 _WORK = {
@@ -13,6 +13,7 @@ _WORK = {
     "builds": (builds, builds.c.created_at),
     "statuses": (statuses, statuses.c.changed_at),
     "updates": (forwarded, forwarded.c.received_at),
+    "comments": (comments, comments.c.changed_at),
 }
 
 
@@ -20,7 +21,7 @@ _WORK = {
 class Waiting:
     """One kind of work: how much of it waits, since when the oldest does, and when the next try is due."""
 
-    work: str  # deliveries, builds, statuses, or (for the handlers of other providers) updates
+    work: str  # deliveries, builds, statuses, comments, or (for the handlers of other providers) updates
     count: int
     since: float  # 0 where nothing waits
     due_at: float  # 0 for at once

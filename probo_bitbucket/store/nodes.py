@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from probo_bitbucket.store.schema import builds, chains, deliveries, forwarded, statuses
+from probo_bitbucket.store.schema import builds, chains, comments, deliveries, forwarded, statuses
 from probo_bitbucket.store.sql import LEASE
 
-_LEASED = (deliveries, builds, statuses, forwarded)
+_LEASED = (deliveries, builds, statuses, comments, forwarded)
 
 
 def renew(tx: sa.Connection, holders: Collection[str], now: float) -> None:

@@ -156,6 +156,24 @@ forwarded = Table(
     Index("forwarded_failed", "received_at", sqlite_where=text("failed = 1"), postgresql_where=text("failed")),
 )
 
+comments = Table(
+    "comments",
+    metadata,
+    Column("repository", String(260), primary_key=True),
+    Column("pull_request", BigInteger, primary_key=True),
+    Column("build_id", String(64), nullable=False),  # which it speaks of
+    Column("number", BigInteger),  # Bitbucket's id of our comment; null before there is one
+    Column("desired", Text, nullable=False),  # model.Comment as JSON
+    Column("version", BigInteger, nullable=False),  # of `desired`
+    Column("milestone", Integer, nullable=False),  # how far the build was when that was last worth a request
+    # The build for which Bitbucket does not take it, or for which somebody deleted it; see last_error.
+    Column("refused_for", String(64), nullable=False, default="", server_default=""),
+    Column("changed_at", Double, nullable=False),
+    *_work(),
+    _pending("comments_pending", "due_at"),
+    Index("comments_changed", "changed_at"),
+)
+
 chains = Table(
     "chains",
     metadata,

@@ -7,9 +7,11 @@ import json
 import pytest
 from attrs import evolve
 
+from probo_bitbucket.flow.derivation import derive
 from probo_bitbucket.flow.desire import Subject, stop, take
 from probo_bitbucket.flow.display import Display
-from probo_bitbucket.flow.summary import MILESTONES, PILE, sum_up
+from probo_bitbucket.flow.progress import MILESTONES
+from probo_bitbucket.flow.summary import PILE
 from probo_bitbucket.model import Build, BuildKind, BuildState, Phase, Repository, Status, Update
 from probo_bitbucket.store import Lease, builds, statuses
 from tests.immediate import ImmediateStore
@@ -135,7 +137,7 @@ def test_what_is_over_waits_for_nothing(store: ImmediateStore, build: Build) -> 
     prepared(store, build, "Compile")
     tell(store, build, "Shell/Compile", Phase.SUCCEEDED)
     store.now(builds.conclude, build.id, BuildState.ENDED, NOW)
-    store.now(sum_up, build.id, NOW, SUMMARY)
+    store.now(derive, build.id, NOW, SUMMARY)
     assert shown(store) == [("SUCCESSFUL", "1 of 1 steps")]
 
 

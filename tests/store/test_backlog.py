@@ -21,7 +21,7 @@ def record(tx: sa.Connection, at: float, event: PullRequestChanged | Ignored = C
 
 
 def test_where_nothing_waits_that_is_said_of_every_kind(tx: sa.Connection) -> None:
-    kinds = ("deliveries", "builds", "statuses", "updates")
+    kinds = ("deliveries", "builds", "statuses", "updates", "comments")
     assert backlog.waiting(tx) == [Waiting(work, 0, 0.0, 0.0) for work in kinds]
 
 

@@ -12,6 +12,7 @@ from probo_bitbucket.sandbox.commits import APP_USER
 from probo_bitbucket.sandbox.pullrequest import Comment, PullRequest, PullRequestState
 from probo_bitbucket.sandbox.repository import Repository
 
+LONGEST_COMMENT = 32_768  # characters
 LARGEST_PAGE = 50  # pull requests have smaller pages than everything else
 
 
@@ -51,6 +52,8 @@ def _add_comments(api: Routes) -> None:
     def edit(request: Request, repository: Repository, number: int, comment: int) -> Any:
         pull_request = _pull_request(repository, number)
         edited = _comment(pull_request, comment)
+        if edited.author is not APP_USER:
+            raise Refused(403, "You may only edit your own comments.")
         pull_request.edit_comment(edited, _text(request))
         return api.cloud.documents.comment(edited)
 
@@ -75,6 +78,10 @@ def _comment(pull_request: PullRequest, number: int) -> Comment:
 
 def _text(request: Request) -> str:
     match json_body(request):
-        case {"content": {"raw": str(text)}} if text:
+        case {"content": {"raw": str(text)}} if len(text) > LONGEST_COMMENT:
+            raise Refused(
+                400, "content: Ensure this value is shorter.", fields={"content": [f"{len(text)} characters"]}
+            )
+        case {"content": {"raw": str(text)}} if text.strip():
             return text
     raise Refused(400, "content: This field is required.", fields={"content": ["required key not provided"]})

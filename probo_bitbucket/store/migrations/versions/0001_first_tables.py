@@ -18,6 +18,7 @@ def upgrade() -> None:
     _builds()
     _statuses()
     _forwarded()
+    _comments()
     _credentials()
     _others()
 
@@ -161,6 +162,24 @@ def _forwarded() -> None:
         sqlite_where=sa.text("failed = 1"),
         postgresql_where=sa.text("failed"),
     )
+
+
+def _comments() -> None:
+    op.create_table(
+        "comments",
+        sa.Column("repository", sa.String(260), primary_key=True),
+        sa.Column("pull_request", sa.BigInteger, primary_key=True),
+        sa.Column("build_id", sa.String(64), nullable=False),
+        sa.Column("number", sa.BigInteger),
+        sa.Column("desired", sa.Text, nullable=False),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("milestone", sa.Integer, nullable=False),
+        sa.Column("refused_for", sa.String(64), nullable=False, server_default=""),
+        sa.Column("changed_at", sa.Double, nullable=False),
+        *_work(),
+    )
+    _index_pending("comments_pending", "comments", "due_at")
+    op.create_index("comments_changed", "comments", ["changed_at"])
 
 
 def _credentials() -> None:
