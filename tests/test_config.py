@@ -56,7 +56,7 @@ def test_everything_but_api_url_has_a_default() -> None:
 def test_a_webhook_without_a_secret_is_warned_about() -> None:
     (warning,) = load().warnings
     assert warning.startswith("bbWebhookSecret is not set")
-    assert load(options={"bbWebhookSecret": "s"}).warnings == ()
+    assert load(options={"bbWebhookSecret": "long enough"}).warnings == ()
 
 
 def test_the_repositories_that_are_built_are_named_by_globs() -> None:
@@ -191,19 +191,21 @@ def test_aliases_can_be_used(write: Write) -> None:
 
 
 def test_a_file_with_secrets_that_others_can_read_is_warned_about(write: Write) -> None:
-    open_file = write("bbWebhookSecret: canary", "open.yaml", 0o640)
-    closed = write("bbWebhookSecret: canary", "closed.yaml", 0o600)
+    open_file = write("bbWebhookSecret: canary-1", "open.yaml", 0o640)
+    closed = write("bbWebhookSecret: canary-2", "closed.yaml", 0o600)
     harmless = write("port: 1\nbbWebhookSecretFile: closed.yaml", "harmless.yaml", 0o644)
     (warning,) = load(open_file, closed, harmless).warnings
     assert warning == f"{open_file}: holds bbWebhookSecret and is open to other users; run: chmod 600 {open_file}"
-    accounts = write("bbWebhookSecretFile: closed.yaml\naccounts: [{name: a, repositories: a, bbAccessToken: t}]")
+    accounts = write(
+        "bbWebhookSecretFile: closed.yaml\naccounts: [{name: a, repositories: a, bbAccessToken: long-enough}]"
+    )
     accounts.chmod(0o644)
     (warning,) = load(accounts).warnings
     assert "holds bbAccessToken" in warning
 
 
 def test_keys_of_the_container_manager_do_nothing(write: Write) -> None:
-    path = write("auth: {url: 'http://localhost:3012/auth_lookup'}\nbbWebhookSecret: s\n")
+    path = write("auth: {url: 'http://localhost:3012/auth_lookup'}\nbbWebhookSecret: long enough\n")
     assert load(path).warnings == (f"{path}:1: auth: is for the Container Manager and does nothing here",)
 
 
@@ -252,6 +254,7 @@ def test_the_commented_lines_of_the_example_are_settings(write: Write) -> None:
     lines = [re.sub(r"^# (?=( *- | +)?[A-Za-z_]+:(\s|$))", "", line) for line in EXAMPLE.read_text().splitlines()]
     lines = [line for line in lines if not re.match(r"bb(Client|Refresh|Access|Email|ApiToken)", line)]
     text = "\n".join(line for line in lines if not line.startswith("#")).replace("File: secrets/acme", ": t")
+    text = re.sub("(a.long.random.text)", r"\1-of-mine", text)  # as it is, it is refused
     path = write(re.sub("caFile: .*", "caFile:", text))
     settings = config.load([path], {}, {})
     assert settings.accounts[0].repositories == ("acme/*", "acme-labs/site-*")

@@ -112,6 +112,38 @@ def test_a_placeholder_is_not_taken_for_a_value(tmp_path: Path, value: str) -> N
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        "bbWebhookSecret: …",
+        "bbWebhookSecret: '...'",
+        "bbWebhookSecret: '********'",
+        "bbWebhookSecret: a long random text",
+        "internalToken: 'a-long-random-text'",
+        "bbRefreshToken: …",
+        "bbAccessToken: 'access token'",
+        "bbApiToken: 'API token'",
+        "database: 'postgresql://probo:…@db.example.com/probo_bitbucket'",
+    ],
+)
+def test_what_our_documents_show_in_place_of_a_secret_is_none(tmp_path: Path, line: str) -> None:
+    name = line.partition(":")[0]
+    problem = problem_in(tmp_path, line)
+    assert problem == f":1: {name}: is still the placeholder of an example; put your own value there"
+
+
+@pytest.mark.parametrize("name", ["bbWebhookSecret", "bbAccessToken", "api.token"])
+def test_a_secret_that_is_too_short_is_warned_about_and_taken_as_the_node_handlers_took_it(name: str) -> None:
+    def warnings(secret: str) -> list[str]:
+        given = config.load([], {}, {"api.url": "http://cm:3020", name: secret}).warnings
+        return [warning for warning in given if "characters" in warning]
+
+    assert warnings("8-signs!") == []
+    [warning] = warnings("7-signs")
+    assert "has fewer than 8 characters: it is cut off, or easily guessed" in warning
+    assert "7-signs" not in warning
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "bbClientSecret: [canary]",

@@ -14,7 +14,12 @@ from probo_bitbucket.config.keys import Key
 from probo_bitbucket.config.written import Findings, Given, Shape, Written
 
 _PLACEHOLDER = re.compile(r"\{[A-Z][A-Z0-9_]*\}|<[^<>]*>")
+# Of a secret only: what our own documents show in place of one.
+_EXAMPLE = re.compile("[.…*]+|.*:…@.*|a[ -]long[ -]random[ -]text|(access|API) token|token of the coordinator")
+SHORT = 8  # characters; secrets of fewer are warned about and not refused, for the Node handlers took them
 _CREDENTIALS = re.compile(r"(?:%d|\$\{CREDENTIALS_DIRECTORY\})/(.*)")
+
+_TOO_SHORT = f"has fewer than {SHORT} characters: it is cut off, or easily guessed"
 
 
 class _UnusableError(Exception):
@@ -42,10 +47,14 @@ class Reader:
 
     def _part(self, key: Key, given: Given, part: Written) -> object:
         try:
-            return _parsed(key, self._contents(part) if given.in_file else part)
+            contents = self._contents(part) if given.in_file else part
+            value = _parsed(key, contents)
         except _UnusableError as unusable:
             self._problem(given.where(part), str(unusable))
             return key.default_value
+        if key.secret and len(contents.text) < SHORT:
+            self.findings.warnings.append(f"{given.where(part)}: {_TOO_SHORT}")
+        return value
 
     def _contents(self, written: Written) -> Written:
         """The secret in a file, without the line end that editors put behind it."""
@@ -79,7 +88,7 @@ def _parts(key: Key, written: Written) -> tuple[Written, ...]:
 
 
 def _parsed(key: Key, written: Written) -> object:
-    if _is_placeholder(written):
+    if _is_placeholder(written) or (key.secret and _EXAMPLE.fullmatch(written.text)):
         raise _UnusableError("is still the placeholder of an example; put your own value there")
     if written.shape is Shape.FLAG and key.type is not types.FLAG:
         raise _UnusableError(f"true or false came; {key.type.expects} is expected (text goes into quotes)")
