@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: venv demo test chaos format dist clean
+.PHONY: venv demo test chaos docs reference man format dist clean
 
 venv: $(READY)
 
@@ -32,6 +32,14 @@ test: $(READY)
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos.run --nodes 1
 	$(BIN)/python -m tests.chaos.run --nodes 2
+
+# The documents as a site, in build/docs. A link that leads nowhere, or anything else that is wrong, ends it.
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -n -q docs build/docs
+
+# What the documents and the man pages say of settings, commands, routes, events and metrics, made from the code.
+reference man: $(READY)
+	$(BIN)/python -m docs.reference
 
 format: $(READY)
 	$(BIN)/ruff check --fix

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from attrs import define, field, frozen
 from twisted.application.service import Service
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.client import HTTPConnectionPool
 
@@ -46,7 +45,6 @@ from probo_bitbucket.flow.providers import Providers
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.flow.reporter import Reporter
 from probo_bitbucket.flow.requests import HashRequests
-from probo_bitbucket.flow.resumption import tell_waiting
 from probo_bitbucket.flow.rounds import Rounds
 from probo_bitbucket.flow.schedule import Schedule
 from probo_bitbucket.flow.setup import SetUp
@@ -119,7 +117,6 @@ class Parts:
     chains: Sequence[TokenChain]
     pool: HTTPConnectionPool
     node: str
-    clock: IReactorTime
 
     def begin(self, tx: Transaction) -> None:
         """Choose credentials, and make their tokens known."""
@@ -127,7 +124,6 @@ class Parts:
             self.set_up.begin(tx)
         for chain in self.chains:
             chain.begin(tx)
-        tell_waiting(tx, self.clock.seconds())
 
     def take_over(self, tx: Transaction) -> None:
         """Begin in place of others. What waits for its next try may have waited for these settings."""
@@ -212,7 +208,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
         lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
         hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, leases),
         health=health,
-        measuring=Measuring(metrics, store, reactor, keys.budgets, breakers),
+        measuring=Measuring(metrics, store, reactor, accounts, keys.budgets, breakers),
         api=Api(store, Glance(store, health, keys.budgets, reactor, node), again),
         own_pages=OwnPages(settings.dashboard_hosts),
         hooks=HookRoutes(oversight.hooks, oversight.trial, oversight.check),
@@ -236,7 +232,6 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
         chains=keys.chains,
         pool=pool,
         node=node,
-        clock=reactor,
     )
 
 

@@ -24,6 +24,8 @@ _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 _NAMES = frozenset(event.name for event in EVENTS)
 
+_WORK = {"delivery": "deliveries", "build": "builds", "status": "statuses", "comment": "comments", "forward": "updates"}
+
 # What a call is about, by the end of its URL's path. The first that fits counts.
 _KINDS = (
     ("token", r"/site/oauth2/access_token"),
@@ -31,9 +33,10 @@ _KINDS = (
     ("commit", r"/commit/[^/]+"),
     ("file", r"/src/[^/]+/.+"),
     ("folder", r"/src/[^/]+/"),
-    ("branches", r"/refs/branches"),
+    ("branches", r"/refs/branches(/.*)?"),
     ("commits", r"/commits"),
-    ("pull_request", r"/pullrequests/\d+"),
+    ("comment", r"/pullrequests/\d+/comments(/\d+)?"),
+    ("pull_request", r"/pullrequests(/\d+)?"),
     ("forward", r"(/builds/[^/]+/status/[^/]+|/update)"),
     ("auth_lookup", r"/auth_lookup"),
     ("pull_request", r"/pull-request/[^/]+/[^/]+/\d+"),
@@ -42,6 +45,10 @@ _KINDS = (
     ("build", r"/builds/[^/]+"),
     ("hand_on", r"/projects/tokens"),
     ("project", r"/projects"),
+    ("forward", r"/builds/[^/]+/status/[^/]+|/update"),
+    ("hook", r"/hooks(/[^/]+)?"),
+    ("repository", r"/repositories/[^/]+(/[^/]+)?"),
+    ("user", r"/user"),
 )
 _REPOSITORY = re.compile(r".*/repositories/[^/]+/[^/]+(?=/)")
 
@@ -49,7 +56,7 @@ _REPOSITORY = re.compile(r".*/repositories/[^/]+/[^/]+(?=/)")
 def kind_of(url: str) -> str:
     """What a call to *url* is about; `other` where that is not known."""
     path = _REPOSITORY.sub("", url.partition("?")[0])
-    return next((kind for kind, ending in _KINDS if re.search(f"{ending}$", path)), "other")
+    return next((kind for kind, ending in _KINDS if re.search(f"(?:{ending})$", path)), "other")
 
 
 @implementer(ILogObserver)
@@ -63,7 +70,8 @@ class Metrics:
         self._event_keys = frozenset(event_keys)
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._make(Gauge, "info", "The version that runs; always 1.", "version").labels(__version__).set(1)
+        self.info = self._make(Gauge, "info", "The version that runs; always 1.", "version")
+        self.info.labels(__version__).set(1)
         self._make_counters()
         self._make_gauges()
 
@@ -110,9 +118,9 @@ class Metrics:
         elif subject == "build":
             self.builds.labels(outcome).inc()
         elif subject == "status":
-            self.statuses.labels(event["state"], outcome).inc()
-        if outcome == "postponed":
-            self.retries.labels(subject).inc()
+            self.statuses.labels(event.get("state", ""), outcome).inc()
+        if outcome == "postponed" and subject in _WORK:
+            self.retries.labels(_WORK[subject]).inc()
 
     def called(self, url: str, status: int, seconds: float) -> None:
         """Count a call to *url* that took so many *seconds*. Its HTTP *status* is 0 where there was no answer."""

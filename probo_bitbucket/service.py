@@ -18,8 +18,9 @@ from twisted.logger import Logger, globalLogPublisher
 
 from probo_bitbucket.assembly import Foundation, Parts, assemble
 from probo_bitbucket.config import Settings
+from probo_bitbucket.flow.resumption import tell_waiting
 from probo_bitbucket.metrics import Metrics
-from probo_bitbucket.store import StoreUnavailable, nodes
+from probo_bitbucket.store import StoreUnavailable, Transaction, nodes
 from probo_bitbucket.web.doors import CannotListen, Door
 
 LAST_REQUESTS = 8.0  # seconds that requests on their way may take to end; as long as a worker waits for its work
@@ -66,7 +67,7 @@ class Handler(Service):
         globalLogPublisher.addObserver(self.metrics)
         # Where a port is in use, nothing has been started yet. Requests are answered once the reactor has its turn.
         self._open = self._opened(self._parts.doors)
-        self._foundation.open(self._parts.begin)
+        self._foundation.open(self._begin)
 
     def startService(self) -> None:
         super().startService()
@@ -85,6 +86,10 @@ class Handler(Service):
         """Stop to listen, let what is on its way end, put back the rest, and close the store: in this order."""
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
+
+    def _begin(self, tx: Transaction) -> None:
+        self._parts.begin(tx)
+        tell_waiting(tx, self._reactor.seconds())
 
     def _opened(self, doors: Iterable[Door]) -> list[OpenDoor]:
         """All of *doors*, open; none is where one cannot be: CannotListen."""

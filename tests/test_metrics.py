@@ -55,7 +55,7 @@ class Scraped(StageTestCase):
     async def test_what_waits_for_bitbucket_is_counted_with_its_tries(self) -> None:
         self.cloud.faults.add(Fault(Answer(503), ".*/src/.*"))
         self.repository.open_pull_request()
-        await self.until(lambda: (self.measured("retries", work="build") or 0) >= 2)
+        await self.until(lambda: (self.measured("retries", work="builds") or 0) >= 2)
         found = await self.scrape()
         self.assertEqual(of(found, "waiting", work="builds"), 1)
         self.assertGreater(of(found, "oldest_waiting_seconds", work="builds") or 0, 0)

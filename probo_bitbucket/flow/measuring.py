@@ -9,9 +9,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.breaker import Breaker
+from probo_bitbucket.flow.accounts import Accounts
 from probo_bitbucket.metrics import Metrics
-from probo_bitbucket.store import Database, StoreUnavailable, Transaction, backlog
-from probo_bitbucket.store.backlog import Tokens, Waiting
+from probo_bitbucket.store import Database, StoreUnavailable, Transaction, backlog, credentials
 
 
 @define
@@ -21,6 +21,7 @@ class Measuring:
     metrics: Metrics
     store: Database
     clock: IReactorTime
+    accounts: Accounts
     budgets: Mapping[str, Budget]
     breakers: Sequence[Breaker]
 
@@ -28,12 +29,11 @@ class Measuring:
         """All metrics. What is in a database that cannot be read stays as it was."""
         now = self.clock.seconds()
         try:
-            waiting, tokens = await self.store.transact(_look)
+            await self.store.transact(self._look, now)
         except StoreUnavailable:
             self.metrics.store_up.set(0)
         else:
             self.metrics.store_up.set(1)
-            self._show(waiting, tokens, now)
         self.metrics.budget.clear()  # the settings can have named others before
         for consumer, budget in self.budgets.items():
             self.metrics.budget.labels(consumer).set(budget.left(now))
@@ -41,13 +41,10 @@ class Measuring:
             self.metrics.down.labels(breaker.upstream).set(breaker.open)
         return self.metrics.text()
 
-    def _show(self, waiting: Sequence[Waiting], tokens: Tokens, now: float) -> None:
-        for each in waiting:
+    def _look(self, tx: Transaction, now: float) -> None:
+        for each in backlog.waiting(tx):
             self.metrics.waiting.labels(each.work).set(each.count)
             self.metrics.oldest.labels(each.work).set(now - each.since if each.count else 0)
-        self.metrics.dead.set(tokens.dead)
-        self.metrics.token_age.set(0 if tokens.oldest is None else now - tokens.oldest)
-
-
-def _look(tx: Transaction) -> tuple[list[Waiting], Tokens]:
-    return backlog.waiting(tx), backlog.tokens(tx)
+        self.metrics.dead.set(sum(bool(trouble) for trouble in self.accounts.troubles(tx).values()))
+        renewed = credentials.oldest_renewal(tx)
+        self.metrics.token_age.set(0 if renewed is None else now - renewed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from attrs import frozen
 
-from probo_bitbucket.store.schema import builds, chains, comments, deliveries, forwarded, statuses
+from probo_bitbucket.store.schema import builds, comments, deliveries, forwarded, statuses
 
 # What waits, and the column that says since when.
 _WORK = {
@@ -36,18 +36,3 @@ def _waiting(tx: sa.Connection, work: str, table: sa.Table, since: sa.Column[flo
     query = sa.select(sa.func.count(), sa.func.min(since), sa.func.min(table.c.due_at)).where(table.c.pending)
     count, oldest, due_at = tx.execute(query).one()
     return Waiting(work, count, oldest or 0.0, due_at or 0.0)
-
-
-@frozen
-class Tokens:
-    """The chains of tokens: how many Bitbucket refuses, and when the one was renewed that was not for longest."""
-
-    dead: int
-    oldest: float | None  # None where none was ever renewed
-
-
-def tokens(tx: sa.Connection) -> Tokens:
-    """How the chains of tokens are."""
-    dead = sa.func.count().filter(chains.c.dead != "")
-    renewed = sa.func.min(chains.c.refreshed_at).filter(chains.c.refreshed_at > 0)
-    return Tokens(*tx.execute(sa.select(dead, renewed)).one())

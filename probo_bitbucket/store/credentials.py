@@ -67,6 +67,12 @@ def find(tx: sa.Connection, name: str) -> Chain | None:
     return None if row is None else _chain(row)
 
 
+def oldest_renewal(tx: sa.Connection) -> float | None:
+    """When the chain was renewed that was not for the longest time; None where none ever was."""
+    oldest: float | None = tx.scalar(sa.select(sa.func.min(chains.c.refreshed_at)).where(chains.c.refreshed_at > 0))
+    return oldest
+
+
 def owner(tx: sa.Connection, token: str) -> str | None:
     """The name of the chain that *token* is or was a refresh token of."""
     return tx.scalar(sa.select(chain_members.c.chain).where(chain_members.c.digest == digest(token)))

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from probo_bitbucket.model import Delivery, Ignored, PullRequestChanged
 from probo_bitbucket.store import Engine, Lease, backlog, credentials, deliveries, schema
-from probo_bitbucket.store.backlog import Tokens, Waiting
+from probo_bitbucket.store.backlog import Waiting
 from probo_bitbucket.store.credentials import Chain
 from tests.store.test_late import PULL_REQUEST, SITE
 from tests.store.test_plans import _row
@@ -34,11 +34,11 @@ def test_what_waits_is_counted_and_what_is_done_is_not(tx: sa.Connection) -> Non
     assert backlog.waiting(tx)[0] == Waiting("deliveries", 3, 10.0, 0.0)
 
 
-def test_dead_chains_are_counted_and_the_oldest_renewal_is_told(tx: sa.Connection) -> None:
-    assert backlog.tokens(tx) == Tokens(0, None)
-    for name, renewed, dead in (("a", 100.0, ""), ("b", 50.0, "refused"), ("c", 0.0, "")):
-        credentials.begin_anew(tx, Chain(name, name, f"token-{name}", refreshed_at=renewed, dead=dead))
-    assert backlog.tokens(tx) == Tokens(1, 50.0)
+def test_the_oldest_renewal_is_told_where_there_was_one(tx: sa.Connection) -> None:
+    assert credentials.oldest_renewal(tx) is None
+    for name, renewed in (("a", 100.0), ("b", 50.0), ("c", 0.0)):
+        credentials.begin_anew(tx, Chain(name, name, f"token-{name}", refreshed_at=renewed))
+    assert credentials.oldest_renewal(tx) == 50.0
 
 
 def test_counting_reads_the_index_of_what_is_pending(engine: Engine) -> None:
