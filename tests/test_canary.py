@@ -7,28 +7,20 @@ the columns that secrets belong in, and the repr of every object of the handler.
 from __future__ import annotations
 
 import base64
-import gc
 import re
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
-from twisted.logger import globalLogPublisher
-
 from probo_bitbucket import logs
 from probo_bitbucket.bitbucket.api import Bitbucket
-from probo_bitbucket.config import Settings
-from probo_bitbucket.config.secrets import secrets_of
 from probo_bitbucket.flow import chain, lookup
-from probo_bitbucket.log_file import LogFile
-from probo_bitbucket.log_output import FORMS
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.sandbox import stage
 from probo_bitbucket.sandbox.faults import HTML, Answer, Fault
 from probo_bitbucket.sandbox.server import Recorded
 from probo_bitbucket.web.channel import BoundedChannel
+from tests.canaries import forget_secrets_at_starts, keep_log, reprs, songs, stored
 from tests.staged import Answered
 from tests.test_setup import SetupTestCase
 
@@ -39,10 +31,6 @@ API_TOKEN = "c4n4ry-api-token"
 ACCESS_TOKEN = "c4n4ry-access-token"
 INTERNAL_TOKEN = "c4n4ry-internal-token"
 FIXED = (CLIENT_SECRET, HOOK_SECRET, API_TOKEN, ACCESS_TOKEN, INTERNAL_TOKEN)
-HEARD = re.compile(r".{0,80}c4n4ry.{0,40}")
-
-# The columns that secrets belong in. The house has the key that handles are signed with.
-KEPT_IN = {"chains": ("refresh_token", "access_token"), "consumers": ("secret",), "house": ("value",)}
 
 PAIRS = [
     base64.b64encode(pair.encode()).decode()
@@ -52,7 +40,7 @@ PAIRS = [
 
 def heard(text: str) -> list[str]:
     """Where a canary sings in *text*, also one that is packed up in an Authorization header."""
-    return [*HEARD.findall(text), *(pair for pair in PAIRS if pair in text)]
+    return [*songs(text), *(pair for pair in PAIRS if pair in text)]
 
 
 class Canary(SetupTestCase):
@@ -107,20 +95,8 @@ class Canary(SetupTestCase):
         self.stage.refresh_token = self.cloud.credentials.issue_refresh_token(stage.KEY)
         self.cloud.credentials.add_api_token("ada@example.com", API_TOKEN, ("pullrequest",))
         self.cloud.credentials.add_access_token(ACCESS_TOKEN, ("pullrequest",), "initech")
-        self.log_path = self.folder / "logs" / "bitbucket.log"
-        for form in FORMS.values():
-            observer = logs.LineObserver(LogFile(self.log_path).write, "trace", form)
-            globalLogPublisher.addObserver(observer)
-            self.addCleanup(globalLogPublisher.removeObserver, observer)
-        start = self.stage.start_handler
-
-        def start_handler() -> None:
-            logs.secrets.__init__()  # type: ignore[misc]  # a new process knows no secret but those of the settings
-            for secret in secrets_of(self.stage.settings()):
-                logs.hide(secret)
-            start()
-
-        self.patch(self.stage, "start_handler", start_handler)
+        self.log_path = keep_log(self)
+        forget_secrets_at_starts(self)
 
     async def ask(self, token: str) -> Answered:
         return await self.call("GET", f"/auth_lookup?type=bitbucket&refreshToken={quote(token, safe='')}")
@@ -184,7 +160,7 @@ class Canary(SetupTestCase):
         pull_request = self.repository.open_pull_request("Break it", "break", {"a": b"a"})
         await self.until(lambda: "step.failed" in self.log_text())
         await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE last_error != ''"))
-        assert heard("\n".join(self.stored())) == []
+        assert heard("\n".join(stored(self.folder))) == []
         self.patch(Bitbucket, "branches", branches)
         self.patch(ContainerManager, "start", start)
         await self.built(pull_request)
@@ -226,32 +202,8 @@ class Canary(SetupTestCase):
         assert heard("\n".join(_told(self.container_manager.requests))) == []
         reported = [each for each in self.cloud.requests if each.path != TOKENS and "/site/" not in each.path]
         assert heard("\n".join(f"{each.path}?{each.query} {each.body!r}" for each in reported)) == []
-        assert heard("\n".join(self.stored())) == []
+        assert heard("\n".join(stored(self.folder))) == []
         assert [text[:60] for text in reprs() if heard(text)] == []
-
-    def stored(self) -> Iterator[str]:
-        """Every value in the store, without those of the columns that secrets belong in."""
-        with closing(sqlite3.connect(self.folder / "probo-bitbucket.db")) as database:
-            for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-                rows = database.execute(f'SELECT * FROM "{table}"')  # noqa: S608
-                names = [each[0] for each in rows.description]
-                for row in rows:
-                    shown = dict(zip(names, row, strict=True))
-                    for secret in KEPT_IN.get(table, ()):
-                        assert shown.pop(secret, None) is not None, (table, secret)
-                    yield f"{table}: {shown}"
-
-
-def reprs() -> Iterator[str]:
-    """The repr and the text of every object of the handler that is alive."""
-    gc.collect()
-    seen = set()
-    for thing in gc.get_objects():
-        kind = type(thing)
-        if str(kind.__module__).startswith("probo_bitbucket.") and ".sandbox" not in kind.__module__:
-            seen.add(kind)
-            yield f"{kind.__name__}: {thing!r} {thing}"
-    assert Settings in seen
 
 
 def _told(requests: Iterable[Recorded]) -> Iterator[str]:

@@ -88,7 +88,7 @@ class Builder:
         if isinstance(config, ConfigurationError):
             raise NotBuilt(build, BuildState.INVALID, config.advice)
         document = documents.build(build, config.document, project["id"], self.site_url)
-        text = msgspec.json.encode({"build": document, "project": project}).decode()
+        text = msgspec.json.encode({"build": document, "project": _kept(project)}).decode()
         prepared = evolve(job, build=build, document=text, state=BuildState.READY)
 
         def ready(tx: Transaction) -> None:
@@ -198,6 +198,11 @@ class Builder:
 
     async def give_up(self, job: StoredBuild, error: Exception) -> None:
         await self._conclude(job.build, BuildState.FAILED, f"The build could not be started: {error}")
+
+
+def _kept(project: dict[str, Any]) -> dict[str, Any]:
+    """What is stored of a project: a coordinator's has credentials in it, which are asked for again at the start."""
+    return {key: value for key, value in project.items() if key != "service_auth"}
 
 
 async def _both(first: Any, second: Any) -> tuple[Any, Any]:
