@@ -1,4 +1,4 @@
-# make demo: see it work. make test: see that it works. make chaos: see that nothing is lost.
+# make demo: see it work. make test: see that it works. make chaos: see that nothing is lost. make docs: read about it.
 # PYTHON=python3.12 chooses another Python (3.11 or later).
 PYTHON ?= python3
 VENV := .venv

@@ -66,7 +66,7 @@ class BoundedSite(Site):
         _log.debug(
             "Request answered",
             event="http.answered",
-            client=request.getClientAddress(),
+            client=getattr(request.getClientAddress(), "host", "unix socket"),
             method=request.method.decode("latin-1"),
             path=request.path.decode("latin-1"),
             status=request.code,
