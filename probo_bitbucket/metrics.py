@@ -81,7 +81,7 @@ class Metrics:
         self.deliveries = make(Counter, "deliveries", "Deliveries, and what became of them.", "event", "outcome")
         self.builds = make(Counter, "builds", "Builds, and what became of them.", "outcome")
         self.statuses = make(Counter, "statuses", "Statuses, and what became of them.", "state", "outcome")
-        self.retries = make(Counter, "retries", "Tries that failed and will be repeated.", "work")
+        self.retries = make(Counter, "retries", "Work that was put back, to be tried again later.", "work")
         self.requests = make(
             Counter, "upstream_requests", "Requests to upstreams, by the class of the answer.", "kind", "outcome"
         )

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import probo_bitbucket
 from probo_bitbucket.log_events import EVENTS
+from probo_bitbucket.logs import FIELDS
 
 PACKAGE = Path(probo_bitbucket.__file__).parent
 LISTED = {event.name: event for event in EVENTS}
 NAME = re.compile(r"[a-z]+\.[a-z_]+")
+METHODS = {"debug", "info", "warn", "error", "critical", "failure", "emit"}
 LOGS = re.compile(r"(self\.)?_?log\.\w+|self\._log\w*")
 
 
@@ -27,6 +29,13 @@ def calls() -> Iterator[tuple[Path, ast.Call]]:
 def is_log_call(call: ast.Call) -> bool:
     """`self.log.info(…)`, `_log.warn(…)`, or a method of ours that logs: `self._log(…)`, `self._log_trouble(…)`."""
     return LOGS.fullmatch(ast.unparse(call.func)) is not None
+
+
+def direct_calls() -> Iterator[tuple[Path, ast.Call]]:
+    """Calls of a Logger's own methods."""
+    for path, call in calls():
+        if is_log_call(call) and ast.unparse(call.func).rpartition(".")[2] in METHODS:
+            yield path, call
 
 
 def literals(node: ast.AST) -> Iterator[str]:
@@ -72,7 +81,7 @@ def test_the_level_that_is_listed_is_that_of_the_code() -> None:
     levels = {"failure": "critical"}
     methods: dict[str, set[str]] = {}
     for name, method in used():
-        if method in ("debug", "info", "warn", "error", "critical", "failure") and "*" not in name:
+        if method in METHODS - {"emit"} and "*" not in name:
             methods.setdefault(name, set()).add(levels.get(method, method))
     assert {name: LISTED[name].level for name in methods if LISTED[name].level not in methods[name]} == {}
 
@@ -83,11 +92,18 @@ def test_every_event_that_is_grave_says_what_to_do() -> None:
     ]
 
 
-def test_every_log_call_that_tells_something_has_an_event_name() -> None:
-    logged = re.compile(r"(self\.)?_?log\.(debug|info|warn|error|critical|failure|emit)")
-    nameless = [
-        f"{path.name}:{call.lineno}"
-        for path, call in calls()
-        if logged.fullmatch(ast.unparse(call.func)) and "event" not in [keyword.arg for keyword in call.keywords]
-    ]
-    assert nameless == []
+def test_every_log_call_has_an_event_name() -> None:
+    named = {(path, call.lineno): [keyword.arg for keyword in call.keywords] for path, call in direct_calls()}
+    assert len(named) > 30
+    assert [f"{path.name}:{line}" for (path, line), words in named.items() if "event" not in words] == []
+
+
+def test_every_field_that_is_logged_is_shown() -> None:
+    unseen = []
+    for path, call in direct_calls():
+        words = set(re.findall(r"\{(\w+)", " ".join(ast.unparse(argument) for argument in call.args)))
+        shown = {"event", *FIELDS, *words}
+        unseen += [
+            f"{path.name}:{call.lineno} {word.arg}" for word in call.keywords if word.arg and word.arg not in shown
+        ]
+    assert unseen == []

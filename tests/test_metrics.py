@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.defer import fail
 from twisted.logger import Logger, LogPublisher
 
+from probo_bitbucket import breaker
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.metrics import Metrics, kind_of
-from probo_bitbucket.sandbox.faults import Answer, Fault
+from probo_bitbucket.sandbox.faults import Answer, Cut, Fault
+from probo_bitbucket.store import StoreUnavailable
 from tests.staged import StageTestCase
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -66,6 +69,27 @@ class Scraped(StageTestCase):
         self.repository.open_pull_request()
         await self.until(lambda: self.measured("log_events", event="credentials.dead"))
         self.assertEqual(of(await self.scrape(), "credentials_dead"), 1)
+
+    async def test_a_database_that_is_away_is_told_and_nothing_else_is_missing(self) -> None:
+        await self.deliver("pullrequest:approved", b"{}")
+        self.assertEqual(of(await self.scrape(), "store_up"), 1)
+        self.patch(self.handler._foundation.store, "transact", lambda *_, **__: fail(StoreUnavailable("full")))
+        found = await self.scrape()
+        self.assertEqual(of(found, "store_up"), 0)
+        self.assertEqual(of(found, "deliveries_total", event="pullrequest:approved", outcome="ignored"), 1)
+        self.assertIsNotNone(of(found, "budget_left", consumer="sandbox-consumer"))
+
+    async def test_an_upstream_that_is_down_is_told(self) -> None:
+        self.patch(breaker.Breaker.__init__, "__defaults__", (1, 10.0, 0, 0.0))
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+        self.container_manager.faults.add(Fault(Cut()))
+        self.repository.open_pull_request()
+        await self.until(lambda: self.measured("retries", work="builds"))
+        found = await self.scrape()
+        self.assertEqual(of(found, "upstream_down", upstream="the Container Manager"), 1)
+        self.assertEqual(of(found, "upstream_down", upstream="Bitbucket"), 0)
+        self.assertGreaterEqual(of(found, "upstream_requests_total", kind="startbuild", outcome="no_answer") or 0, 1)
 
     async def test_a_new_handler_counts_from_zero(self) -> None:
         await self.deliver("pullrequest:approved", b"{}")
