@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -52,6 +53,14 @@ class AuthLookup(StageTestCase):
         changed = handle.replace(document["build"]["id"], "00000000-0000-0000-0000-000000000000")
         assert (await self.ask(changed)).status == 403
         assert (await self.ask(handle[:-1])).status == 403
+
+    async def test_no_answer_of_ours_and_nothing_that_the_container_manager_gets_has_a_refresh_token(self) -> None:
+        await self.built(self.repository.open_pull_request())
+        ((newest,),) = self.rows("SELECT refresh_token FROM chains")
+        (document,) = self.started()
+        told = json.dumps([document, (await self.ask()).json])
+        assert newest not in told
+        assert self.stage.refresh_token not in told
 
     async def test_an_older_token_of_the_chain_is_still_ours(self) -> None:
         await self.at_rest()
@@ -166,3 +175,18 @@ class AuthLookup(StageTestCase):
         answer = await self.ask()
         await hanging_up
         assert answer.status == 200
+
+
+class HandingOutTokens(StageTestCase):
+    """`handOut: token`, for those who need the real one."""
+
+    settings: ClassVar[dict[str, Any]] = {"handOut": "token"}
+
+    async def test_the_real_token_leaves_the_house_with_the_build_and_in_no_answer(self) -> None:
+        await self.built(self.repository.open_pull_request())
+        ((newest,),) = self.rows("SELECT refresh_token FROM chains")
+        (document,) = self.started()
+        assert document["project"]["service_auth"]["refreshToken"] == newest
+        answer = await self.call("GET", f"/auth_lookup?type=bitbucket&refreshToken={quote(newest, safe='')}")
+        assert set(answer.json) == {"access_token", "token_type"}
+        assert newest not in answer.body.decode()
