@@ -28,10 +28,13 @@ from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.builder import Builder
 from probo_bitbucket.flow.catchup import CatchUp
 from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.flow.closing import Closing
 from probo_bitbucket.flow.commenter import Commenter
 from probo_bitbucket.flow.coordinated import CoordinatorProjects, HandOn, ProjectAccounts
 from probo_bitbucket.flow.decision import Decision
 from probo_bitbucket.flow.display import Display
+from probo_bitbucket.flow.ending import Ending
+from probo_bitbucket.flow.environments import CoordinatorEnvironments, Environments, OwnEnvironments
 from probo_bitbucket.flow.forward import Forward
 from probo_bitbucket.flow.glance import Glance
 from probo_bitbucket.flow.health import Health
@@ -45,11 +48,14 @@ from probo_bitbucket.flow.providers import Providers
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.flow.reporter import Reporter
 from probo_bitbucket.flow.requests import HashRequests
+from probo_bitbucket.flow.responder import Responder
 from probo_bitbucket.flow.rounds import Rounds
+from probo_bitbucket.flow.rules import Policy
 from probo_bitbucket.flow.schedule import Schedule
 from probo_bitbucket.flow.setup import SetUp
 from probo_bitbucket.flow.sharing import Sharing
 from probo_bitbucket.flow.signatures import RefusedDeliveries, Signatures
+from probo_bitbucket.flow.teardown import Teardown
 from probo_bitbucket.flow.worker import Worker
 from probo_bitbucket.metrics import Metrics
 from probo_bitbucket.oversight import oversee
@@ -177,14 +183,16 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
         wake=reporter.wake,
     )
     builder = work(builder_step)
-    decision = work(Decision(store, reactor, site_url, builder.wake))
-    catch_up = CatchUp(store, reactor, container_manager, display, reporter.wake)
+    environments = keys.environments(container_manager)
+    teardown = work(Teardown(store, reactor, environments))
+    closing = work(Closing(store, reactor, environments, teardown.wake))
+    ending = Ending(settings.teardown, None if settings.api_token else settings.keep_builds, display)
+    responder = Responder(_policy(settings), ending, announcement)
+    decision = work(Decision(store, reactor, site_url, responder, _all(builder, reporter, closing, teardown)))
+    news = _all(reporter, teardown)
+    catch_up = CatchUp(store, reactor, container_manager, display, ending, news)
     forward = work(Forward(store, handlers))
-
-    def wake() -> None:
-        for worker in (decision, builder, reporter, forward):
-            worker.wake()
-
+    wake = _all(decision, builder, reporter, closing, teardown, forward)
     set_up = keys.set_up(accounts, wake)
     health = Health(store, accounts, breakers)
     again = Again(store, reactor, settings.repositories, wake)
@@ -203,7 +211,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     )
     app = App(
         intake=Intake(store, signatures, refused, settings.repositories, site_url, decision.wake),
-        relay=Relay(store, reactor, display, reporter.wake),
+        relay=Relay(store, reactor, display, ending, news),
         providers=Providers(store, reactor, handlers, forward.wake),
         lookup=Lookup(store, reactor, accounts, bitbucket, announcement, reporter.wake),
         hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, leases),
@@ -224,6 +232,8 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
             decision,
             builder,
             reporter,
+            closing,
+            teardown,
             forward,
             commenter,
             *rounds(settings, store, reactor, leases, keys, set_up, catch_up),
@@ -233,6 +243,20 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
         pool=pool,
         node=node,
     )
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(settings.drafts, settings.forks, settings.pushes, settings.branches)
+
+
+def _all(*workers: Worker) -> Callable[[], None]:
+    """What wakes all of them."""
+
+    def wake() -> None:
+        for worker in workers:
+            worker.wake()
+
+    return wake
 
 
 def rounds(
@@ -285,6 +309,12 @@ class Keys:
             self._budget(consumer.key),
         )
         return accounts, CoordinatorProjects(coordinator)
+
+    def environments(self, container_manager: ContainerManager) -> Environments:
+        """Who takes environments down."""
+        if self.settings.api_token:
+            return CoordinatorEnvironments(container_manager)
+        return OwnEnvironments(container_manager, self.reactor)
 
     def set_up(self, accounts: Accounts, wake: Callable[[], None]) -> SetUp | None:
         """What replaces the credentials while the daemon runs; none where a coordinator has them."""

@@ -44,6 +44,10 @@ EVENTS = (
     ),
     LogEvent("build.wanted", "info", "A delivery led to a new build. The line has the ids of both."),
     LogEvent("build.known", "info", "A delivery led to no build, because its commit has one already."),
+    LogEvent(
+        "build.not_allowed", "info", "The settings do not allow the build; the author was told on the pull request."
+    ),
+    LogEvent("delivery.done", "info", "A delivery led to the end of builds."),
     LogEvent("build.started", "info", "The Container Manager has taken the build."),
     LogEvent(
         "build.postponed", "warn", "A build could not be started yet and will be tried again; the reason says why."
@@ -58,6 +62,23 @@ EVENTS = (
         "Look into the Container Manager's log at the time of the line.",
     ),
     LogEvent("build.cancelled", "info", "The build is not wanted any more; the reason says why."),
+    LogEvent("build.skipped", "info", "The author wants no build of this commit; the reason says where."),
+    LogEvent("build.removed", "info", "The environment of a build was taken down."),
+    LogEvent("build.pinned", "info", "An environment stays, because somebody has pinned it."),
+    LogEvent("build.removal_postponed", "warn", "An environment could not be taken down yet; it will be tried again."),
+    LogEvent(
+        "build.removal_failed",
+        "error",
+        "An environment was not taken down within `retryFor`.",
+        "Take it down by hand, or leave it to the Reaper.",
+    ),
+    LogEvent("closing.postponed", "warn", "What a closed pull request has left behind will be looked for again."),
+    LogEvent(
+        "closing.failed",
+        "error",
+        "What a closed pull request has left behind was not found out within `retryFor`.",
+        "Look for its environments at the Container Manager, or leave them to the Reaper.",
+    ),
     LogEvent(
         "build.failed",
         "error",

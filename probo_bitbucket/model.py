@@ -6,7 +6,7 @@ Times are seconds since the epoch, as floats. Texts hold no NUL: parsers at the 
 from __future__ import annotations
 
 import re
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from attrs import field, frozen
 
@@ -85,14 +85,65 @@ class PullRequest:
     commit: str  # hash of the source branch's head, 12 characters in webhooks
     source: Repository  # differs from the repository of the pull request for forks
     draft: bool = False
+    updated_at: float = 0.0  # when anything about it last changed, by Bitbucket's clock; 0 where that is not told
 
 
 @frozen
 class PullRequestChanged:
-    """A pull request was opened, edited, or got new commits."""
+    """A pull request was opened, edited, or got new commits. It is open."""
 
     repository: Repository
     pull_request: PullRequest
+
+    @property
+    def number(self) -> int:
+        return self.pull_request.number
+
+    @property
+    def from_fork(self) -> bool:
+        return self.pull_request.source.full_name != self.repository.full_name
+
+
+@frozen
+class PullRequestClosed:
+    """A pull request was merged or declined. Its fork and its branch may be gone."""
+
+    repository: Repository
+    number: int
+    state: PullRequestState
+    branch: str  # the source branch; empty where it is not told
+    updated_at: float = 0.0  # as in PullRequest
+
+
+@frozen
+class BranchPushed:
+    """A branch was made, or points to another commit."""
+
+    branch: str
+    commit: str
+    message: str  # of that commit
+    messages: tuple[str, ...] = ()  # of all commits that Bitbucket tells of: the five newest at most
+
+
+@frozen
+class Pushed:
+    """A push to a repository. Of its changes only those that leave a branch behind."""
+
+    repository: Repository
+    branches: tuple[BranchPushed, ...]
+    number: None = None  # it is of no pull request
+
+
+@frozen
+class Commented:
+    """Somebody commented on a pull request."""
+
+    repository: Repository
+    number: int
+    comment_id: int
+    text: str
+    author_id: str  # account uuid, `{…}`; empty where Bitbucket leaves it out
+    pull_request: PullRequest | None  # None where it is not open, or its source is gone
 
 
 @frozen
@@ -101,14 +152,16 @@ class Ignored:
 
     reason: str
     repository: Repository | None = None
+    number: None = None
 
 
-Event = PullRequestChanged | Ignored
+Event = PullRequestChanged | PullRequestClosed | Pushed | Commented | Ignored
 
 
 class DeliveryState(StrEnum):
     WAITING = "waiting"  # written down, not decided yet
-    ACCEPTED = "accepted"  # led to a build
+    ACCEPTED = "accepted"  # led to builds, or to the end of some
+    REFUSED = "refused"  # asks for a build that the settings do not allow; its author is told
     IGNORED = "ignored"  # asks for nothing
     FAILED = "failed"  # given up; can be sent again
 
@@ -141,8 +194,18 @@ class BuildState(StrEnum):
     ENDED = "ended"  # the Container Manager is done with it
     INVALID = "invalid"  # the author has to mend the configuration
     REFUSED = "refused"  # the Container Manager refused it
-    CANCELLED = "cancelled"  # no longer wanted
+    SKIPPED = "skipped"  # its author wants none
+    CANCELLED = "cancelled"  # no longer wanted before it was started
+    REMOVED = "removed"  # its environment was taken down
     FAILED = "failed"  # given up; can be started again
+
+
+class RemovalReason(IntEnum):
+    """Why an environment is taken down, as the Container Manager and the Reaper count the reasons."""
+
+    SUPERSEDED = 3  # too many of its pull request
+    CLOSED = 4
+    BY_HAND = 5
 
 
 @frozen
@@ -231,6 +294,15 @@ class Update:
     final: bool  # nothing of this context follows in this run
     target_url: str = ""
     task_id: str = ""
+
+    @property
+    def of_environment(self) -> bool:
+        """Whether it is about the set-up of the environment, not about a step of the configuration."""
+        return self.context.rpartition("/")[2] == "env"
+
+    @property
+    def environment_ready(self) -> bool:
+        return self.of_environment and self.phase is Phase.SUCCEEDED and self.final
 
 
 @frozen

@@ -50,7 +50,9 @@ PENDING = """
     SELECT id FROM deliveries WHERE pending UNION ALL
     SELECT id FROM builds WHERE pending UNION ALL
     SELECT key FROM statuses WHERE pending UNION ALL
-    SELECT build_id FROM comments WHERE pending
+    SELECT build_id FROM comments WHERE pending UNION ALL
+    SELECT build_id FROM removals WHERE pending UNION ALL
+    SELECT repository FROM pull_requests WHERE pending
 """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from probo_bitbucket.sandbox.stage import CONFIGURATION
 from tests.staged import StageTestCase
@@ -88,13 +88,13 @@ class Decisions(StageTestCase):
             assert f"has no {words}" in reason
         assert self.rows("SELECT id FROM builds") == []
 
-    async def test_a_pull_request_that_is_not_open_is_ignored_with_its_state(self) -> None:
+    async def test_an_update_of_a_pull_request_that_was_merged_unheard_ends_it(self) -> None:
         pull_request = self.unannounced()
         body = self.pull_request_body(pull_request)
         body["pullrequest"]["state"] = "MERGED"
         await self.deliver("pullrequest:updated", body)
         ((_, state, reason),) = await self.decided(1)
-        assert (state, reason) == ("ignored", "pull request #1 is not open: its state is MERGED")
+        assert (state, reason) == ("accepted", "pull request #1 is merged; builds ended: 0")
 
     async def test_a_commit_that_is_gone_when_its_turn_comes_is_not_built_and_not_tried_again(self) -> None:
         pull_request = self.unannounced()
@@ -117,6 +117,8 @@ class Decisions(StageTestCase):
 
 
 class Forks(StageTestCase):
+    settings: ClassVar[dict[str, Any]] = {"forks": "always"}
+
     async def test_a_fork_has_its_files_read_and_its_statuses_shown_in_the_fork(self) -> None:
         fork = self.cloud.fork(self.repository, "robin/site-fork")
         files = {".probo.yaml": b"steps: [{name: Forked, command: 'true'}]\n"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from probo_bitbucket.sandbox.faults import HTML, JSON, Answer, Cut, Effect, Fault, Hang, Truncated
 from tests.staged import StageTestCase
@@ -27,6 +27,8 @@ TROUBLES: tuple[Effect, ...] = (
 
 
 class PullRequests(StageTestCase):
+    settings: ClassVar[dict[str, Any]] = {"forks": "always"}
+
     async def test_an_open_pull_request_is_described_as_the_node_handlers_did(self) -> None:
         pull_request = self.unannounced(title="Change the README")
         answer = await self.call("GET", "/pull-request/acme/site/1?type=token&provider_id=x")

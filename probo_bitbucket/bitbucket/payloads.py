@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from datetime import datetime
+from functools import partial
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw
 
-from probo_bitbucket.bitbucket import links
+from probo_bitbucket.bitbucket import links, shapes
 from probo_bitbucket.bodies import BodyError, clean, decode
 from probo_bitbucket.model import (
+    BranchPushed,
+    Commented,
     Event,
     Ignored,
     InvalidName,
     PullRequest,
     PullRequestChanged,
+    PullRequestClosed,
     PullRequestState,
+    Pushed,
     Repository,
     check_hash,
 )
@@ -25,65 +30,14 @@ _TITLE = 1_000
 _DESCRIPTION = 32_000
 _URL = 2_000
 _NAME = 255
+_MESSAGE = 10_000
+_COMMENT = 10_000
+
+_CLOSED = frozenset(PullRequestState) - {PullRequestState.OPEN}
 
 
 class PayloadError(BodyError):
     """A webhook call that lacks what its event key must have; the message names the path."""
-
-
-class _Repository(Struct):
-    full_name: str
-    uuid: str | None = None
-
-
-class _Branch(Struct):
-    name: str
-
-
-class _Commit(Struct):
-    hash: str | None
-
-
-class _Source(Struct):
-    """Each part is null once the fork or the branch is deleted."""
-
-    repository: _Repository | None
-    branch: _Branch | None
-    commit: _Commit | None
-
-
-class _Account(Struct):
-    display_name: str | None = None
-    nickname: str | None = None
-    uuid: str | None = None
-
-
-class _Link(Struct):
-    href: str | None = None
-
-
-class _Links(Struct):
-    html: _Link | None = None
-
-
-class _PullRequest(Struct):
-    id: Annotated[int, Meta(ge=1, le=2**31 - 1)]
-    state: str
-    source: _Source
-    title: str | None = None
-    description: str | None = None
-    author: _Account | None = None
-    links: _Links | None = None
-    draft: bool | None = None
-
-
-class _PullRequestPayload(Struct):
-    repository: _Repository
-    pullrequest: _PullRequest
-
-
-class _OtherPayload(Struct):
-    repository: Raw = Raw(b"null")
 
 
 def read(event_key: str, body: bytes, site_url: str = links.SITE_URL) -> Event:
@@ -97,9 +51,11 @@ def read(event_key: str, body: bytes, site_url: str = links.SITE_URL) -> Event:
 
 
 def _read_pull_request(body: bytes, site_url: str) -> Event:
-    payload = decode(body, _PullRequestPayload, PayloadError)
-    repository = _repository(payload.repository, "repository")
+    payload = decode(body, shapes.PullRequestPayload, PayloadError)
     wire = payload.pullrequest
+    if wire.state in _CLOSED:
+        return _read_closed(body, site_url, PullRequestState(wire.state))
+    repository = _repository(payload.repository, "repository")
     if wire.state != PullRequestState.OPEN:
         return Ignored(f"pull request #{wire.id} is not open: its state is {clean(wire.state, 40)}", repository)
     source = wire.source
@@ -119,8 +75,8 @@ def _read_pull_request(body: bytes, site_url: str) -> Event:
     return PullRequestChanged(repository, pull_request)
 
 
-def _pull_request(wire: _PullRequest, *, source: Repository, branch: str, commit: str, url: str) -> PullRequest:
-    author = wire.author or _Account()
+def _pull_request(wire: shapes.PullRequest, *, source: Repository, branch: str, commit: str, url: str) -> PullRequest:
+    author = wire.author or shapes.Account()
     return PullRequest(
         number=wire.id,
         title=clean(wire.title, _TITLE),
@@ -133,44 +89,113 @@ def _pull_request(wire: _PullRequest, *, source: Repository, branch: str, commit
         commit=commit,
         source=source,
         draft=bool(wire.draft),
+        updated_at=_time(wire.updated_on),
     )
 
 
-def _repository(wire: _Repository, path: str) -> Repository:
+def _read_closed(body: bytes, _site_url: str, state: PullRequestState) -> Event:
+    """Take the event's word for *state*: the body of one that was just merged may call it OPEN still."""
+    payload = decode(body, shapes.ClosedPayload, PayloadError)
+    wire = payload.pullrequest
+    branch = wire.source.branch if wire.source else None
+    return PullRequestClosed(
+        repository=_repository(payload.repository, "repository"),
+        number=wire.id,
+        state=PullRequestState.SUPERSEDED if wire.state == PullRequestState.SUPERSEDED else state,
+        branch=clean(branch.name, _NAME) if branch else "",
+        updated_at=_time(wire.updated_on),
+    )
+
+
+def _read_comment(body: bytes, site_url: str) -> Event:
+    """A comment is worth reading on any pull request, whatever is left of its source."""
+    comment = decode(body, shapes.CommentPayload, PayloadError)
+    payload = decode(body, shapes.ClosedPayload, PayloadError)
+    author = comment.comment.user or comment.actor or shapes.Account()
+    event = _read_pull_request(body, site_url) if payload.pullrequest.state == PullRequestState.OPEN else None
+    return Commented(
+        repository=_repository(payload.repository, "repository"),
+        number=payload.pullrequest.id,
+        comment_id=comment.comment.id,
+        text=clean(comment.comment.content.raw, _COMMENT) if comment.comment.content else "",
+        author_id=clean(author.uuid, _NAME),
+        pull_request=event.pull_request if isinstance(event, PullRequestChanged) else None,
+    )
+
+
+def _read_push(body: bytes, _site_url: str) -> Event:
+    payload = decode(body, shapes.PushPayload, PayloadError)
+    repository = _named_repository(payload.repository)
+    if repository is None:
+        return Ignored("the push does not say to which repository")
+    changes = payload.push.changes or []
+    branches = tuple(found for change in changes if (found := _branch_pushed(change)) is not None)
+    if branches:
+        return Pushed(repository, branches)
+    return Ignored("the push changes nothing" if not changes else "the push leaves no branch behind", repository)
+
+
+def _branch_pushed(change: shapes.Change) -> BranchPushed | None:
+    """The branch that a change made or moved; None for a deletion, a tag, and what says too little."""
+    new = change.new
+    if new is None or new.type != "branch" or not new.name or new.target is None or not new.target.hash:
+        return None
+    return BranchPushed(
+        branch=clean(new.name, _NAME),
+        commit=_commit(new.target.hash, "push.changes[].new.target.hash"),
+        message=clean(new.target.message, _MESSAGE),
+        messages=tuple(clean(commit.message, _MESSAGE) for commit in change.commits or []),
+    )
+
+
+def _time(text: str | None) -> float:
+    """Seconds since the epoch, 0 where *text* is no time with a zone."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+        return moment.timestamp() if moment.tzinfo else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _repository(wire: shapes.Repository, path: str) -> Repository:
     try:
         return Repository.parse(wire.full_name, clean(wire.uuid, _NAME))
     except InvalidName as wrong:
         raise PayloadError(f"`{path}.full_name`: {wrong}") from wrong
 
 
-def _branch(wire: _Branch) -> str:
+def _branch(wire: shapes.Branch) -> str:
     name = clean(wire.name, _NAME)
     if not name:
         raise PayloadError("`pullrequest.source.branch.name` is empty")
     return name
 
 
-def _commit(commit_hash: str) -> str:
+def _commit(commit_hash: str, path: str = "pullrequest.source.commit.hash") -> str:
     try:
         return check_hash(commit_hash)
     except InvalidName as wrong:
-        raise PayloadError(f"`pullrequest.source.commit.hash`: {wrong}") from wrong
+        raise PayloadError(f"`{path}`: {wrong}") from wrong
 
 
-def _html_url(wire: _Links | None) -> str:
+def _html_url(wire: shapes.Links | None) -> str:
     """Return the address of the page that *wire* names, empty where that is none."""
     href = wire.html.href if wire and wire.html else None
     return href if href and len(href) <= _URL and links.is_web_address(href) else ""
 
 
 def _ignore(event_key: str, body: bytes) -> Ignored:
-    payload = decode(body, _OtherPayload, PayloadError)
+    payload = decode(body, shapes.OtherPayload, PayloadError)
     reason = _REASONS.get(event_key, f"nothing is done on the event {clean(event_key, 80)!r}")
+    return Ignored(reason, _named_repository(payload.repository))
+
+
+def _named_repository(wire: Raw) -> Repository | None:
+    """The repository that *wire* names, if it does: an event that is ignored need not."""
     try:
-        repository = _repository(decode(bytes(payload.repository), _Repository, PayloadError), "repository")
-    except PayloadError:  # an event that is ignored need not name one
-        return Ignored(reason)
-    return Ignored(reason, repository)
+        return _repository(decode(bytes(wire), shapes.Repository, PayloadError), "repository")
+    except PayloadError:
+        return None
 
 
 # https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/
@@ -178,6 +203,10 @@ _READERS: dict[str, Callable[[bytes, str], Event]] = {
     "pullrequest:created": _read_pull_request,
     "pullrequest:updated": _read_pull_request,
     "pullrequest:push": _read_pull_request,
+    "pullrequest:fulfilled": partial(_read_closed, state=PullRequestState.MERGED),
+    "pullrequest:rejected": partial(_read_closed, state=PullRequestState.DECLINED),
+    "pullrequest:comment_created": _read_comment,
+    "repo:push": _read_push,
 }
 
 _REASONS = {
@@ -185,14 +214,10 @@ _REASONS = {
     "pullrequest:unapproved": "a withdrawn approval brings no new commit",
     "pullrequest:changes_request_created": "a request for changes brings no new commit",
     "pullrequest:changes_request_removed": "a withdrawn request for changes brings no new commit",
-    "pullrequest:comment_created": "a comment on a pull request brings no new commit",
     "pullrequest:comment_updated": "an edited comment brings no new commit",
     "pullrequest:comment_deleted": "a deleted comment brings no new commit",
     "pullrequest:comment_resolved": "a resolved comment brings no new commit",
     "pullrequest:comment_reopened": "a reopened comment brings no new commit",
-    "pullrequest:fulfilled": "the pull request was merged: there is nothing left to build",
-    "pullrequest:rejected": "the pull request was declined: there is nothing left to build",
-    "repo:push": "a push alone is not built: its pull request has an event of its own",
     "repo:commit_comment_created": "a comment on a commit brings no new commit",
     "repo:commit_status_created": "a build status brings no new commit",
     "repo:commit_status_updated": "a build status brings no new commit",

@@ -13,12 +13,24 @@ from probo_bitbucket.config.accounts import CredentialReader
 from probo_bitbucket.config.keys import KEYS, Key, describe
 from probo_bitbucket.config.settings import Settings
 from probo_bitbucket.config.sources import gather
-from probo_bitbucket.config.types import HandOut, LogFormat, ShownStatuses
+from probo_bitbucket.config.types import Forks, HandOut, LogFormat, Pushes, ShownStatuses
 from probo_bitbucket.config.values import Reader
 from probo_bitbucket.config.written import Findings, SettingsError
 from probo_bitbucket.credentials import Account, ApiToken
 
-__all__ = ["KEYS", "HandOut", "Key", "LogFormat", "Settings", "SettingsError", "ShownStatuses", "describe", "load"]
+__all__ = [
+    "KEYS",
+    "Forks",
+    "HandOut",
+    "Key",
+    "LogFormat",
+    "Pushes",
+    "Settings",
+    "SettingsError",
+    "ShownStatuses",
+    "describe",
+    "load",
+]
 
 _UNSIGNED = "bbWebhookSecret is not set: whoever knows the webhook's URL can send deliveries in Bitbucket's name"
 _NO_DOWNLOAD = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from probo_bitbucket.config.types import HandOut, LogFormat, Network, ShownStatuses
+from probo_bitbucket.config.types import Forks, HandOut, LogFormat, Network, Pushes, ShownStatuses
 from probo_bitbucket.credentials import Account, Credentials, covers
 
 
@@ -27,6 +27,12 @@ class Settings:
     public_url: str
     webhook_secrets: tuple[str, ...] = field(repr=False)
     repositories: tuple[str, ...]
+    drafts: bool
+    forks: Forks
+    pushes: Pushes
+    branches: tuple[str, ...]  # globs
+    teardown: bool
+    keep_builds: int
     credentials: Credentials | None  # those of the top level
     accounts: tuple[Account, ...]  # the first that covers a repository serves it
     api_url: str

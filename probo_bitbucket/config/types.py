@@ -50,6 +50,22 @@ class ShownStatuses(StrEnum):
     BOTH = "both"
 
 
+class Pushes(StrEnum):
+    """Which pushes are built."""
+
+    MARKER = "marker"  # those with `[build]` in the message of a commit
+    BRANCHES = "branches"  # all
+    NEVER = "never"
+
+
+class Forks(StrEnum):
+    """Whether pull requests from forks are built: strangers' code next to the project's assets."""
+
+    NEVER = "never"
+    APPROVE = "approve"  # each commit that a member has approved
+    ALWAYS = "always"
+
+
 LOG_LEVELS = {"trace": 10, "debug": 20, "info": 30, "warn": 40, "error": 50, "fatal": 60}
 
 _DAY = 86400.0
@@ -188,6 +204,9 @@ LOG_LEVEL = Type(f"a level ({', '.join(LOG_LEVELS)}, or 10 to 60)", _log_level)
 LOG_FORMAT = Type("text or bunyan", LogFormat)
 HAND_OUT = Type("handle or token", HandOut)
 SHOWN_STATUSES = Type("steps, summary or both", ShownStatuses)
+PUSHES = Type("marker, branches or never", Pushes)
+FORKS = Type("never, approve or always", Forks)
+BRANCH_GLOB = matching("the name of a branch, or a glob such as release/*", r"[^\x00-\x20\x7f~^:\\]{1,255}")
 ACCOUNT_NAME = matching("a name of a-z, 0-9, - and _, other than default", "(?!default$)[a-z0-9][a-z0-9_-]{0,63}")
 GLOB = Type("a workspace, or a glob such as acme/* or acme/site-*", _glob)
 ACCOUNTS = Type("a list of mappings (in a settings file)", _mappings)

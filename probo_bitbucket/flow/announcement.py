@@ -26,7 +26,21 @@ class Announcement:
         """Show the author what the configuration says without effect. It is no failure: nothing must block a merge."""
         self._say(tx, build, "configuration", Phase.SUCCEEDED, f"Please check: {' '.join(warnings)}", now)
 
-    def _say(self, tx: Transaction, build: Build, what: str, phase: Phase, description: str, now: float) -> None:
+    def refused(self, tx: Transaction, build: Build, words: str, now: float) -> None:
+        """Show the author why there will be no build, where the environment's status would be."""
+        self._say(tx, build, "env", Phase.STOPPED, words, now, build_url="")
+
+    def _say(
+        self,
+        tx: Transaction,
+        build: Build,
+        what: str,
+        phase: Phase,
+        description: str,
+        now: float,
+        *,
+        build_url: str | None = None,
+    ) -> None:
         update = Update(
             build_id=build.id,
             context=f"{self.display.instance_name}/{what}",
@@ -35,4 +49,5 @@ class Announcement:
             description=description,
             final=True,
         )
-        take(tx, Subject.of(build, self.display.build_url), update, now, self.display)
+        subject = Subject.of(build, self.display.build_url if build_url is None else build_url)
+        take(tx, subject, update, now, self.display)

@@ -17,12 +17,13 @@ from probo_bitbucket.errors import NotFound, Permanent, Temporary
 from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.projects import Projects
+from probo_bitbucket.flow.rules import skip_marker
 from probo_bitbucket.flow.schedule import told_already
 from probo_bitbucket.model import FULL_HASH, Build, BuildKind, BuildState, Repository
 from probo_bitbucket.probo import configuration, documents
 from probo_bitbucket.probo.configuration import SPELLINGS, Configuration, ConfigurationError
 from probo_bitbucket.probo.container_manager import ContainerManager, Refused
-from probo_bitbucket.store import LEASE, Database, Lease, Transaction, builds
+from probo_bitbucket.store import LEASE, Database, Lease, Transaction, builds, removals
 from probo_bitbucket.store.builds import StoredBuild
 
 STANDSTILL = LEASE / 3  # seconds between noting that a build is sent and sending it
@@ -111,6 +112,8 @@ class Builder:
         except NotFound as error:
             reason = f"commit {build.commit} is not in {build.source.full_name} any more"
             raise NotBuilt(build, BuildState.CANCELLED, reason) from error
+        if not by_hash and (marker := skip_marker(commit.message)):
+            raise NotBuilt(build, BuildState.SKIPPED, f"the message of the commit says {marker}")
         return evolve(build, commit=commit.hash, name=commit.message if by_hash else build.name)
 
     async def _configuration(self, build: Build) -> Configuration | ConfigurationError:
@@ -159,9 +162,15 @@ class Builder:
     async def _note_start(self, job: StoredBuild) -> None:
         """Note that the build is sent, and have it for a whole lease from now on. Raises LeaseLost or Temporary."""
         now = self.clock.seconds()
-        await self.store.transact(builds.advance, job, BuildState.STARTING, now)
+        await self.store.transact(self._begin, job, now)
         if self.clock.seconds() - now > STANDSTILL:
             raise Temporary("this node stood still; another one may have the build")
+
+    def _begin(self, tx: Transaction, job: StoredBuild, now: float) -> None:
+        """From now on it may be there: who wants it no more has to take it down."""
+        if removals.is_wanted(tx, job.build.id):
+            raise NotBuilt(job.build, BuildState.CANCELLED, "nobody wants it any more")
+        builds.advance(tx, job, BuildState.STARTING, now)
 
     async def _running(self, build: Build) -> None:
         await self.store.transact(builds.conclude, build.id, BuildState.RUNNING, self.clock.seconds())
@@ -170,8 +179,11 @@ class Builder:
     async def _conclude(self, build: Build, state: BuildState, reason: str) -> None:
         def conclude(tx: Transaction) -> None:
             now = self.clock.seconds()
+            stored = builds.find(tx, build.id)
+            if stored is not None and stored.state is BuildState.CANCELLED:
+                return  # while it was being prepared
             builds.conclude(tx, build.id, state, now, reason)
-            if state is not BuildState.CANCELLED:
+            if state not in (BuildState.CANCELLED, BuildState.SKIPPED):
                 self.announcement.failed(tx, build, reason, now)
 
         await self.store.transact(conclude)

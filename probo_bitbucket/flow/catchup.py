@@ -13,9 +13,10 @@ from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.derivation import derive
 from probo_bitbucket.flow.desire import Subject, asked_for, stop, take
 from probo_bitbucket.flow.display import Display
+from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.model import Build, BuildState, Phase, Update
 from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager, StepReport
-from probo_bitbucket.store import Database, Transaction, builds, statuses
+from probo_bitbucket.store import Database, Transaction, builds, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
 
 QUIET = 600.0  # seconds without news after which a build is asked about
@@ -36,6 +37,7 @@ class CatchUp:
     clock: IReactorTime
     container_manager: ContainerManager
     display: Display
+    ending: Ending
     wake: Callable[[], None]
 
     log = Logger()
@@ -63,11 +65,15 @@ class CatchUp:
         build = stored.build
         if not builds.is_quiet(tx, build.id, untouched_since):
             return  # what it told meanwhile may be missing in the report; it has its turn again
+        if removals.is_wanted(tx, build.id):
+            return  # it is shown as stopped, and stays so
         shown = statuses.of_build(tx, build.id)
         if report is not None:
             prefix = shown[0].context.partition("/")[0] if shown else self.display.instance_name
             for update in _updates(report, prefix):
                 self._take(tx, build, update, now)
+                if update.environment_ready:
+                    self.ending.make_room(tx, stored, now)
         if report is not None and report.active and not self._stale(build, report, now):
             builds.touch(tx, build.id, now)
             return

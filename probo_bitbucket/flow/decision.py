@@ -1,28 +1,29 @@
-"""Decision: turns one delivery into a build, or into a reason why there is none."""
+"""Decision: turns one delivery into what it asks for, or into a reason why it asks for nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from uuid import uuid4
 
-from attrs import define, evolve
+from attrs import define
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.flow import log_fields
-from probo_bitbucket.model import SHORT_HASH, Build, BuildKind, DeliveryState, Ignored, PullRequestChanged
-from probo_bitbucket.store import Database, Lease, Transaction, builds, deliveries
+from probo_bitbucket.flow.responder import Responder, Response
+from probo_bitbucket.model import DeliveryState, Event
+from probo_bitbucket.store import Database, Lease, Transaction, deliveries
 from probo_bitbucket.store.deliveries import WaitingDelivery
 
 
 @define
 class Decision:
-    """The step from a delivery to a build. *wake* tells the builder that there is one."""
+    """The step from a delivery to builds, or to their end. *wake* tells the next steps that there is something."""
 
     store: Database
     clock: IReactorTime
     site_url: str
+    responder: Responder
     wake: Callable[[], None]
 
     name = "decision"
@@ -37,27 +38,28 @@ class Decision:
 
     async def work(self, job: WaitingDelivery) -> None:
         event = payloads.read(job.delivery.event_key, job.delivery.body, self.site_url)
-        if isinstance(event, Ignored):
-            await self._ignore(job, event.reason)
-        else:
-            await self._build(job, event)
-
-    async def _ignore(self, job: WaitingDelivery, reason: str) -> None:
-        now = self.clock.seconds()
-        await self.store.transact(deliveries.decide, job.id, DeliveryState.IGNORED, reason, now)
-
-    async def _build(self, job: WaitingDelivery, event: PullRequestChanged) -> None:
-        build = _wanted(event, self.clock.seconds())
-        id, reason = await self.store.transact(_request, job.id, build)
-        new = id == build.id
-        self.log.info(
-            "A build is wanted" if new else "No new build",
-            event="build.wanted" if new else "build.known",
-            delivery=job.id,
-            reason=reason or None,
-            **log_fields.of_build(evolve(build, id=id)),
-        )
+        response = await self.store.transact(self._decide, job.id, event)
+        self._log(job, response)
         self.wake()
+
+    def _decide(self, tx: Transaction, delivery_id: int, event: Event) -> Response:
+        """Respond and write the decision down, in one transaction: that is what makes it one build."""
+        now = self.clock.seconds()
+        response = self.responder.respond(tx, event, now, f"delivery {delivery_id}")
+        deliveries.decide(tx, delivery_id, response.state, response.reason, now, build_id=response.build_id)
+        return response
+
+    def _log(self, job: WaitingDelivery, response: Response) -> None:
+        for build in response.builds:
+            fields = log_fields.of_build(build)
+            self.log.info("A build is wanted", event="build.wanted", delivery=job.id, branch=build.branch, **fields)
+        told = {"delivery": job.id, "repository": job.repository, "reason": response.reason}
+        if response.state is DeliveryState.REFUSED:
+            self.log.info("A build is not allowed", event="build.not_allowed", **told)
+        elif response.state is DeliveryState.IGNORED:
+            self.log.info("No new build", event="build.known", build=response.build_id, **told)
+        elif not response.builds:
+            self.log.info("Builds are not wanted any more", event="delivery.done", **told)
 
     async def postpone(self, job: WaitingDelivery, due_at: float, error: Exception) -> None:
         self._log_trouble("Delivery not decided yet", "delivery.postponed", job, str(error))
@@ -78,27 +80,3 @@ class Decision:
             attempt=job.effort.attempts,
             reason=reason,
         )
-
-
-def _wanted(event: PullRequestChanged, now: float) -> Build:
-    return Build(
-        id=str(uuid4()),
-        kind=BuildKind.PULL_REQUEST,
-        repository=event.repository,
-        source=event.pull_request.source,
-        commit=event.pull_request.commit,
-        name=event.pull_request.title,
-        created_at=now,
-        branch=event.pull_request.branch,
-        pull_request=event.pull_request,
-    )
-
-
-def _request(tx: Transaction, delivery_id: int, build: Build) -> tuple[str, str]:
-    """Ask for the build and write the decision down, in one transaction: that is what makes it one build."""
-    id = builds.request(tx, build, build.created_at)
-    new = id == build.id
-    state = DeliveryState.ACCEPTED if new else DeliveryState.IGNORED
-    reason = "" if new else f"commit {build.commit[:SHORT_HASH]} is known already: it is build {id}"
-    deliveries.decide(tx, delivery_id, state, reason, build.created_at, build_id=id)
-    return id, reason

@@ -61,7 +61,7 @@ class Intake:
             request=delivery.request_uuid or None,
             event_key=delivery.event_key,
             repository=event.repository.full_name if event.repository else None,
-            pull_request=None if isinstance(event, Ignored) else event.pull_request.number,
+            pull_request=event.number,
             reason=event.reason if isinstance(event, Ignored) else None,
         )
         if not ignored:

@@ -10,7 +10,18 @@ from twisted.logger import Logger
 
 from probo_bitbucket.errors import DeadCredentials, UpstreamError
 from probo_bitbucket.flow.chain import TokenChain
-from probo_bitbucket.store import Database, budget, builds, comments, credentials, deliveries, forwarded, statuses
+from probo_bitbucket.store import (
+    Database,
+    budget,
+    builds,
+    comments,
+    credentials,
+    deliveries,
+    forwarded,
+    pull_requests,
+    removals,
+    statuses,
+)
 
 CHUNK = 500  # rows deleted in one transaction, so that nobody waits long for the next one
 LIFE_OF_TOKENS = 180 * 86_400.0  # seconds that a refresh token is known for which another one was given
@@ -40,6 +51,8 @@ class Janitor:
         for prune, kept in (
             (deliveries.prune, self.retention),
             (builds.prune, self.retention),
+            (pull_requests.prune, self.retention),
+            (removals.prune, self.retention),
             (statuses.prune, self.retention),
             (forwarded.prune, self.retention),
             (comments.prune, max(self.retention, LIFE_OF_COMMENTS)),

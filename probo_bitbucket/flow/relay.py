@@ -8,21 +8,23 @@ from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from probo_bitbucket.flow.desire import Subject, environment_url, take
+from probo_bitbucket.flow.desire import Subject, asked_for, environment_url, take
 from probo_bitbucket.flow.display import Display
+from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.model import InvalidName, Phase, Repository, Status, Update, check_hash
 from probo_bitbucket.probo.updates import Reported, UpdateError
-from probo_bitbucket.store import Database, Transaction, builds
+from probo_bitbucket.store import Database, Transaction, builds, removals
 from probo_bitbucket.store.builds import StoredBuild
 
 
 @define
 class Relay:
-    """Accepts updates. *wake* tells the reporter that there is one."""
+    """Accepts updates. *wake* tells the reporter that there is one, and that an environment may have to go."""
 
     store: Database
     clock: IReactorTime
     display: Display
+    ending: Ending
     wake: Callable[[], None]
 
     log = Logger()
@@ -47,13 +49,17 @@ class Relay:
         return status
 
     def _take(self, tx: Transaction, reported: Reported) -> Status:
-        now = self.clock.seconds()
-        stored = builds.find(tx, reported.update.build_id)
-        if stored is not None:
-            builds.touch(tx, stored.build.id, now)
-            subject = Subject.of(stored.build, self.display.build_url)
-            return take(tx, subject, _with_cause(stored, reported.update), now, self.display)
-        return take(tx, self._foreign(reported), reported.update, now, self.display)
+        now, update = self.clock.seconds(), reported.update
+        stored = builds.find(tx, update.build_id)
+        subject = Subject.of(stored.build, self.display.build_url) if stored else self._foreign(reported)
+        if removals.is_wanted(tx, update.build_id):
+            return asked_for(subject, update, self.display)  # it is shown as stopped, and stays so
+        if stored is None:
+            return take(tx, subject, update, now, self.display)
+        builds.touch(tx, stored.build.id, now)
+        if update.environment_ready:
+            self.ending.make_room(tx, stored, now)
+        return take(tx, subject, _with_cause(stored, update), now, self.display)
 
     def _foreign(self, reported: Reported) -> Subject:
         """The subject of a build that another handler asked for, as the Container Manager describes it."""
@@ -69,7 +75,6 @@ class Relay:
 
 def _with_cause(stored: StoredBuild, update: Update) -> Update:
     """Name the cause that only we know: the Container Manager sees no more than a set-up whose download fails."""
-    of_setup = update.context.rpartition("/")[2] == "env"
-    if stored.reason and of_setup and update.phase is Phase.FAILED:
+    if stored.reason and update.of_environment and update.phase is Phase.FAILED:
         return evolve(update, description=f"{stored.reason} {update.description}")
     return update

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from probo_bitbucket.errors import NotFound, Permanent, Temporary
-from probo_bitbucket.model import InvalidName, Phase, check_slug
+from probo_bitbucket.model import InvalidName, Phase, RemovalReason, Repository, check_slug
 from probo_bitbucket.upstream import Answer, Upstream
 
 # The words of a JavaScript error over a document that the Container Manager cannot use: it will not get better.
@@ -60,6 +61,40 @@ class BuildReport(msgspec.Struct):
     status: str = ""
     steps: list[StepReport] = []
     container: _Container | None = None
+    pinned: bool | None = None  # somebody wants to keep it
+
+
+class _PullRequest(msgspec.Struct):
+    number: int | str | None = None
+
+
+class _Provider(msgspec.Struct):
+    type: str = ""
+
+
+class _Project(msgspec.Struct):
+    slug: str = ""
+    provider_id: str = ""
+    provider: _Provider | None = None
+
+
+class ListedBuild(msgspec.Struct, rename="camel"):
+    """What `GET /builds` tells of a build that has an environment."""
+
+    id: str
+    pull_request: _PullRequest | None = None
+    project: _Project | None = None
+
+    def belongs_to(self, repository: Repository, number: int) -> bool:
+        """Whether it is of this pull request of a Bitbucket repository. Two of them can share a branch."""
+        project = self.project or _Project()
+        if (project.provider or _Provider()).type != "bitbucket" or self.pull_request is None:
+            return False
+        if project.provider_id and repository.uuid:
+            same = project.provider_id == repository.uuid
+        else:
+            same = project.slug.lower() == repository.full_name.lower()
+        return same and str(self.pull_request.number) == str(number)
 
 
 class ContainerManager:
@@ -92,6 +127,35 @@ class ContainerManager:
             return None
         except (msgspec.DecodeError, RecursionError) as error:
             raise Temporary(f"{answer.upstream} answered with an unexpected document: {error}") from error
+
+    async def builds(self) -> list[ListedBuild]:
+        """`GET /builds`: all that have an environment. What is not of the form of a build is left out."""
+        answer = await self._upstream.request("GET", f"{self._url}/builds", headers=self._headers)
+        try:
+            listed = msgspec.json.decode(answer.checked().body, type=list[msgspec.Raw])
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Temporary(f"{answer.upstream} answered with an unexpected document: {error}") from error
+        return [build for raw in listed if (build := _listed(raw)) is not None]
+
+    async def remove(self, build_id: str, reason: RemovalReason, words: str, now: float) -> None:
+        """`DELETE /builds/{id}`: take the environment down, if there is one. *now* goes along as the time of it.
+
+        Never without `force`: the Container Manager's process ends where the container is running.
+        """
+        query = urlencode(
+            {"force": "true", "reason": int(reason), "reasonText": words, "reapedDate": int(now * 1000)},
+            quote_via=quote,
+        )
+        url = f"{self._url}/builds/{quote(build_id, safe='')}?{query}"
+        answer = await self._upstream.request("DELETE", url, headers=self._headers)
+        with suppress(NotFound):
+            answer.checked()
+
+    async def pull_request_closed(self, project_id: str, branch: str) -> None:
+        """`POST /pr-closed` of a coordinator, which takes the environments down itself."""
+        document = {"projectId": project_id, "branchName": branch}
+        answer = await self._upstream.request("POST", f"{self._url}/pr-closed", headers=self._headers, json=document)
+        answer.checked()
 
     async def project(self, slug: str) -> dict[str, Any] | None:
         """A coordinator's project for the repository *slug*, None where it has none.
@@ -136,6 +200,13 @@ def _error(answer: Answer) -> str:
         return ""
     error = document.get("error") if isinstance(document, dict) else None
     return error if isinstance(error, str) else ""
+
+
+def _listed(raw: msgspec.Raw) -> ListedBuild | None:
+    try:
+        return msgspec.json.decode(raw, type=ListedBuild)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _as_text(value: Any) -> str:

@@ -19,7 +19,13 @@ KEY = "sandbox-consumer"
 SECRET = "sandbox-consumer-secret"  # noqa: S105 (of the simulated Bitbucket)
 HOOK_SECRET = "sandbox-hook-secret"  # noqa: S105
 SCOPES = ("pullrequest", "webhook")
-EVENTS = ("pullrequest:created", "pullrequest:updated", "pullrequest:push")
+EVENTS = (
+    "pullrequest:created",
+    "pullrequest:updated",
+    "pullrequest:push",
+    "pullrequest:fulfilled",
+    "pullrequest:rejected",
+)
 CONFIGURATION = b"steps:\n  - name: Hello\n    command: echo hi\n  - name: Fine\n    command: 'true'\n"
 
 
@@ -101,6 +107,6 @@ class Stage:
         path.write_bytes(msgspec.json.encode(written))  # JSON is YAML
         return config.load([path], {}, {})
 
-    def watch(self, full_name: str) -> None:
-        """Give a repository, or a workspace, the webhook that it needs."""
-        self.cloud.add_hook(full_name, f"{self.url}/bitbucket-webhook", EVENTS, HOOK_SECRET)
+    def watch(self, full_name: str, *events: str) -> None:
+        """Give a repository, or a workspace, the webhook that it needs; *events* besides those of pull requests."""
+        self.cloud.add_hook(full_name, f"{self.url}/bitbucket-webhook", (*EVENTS, *events), HOOK_SECRET)

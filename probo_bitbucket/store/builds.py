@@ -35,10 +35,14 @@ class StoredBuild:
     document: str
     effort: Effort
     leased_by: str
+    ready_at: float | None = None  # when the Container Manager said that its environment is there
 
 
-def request(tx: sa.Connection, build: Build, now: float) -> str:
-    """Ask for a build, unless the same was asked for before. Returns the id of the one that there is then."""
+def request(tx: sa.Connection, build: Build, now: float, origin: str = "") -> str:
+    """Ask for a build, unless the same was asked for before. Returns the id of the one that there is then.
+
+    *origin* says what asks for it: `delivery 17`.
+    """
     number = build.pull_request.number if build.pull_request else None
     values = {
         "id": build.id,
@@ -46,6 +50,7 @@ def request(tx: sa.Connection, build: Build, now: float) -> str:
         "lane": f"{build.repository.identity}#{number or build.branch or build.id}",
         "state": BuildState.QUEUED,
         "pending": True,
+        "origin": origin,
         "created_at": build.created_at,
         "changed_at": now,
         "repository": build.repository.full_name,
@@ -83,7 +88,7 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
 
 def _stored(row: sa.Row[Any]) -> StoredBuild:
     build, state = load(row.build, Build), BuildState(row.state)
-    return StoredBuild(build, state, row.reason, row.document, Effort.of(row), row.leased_by)
+    return StoredBuild(build, state, row.reason, row.document, Effort.of(row), row.leased_by, row.ready_at)
 
 
 def find(tx: sa.Connection, id: str) -> StoredBuild | None:
@@ -107,6 +112,13 @@ def repository_named(tx: sa.Connection, full_name: str) -> Repository | None:
     query = sa.select(builds).where(builds.c.repository == full_name).order_by(builds.c.created_at.desc()).limit(1)
     row = tx.execute(query).first()
     return None if row is None else _stored(row).build.repository
+
+
+def of_pull_request(tx: sa.Connection, repository: str, number: int) -> list[StoredBuild]:
+    """All builds of a pull request, the newest first; locked until the transaction ends."""
+    which = (builds.c.repository == repository, builds.c.pull_request == number)
+    query = sa.select(builds).where(*which).order_by(builds.c.created_at.desc(), builds.c.id.desc()).with_for_update()
+    return [_stored(row) for row in tx.execute(query)]
 
 
 def running(tx: sa.Connection, untouched_since: float, limit: int) -> list[StoredBuild]:
@@ -144,8 +156,9 @@ def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: floa
 
 
 def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: str = "") -> None:
-    """Nothing is left to do to start this build. One that was not started may be asked for again."""
-    released = {"claim": None} if state in (BuildState.REFUSED, BuildState.CANCELLED) else {}
+    """Nothing is left to do to start this build. One that is not there may be asked for again."""
+    gone = (BuildState.REFUSED, BuildState.CANCELLED, BuildState.REMOVED)
+    released = {"claim": None} if state in gone else {}
     started = {"started_at": now} if state is BuildState.RUNNING else {}
     _update(tx, id, {**done(builds), **released, **started, "state": state, "changed_at": now, "reason": reason})
 
@@ -164,6 +177,18 @@ def _held(stored: StoredBuild) -> sa.ColumnElement[bool]:
 def release(tx: sa.Connection, build: Build) -> None:
     """Let the same be asked for again, which gives a new build."""
     tx.execute(sa.update(builds).where(builds.c.claim == build.claim).values(claim=None))
+
+
+def release_others(tx: sa.Connection, newest: Build) -> None:
+    """Let the other commits of a pull request be asked for again: it has gone on, and may come back to any of them."""
+    number = newest.pull_request.number if newest.pull_request else None
+    others = (builds.c.repository == newest.repository.full_name, builds.c.pull_request == number)
+    tx.execute(sa.update(builds).where(*others, builds.c.id != newest.id).values(claim=None))
+
+
+def ready(tx: sa.Connection, id: str, now: float) -> None:
+    """The environment is there. A build that is run again is as old as it was."""
+    _update(tx, id, {"ready_at": sa.func.coalesce(builds.c.ready_at, now)})
 
 
 def explain(tx: sa.Connection, id: str, reason: str) -> None:

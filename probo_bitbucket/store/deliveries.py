@@ -28,7 +28,7 @@ _RECORD = sa.insert(deliveries).returning(deliveries.c.id)
 
 def record(tx: sa.Connection, delivery: Delivery, event: Event) -> int:
     """Write a delivery down, ignored ones with their reason. Returns its id."""
-    repository, pull_request = _subject(event)
+    repository = event.repository.full_name if event.repository else ""
     ignored = isinstance(event, Ignored)
     id = tx.scalar(
         _RECORD,
@@ -40,8 +40,8 @@ def record(tx: sa.Connection, delivery: Delivery, event: Event) -> int:
             "attempt": delivery.attempt,
             "body": delivery.body,
             "repository": repository,
-            "pull_request": pull_request,
-            "lane": f"{repository}#{pull_request}",
+            "pull_request": event.number,
+            "lane": f"{repository}#{event.number}",
             "state": DeliveryState.IGNORED if ignored else DeliveryState.WAITING,
             "pending": not ignored,
             "reason": event.reason if isinstance(event, Ignored) else "",
@@ -49,12 +49,6 @@ def record(tx: sa.Connection, delivery: Delivery, event: Event) -> int:
         },
     )
     return int(id)
-
-
-def _subject(event: Event) -> tuple[str, int | None]:
-    if isinstance(event, Ignored):
-        return (event.repository.full_name if event.repository else ""), None
-    return event.repository.full_name, event.pull_request.number
 
 
 def claim_waiting(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[WaitingDelivery]:
@@ -79,7 +73,10 @@ def _waiting(row: sa.Row[Any]) -> WaitingDelivery:
 def decide(
     tx: sa.Connection, id: int, state: DeliveryState, reason: str, now: float, build_id: str | None = None
 ) -> None:
-    """Write the decision on a delivery down, unless another node has decided it meanwhile."""
+    """Write the decision on a delivery down, unless another node has decided it meanwhile.
+
+    *build_id* is the build that it led to, or that was there already: the first of them.
+    """
     decision = {"state": state, "reason": reason, "build_id": build_id, "decided_at": now}
     _update(tx, _pending(id), {**done(deliveries), **decision})
 

@@ -6,10 +6,19 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from probo_bitbucket.store.schema import builds, chains, comments, deliveries, forwarded, statuses
+from probo_bitbucket.store.schema import (
+    builds,
+    chains,
+    comments,
+    deliveries,
+    forwarded,
+    pull_requests,
+    removals,
+    statuses,
+)
 from probo_bitbucket.store.sql import LEASE
 
-_LEASED = (deliveries, builds, statuses, comments, forwarded)
+_LEASED = (deliveries, builds, pull_requests, removals, statuses, comments, forwarded)
 
 
 def renew(tx: sa.Connection, holders: Collection[str], now: float) -> None:

@@ -82,10 +82,12 @@ builds = Table(
     Column("lane", Text, nullable=False),  # builds of one lane are started one after the other
     Column("state", String(20), nullable=False),
     Column("reason", Text, nullable=False, default="", server_default=""),
+    Column("origin", String(64), nullable=False, default="", server_default=""),  # what asked for it: `delivery 17`
     Column("created_at", Double, nullable=False),
     Column("changed_at", Double, nullable=False),  # of the state, or of any status
     Column("configured_at", Double),  # when the configuration had been read
     Column("started_at", Double),  # when the Container Manager had it
+    Column("ready_at", Double),  # when the Container Manager said that its environment is there
     Column("repository", String(260), nullable=False),
     Column("source", String(260), nullable=False),  # where the commit is: a fork perhaps
     Column("pull_request", BigInteger),
@@ -99,11 +101,49 @@ builds = Table(
     Index("builds_state", "state", "changed_at"),
     Index("builds_of_source", "source", "pull_request", "created_at"),
     Index("builds_of_pull_request", "repository", "pull_request", "created_at"),
+    Index("builds_origin", "origin"),
     Index("builds_changed", "changed_at"),
     Index("builds_created", "created_at", "id"),
     Index("builds_in_state", "state", "created_at", "id"),
     Index("builds_of_repository", "repository", "created_at", "id"),
     Index("builds_of_commit", "commit", "created_at", "id"),
+)
+
+# What is to be done of it is, once it is closed, to look for what it has left behind at the Container Manager.
+pull_requests = Table(
+    "pull_requests",
+    metadata,
+    Column("repository", String(260), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("state", String(20), nullable=False),
+    Column("source", String(260), nullable=False),  # where the branch is: a fork perhaps
+    Column("branch", Text, nullable=False),
+    Column("commit", String(40), nullable=False),
+    Column("home", Text, nullable=False),  # model.Repository as JSON: the one that it is in
+    # model.PullRequest as JSON, as last told while it was open; "" where it was told of when it was closed only
+    Column("pull_request", Text, nullable=False),
+    Column("updated_at", Double, nullable=False),  # by Bitbucket's clock
+    Column("changed_at", Double, nullable=False),  # of this row
+    Column("approved", String(12), nullable=False, default="", server_default=""),  # what may be built of a fork
+    *_work(),
+    _pending("pull_requests_pending", "changed_at"),
+    Index("pull_requests_of_branch", "source", "branch"),
+    Index("pull_requests_changed", "changed_at"),
+)
+
+# Builds that nobody wants any more. A row stays when its environment was taken down: what is told of it is not shown.
+removals = Table(
+    "removals",
+    metadata,
+    Column("build_id", String(64), primary_key=True),
+    Column("repository", String(260), nullable=False),
+    Column("pull_request", BigInteger),
+    Column("reason", Integer, nullable=False),  # model.RemovalReason
+    Column("words", Text, nullable=False),
+    Column("wanted_at", Double, nullable=False),
+    *_work(),
+    _pending("removals_pending", "wanted_at"),
+    Index("removals_wanted", "wanted_at"),
 )
 
 statuses = Table(

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import frozen
 
-from probo_bitbucket.model import Phase, Status
+from probo_bitbucket.model import Phase, Repository, Status
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, statuses
 from probo_bitbucket.store.sql import ANEW, Effort, Lease, claim, done, free, insert, postponed
@@ -134,6 +134,11 @@ def give_up(tx: sa.Connection, stored: StoredStatus, error: str) -> None:
 def send_again(tx: sa.Connection, status: Status) -> None:
     """Report a status anew that was given up on."""
     tx.execute(sa.update(statuses).where(_key(status)).values(**ANEW, failed=False))
+
+
+def withdraw(tx: sa.Connection, repository: Repository, commit: str) -> None:
+    """Forget what is shown of a commit that was known by its short hash only: what follows is under the full one."""
+    tx.execute(sa.delete(statuses).where(statuses.c.repository == repository.full_name, statuses.c.commit == commit))
 
 
 def of_build(tx: sa.Connection, build_id: str) -> list[StoredStatus]:

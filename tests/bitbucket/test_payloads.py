@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 
 from probo_bitbucket.bitbucket.payloads import PayloadError, read
 from probo_bitbucket.model import (
+    BranchPushed,
+    Commented,
     Event,
     Ignored,
     PullRequest,
     PullRequestChanged,
+    PullRequestClosed,
     PullRequestState,
+    Pushed,
     Repository,
 )
 
@@ -185,17 +189,104 @@ def test_a_deleted_source_is_ignored_with_the_reason(path: str, reason: str) -> 
     assert read_json(payload(path, None)) == Ignored(reason, SITE)
 
 
-@pytest.mark.parametrize("state", ["MERGED", "DECLINED", "SUPERSEDED", "NEW"])
-def test_a_pull_request_that_is_not_open_is_ignored_with_the_reason(state: str) -> None:
+def test_a_pull_request_in_a_state_that_nobody_knows_is_ignored_with_the_reason() -> None:
+    event = read_json(payload("pullrequest.state", "NEW"), "pullrequest:updated")
+    assert event == Ignored("pull request #7 is not open: its state is NEW", SITE)
+
+
+@pytest.mark.parametrize("state", [PullRequestState.MERGED, PullRequestState.DECLINED, PullRequestState.SUPERSEDED])
+def test_an_update_of_a_closed_pull_request_tells_that_it_is_closed(state: PullRequestState) -> None:
     event = read_json(payload("pullrequest.state", state), "pullrequest:updated")
-    assert event == Ignored(f"pull request #7 is not open: its state is {state}", SITE)
+    assert event == PullRequestClosed(SITE, 7, state, "feature/readme")
+
+
+@pytest.mark.parametrize(
+    ("event_key", "state"),
+    [("pullrequest:fulfilled", PullRequestState.MERGED), ("pullrequest:rejected", PullRequestState.DECLINED)],
+)
+def test_the_event_that_closes_a_pull_request_says_how_whatever_its_body_says(
+    event_key: str, state: PullRequestState
+) -> None:
+    assert read_json(PAYLOAD, event_key) == PullRequestClosed(SITE, 7, state, "feature/readme")
+
+
+@pytest.mark.parametrize("source", [None, {}, {"branch": None}, {"repository": None, "branch": {"name": "gone"}}])
+def test_a_pull_request_can_be_closed_whose_source_is_gone(source: Any) -> None:
+    event = read_json(payload("pullrequest.source", source), "pullrequest:rejected")
+    branch = "gone" if source and source.get("branch") else ""
+    assert event == PullRequestClosed(SITE, 7, PullRequestState.DECLINED, branch)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1970-01-01T00:00:02.500000+00:00", 2.5), ("1970-01-01T00:00:02", 0.0), ("soon", 0.0), (None, 0.0)],
+)
+def test_the_time_of_the_last_change_is_read_where_it_is_one(text: str | None, seconds: float) -> None:
+    assert pull_request(payload("pullrequest.updated_on", text)).updated_at == seconds
+
+
+def commented(state: str = "OPEN", **parts: Any) -> Event:
+    said = {"id": 5, "content": {"raw": "probo rebuild"}, "user": {"uuid": "{writer}"}}
+    return read_json({**payload("pullrequest.state", state), "comment": said, **parts}, "pullrequest:comment_created")
+
+
+def test_a_comment_is_read_with_its_author_and_its_pull_request() -> None:
+    assert commented() == Commented(SITE, 7, 5, "probo rebuild", "{writer}", pull_request(PAYLOAD))
+
+
+def test_a_comment_on_a_closed_pull_request_comes_without_it() -> None:
+    event = commented("MERGED")
+    assert isinstance(event, Commented)
+    assert event.pull_request is None
+
+
+def test_the_author_of_a_comment_is_the_actor_where_it_names_none() -> None:
+    event = commented(comment={"id": 5}, actor={"uuid": "{actor}"})
+    assert isinstance(event, Commented)
+    assert (event.text, event.author_id) == ("", "{actor}")
+
+
+def push(*changes: Any) -> Event:
+    return read_json({"repository": PAYLOAD["repository"], "push": {"changes": list(changes)}}, "repo:push")
+
+
+def moved(name: str = "main", kind: str = "branch", message: str = "Change", **parts: Any) -> dict[str, Any]:
+    return {"new": {"type": kind, "name": name, "target": {"hash": "ab" * 20, "message": message}}, **parts}
+
+
+def test_every_branch_of_a_push_is_read() -> None:
+    event = push(moved("main"), moved("next", commits=[{"message": "one"}, {"message": None}, {}]))
+    first = BranchPushed("main", "ab" * 20, "Change")
+    assert event == Pushed(SITE, (first, BranchPushed("next", "ab" * 20, "Change", ("one", "", ""))))
+
+
+def test_deletions_tags_and_changes_that_say_too_little_are_no_branches() -> None:
+    none = [{"new": None, "old": {"name": "gone"}}, {}, {"new": {}}, {"new": {"name": "x"}}, moved(kind="tag")]
+    assert push(*none) == Ignored("the push leaves no branch behind", SITE)
+    assert push(*none, moved("main")) == Pushed(SITE, (BranchPushed("main", "ab" * 20, "Change"),))
+
+
+@pytest.mark.parametrize("said", [{}, {"push": {}}, {"push": {"changes": None}}, {"push": {"changes": []}}])
+def test_a_push_without_changes_is_ignored(said: Any) -> None:
+    event = read_json({"repository": PAYLOAD["repository"], **said}, "repo:push")
+    assert event == Ignored("the push changes nothing", SITE)
+
+
+def test_a_push_to_a_repository_without_a_usable_name_is_ignored() -> None:
+    event = read_json({"repository": {"full_name": "{{.owner}}/x"}, "push": {"changes": [moved()]}}, "repo:push")
+    assert event == Ignored("the push does not say to which repository")
+
+
+def test_what_is_no_commit_is_refused_by_its_path() -> None:
+    body = {"repository": PAYLOAD["repository"], "push": {"changes": [moved()]}}
+    body["push"]["changes"][0]["new"]["target"]["hash"] = "$(reboot)"
+    assert refusal(body, "repo:push") == "`push.changes[].new.target.hash`: '$(reboot)' is not a commit hash"
 
 
 @pytest.mark.parametrize(
     ("event_key", "reason"),
     [
-        ("pullrequest:fulfilled", "the pull request was merged: there is nothing left to build"),
-        ("repo:push", "a push alone is not built: its pull request has an event of its own"),
+        ("pullrequest:approved", "an approval brings no new commit"),
         ("repo:commit_status_created", "a build status brings no new commit"),
         ("issue:created", "nothing is done on the event 'issue:created'"),
     ],
@@ -243,7 +334,16 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-EVENT_KEYS = st.sampled_from(["pullrequest:created", "pullrequest:updated", "repo:push", "no:such"])
+EVENT_KEYS = st.sampled_from(
+    [
+        "pullrequest:created",
+        "pullrequest:updated",
+        "pullrequest:fulfilled",
+        "pullrequest:comment_created",
+        "repo:push",
+        "x",
+    ]
+)
 
 
 def paths(document: Any, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -303,6 +403,12 @@ def test_each_recorded_payload_gives_an_event() -> None:
     for file in recorded:
         event_key = file.name.partition("__")[0].replace("_", ":", 1)
         event = read(event_key, file.read_bytes())
-        assert isinstance(event, PullRequestChanged | Ignored), file.name
-        if event_key in ("pullrequest:created", "pullrequest:updated"):
-            assert isinstance(event, PullRequestChanged) or "not open" in event.reason, (file.name, event)
+        expected = {
+            "pullrequest:created": PullRequestChanged | PullRequestClosed | Ignored,
+            "pullrequest:updated": PullRequestChanged | PullRequestClosed | Ignored,
+            "pullrequest:fulfilled": PullRequestClosed,
+            "pullrequest:rejected": PullRequestClosed,
+            "pullrequest:comment_created": Commented,
+            "repo:push": Pushed | Ignored,
+        }
+        assert isinstance(event, expected.get(event_key, Ignored)), file.name

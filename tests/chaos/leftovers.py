@@ -8,11 +8,13 @@ _COUNTS = {
     "deliveries not decided": "SELECT count(*) FROM deliveries WHERE pending",
     "builds not started": "SELECT count(*) FROM builds WHERE pending",
     "builds not ended": "SELECT count(*) FROM builds WHERE state = 'running'",
-    "builds given up": "SELECT count(*) FROM builds WHERE NOT pending AND state NOT IN ('running', 'ended')",
+    "builds given up": "SELECT count(*) FROM builds WHERE NOT pending AND state IN ('invalid', 'refused', 'failed')",
+    "environments not taken down": "SELECT count(*) FROM removals WHERE pending OR last_error <> ''",
     "statuses not reported": "SELECT count(*) FROM statuses WHERE pending",
     "statuses given up": "SELECT count(*) FROM statuses WHERE failed",
     "deliveries in hand": "SELECT count(*) FROM deliveries WHERE leased_by <> ''",
     "builds in hand": "SELECT count(*) FROM builds WHERE leased_by <> ''",
+    "removals in hand": "SELECT count(*) FROM removals WHERE leased_by <> ''",
     "statuses in hand": "SELECT count(*) FROM statuses WHERE leased_by <> ''",
 }
 

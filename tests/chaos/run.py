@@ -61,7 +61,9 @@ class Theatre(Stage):
         self._clock = reactor
         self.cluster = cluster
         database = {"database": cluster.new_database()} if cluster else {}
-        super().__init__(reactor, directory / "data", rateLimit=1_000_000, log_level="debug", **database)
+        super().__init__(
+            reactor, directory / "data", rateLimit=1_000_000, forks="always", log_level="debug", **database
+        )
         self.random = Random(plan.seed)
         self.cloud.rate_limit.limit = 1_000_000
         self.cloud.credentials.expires_in = TOKEN_LIFE

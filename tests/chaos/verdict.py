@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import Factory, define, frozen
@@ -21,6 +21,7 @@ _SHORT_HASH = 12
 class Wanted:
     """What may be built once: a commit of a pull request."""
 
+    repository: str
     number: int
     commit: str  # 12 digits
 
@@ -41,6 +42,7 @@ class Verdict:
 def judge(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: Verdict) -> None:
     """Add to *verdict* what is to be said of deliveries, builds and statuses."""
     _judge_builds(cloud, container_manager, verdict)
+    _judge_environments(container_manager, verdict)
     _judge_statuses(cloud, container_manager, verdict)
     verdict.broken += [f"the Container Manager died: {container_manager.died}"] if container_manager.died else []
     verdict.broken += [f"the Container Manager hangs: {why}" for why in container_manager.stuck]
@@ -48,7 +50,7 @@ def judge(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: V
 
 def _judge_builds(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: Verdict) -> None:
     deliveries = cloud.deliveries.journal
-    accepted = {_wanted(delivery) for delivery in deliveries if _accepted(delivery)}
+    accepted = _newest(delivery for delivery in deliveries if _accepted(delivery))
     announced = {_wanted(delivery) for delivery in deliveries}
     started: Counter[Wanted] = Counter()
     for build_id, times in container_manager.started.items():
@@ -58,7 +60,7 @@ def _judge_builds(cloud: BitbucketCloud, container_manager: ContainerManager, ve
         "deliveries accepted (200)": sum(map(_accepted, deliveries)),
         "attempts to deliver": sum(len(delivery.attempts) for delivery in deliveries),
         "commits announced": len(announced),
-        "commits accepted": len(accepted),
+        "pull requests accepted": len(accepted),
         "builds started": started.total(),
     }
     verdict.broken += [f"accepted and never built: {wanted}" for wanted in accepted if not started[wanted]]
@@ -66,17 +68,42 @@ def _judge_builds(cloud: BitbucketCloud, container_manager: ContainerManager, ve
     verdict.broken += [f"built and never announced: {wanted}" for wanted in started.keys() - announced]
 
 
+def _newest(deliveries: Iterable[Delivery]) -> set[Wanted]:
+    """The last commit of each pull request: those before it are worth no build any more."""
+    newest: dict[tuple[str, int], Wanted] = {}
+    for delivery in sorted(deliveries, key=lambda delivery: json.loads(delivery.body)["pullrequest"]["updated_on"]):
+        wanted = _wanted(delivery)
+        newest[wanted.repository, wanted.number] = wanted
+    return set(newest.values())
+
+
+def _judge_environments(container_manager: ContainerManager, verdict: Verdict) -> None:
+    """Of a pull request whose newest environment is ready, no older one is there any more."""
+    last_words = _last_words(container_manager)
+    standing: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for build in sorted(container_manager.builds.values(), key=lambda build: build["createdAt"], reverse=True):
+        if not build.get("reaped"):
+            wanted = _built(build)
+            standing.setdefault((wanted.repository, wanted.number), []).append(build)
+    for newest, *older in standing.values():
+        if last_words.get(newest["id"]) == "success":
+            verdict.broken += [f"still there: {_built(build)}, though {_built(newest)} is ready" for build in older]
+    verdict.counts["environments that stay"] = sum(map(len, standing.values()))
+
+
 def _accepted(delivery: Delivery) -> bool:
     return any(attempt.status == 200 for attempt in delivery.attempts)
 
 
 def _wanted(delivery: Delivery) -> Wanted:
-    pull_request = json.loads(delivery.body)["pullrequest"]
-    return Wanted(pull_request["id"], pull_request["source"]["commit"]["hash"][:_SHORT_HASH])
+    body = json.loads(delivery.body)
+    commit = body["pullrequest"]["source"]["commit"]["hash"][:_SHORT_HASH]
+    return Wanted(body["repository"]["full_name"], body["pullrequest"]["id"], commit)
 
 
 def _built(build: Mapping[str, Any]) -> Wanted:
-    return Wanted(int(build["pullRequest"]["number"]), build["commit"]["ref"][:_SHORT_HASH])
+    number, commit = int(build["pullRequest"]["number"]), build["commit"]["ref"][:_SHORT_HASH]
+    return Wanted(build["project"]["slug"], number, commit)
 
 
 def _judge_statuses(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: Verdict) -> None:
@@ -87,7 +114,7 @@ def _judge_statuses(cloud: BitbucketCloud, container_manager: ContainerManager, 
         shown += len(states)
         expected = _expected(build, last_words.get(build_id, ""), container_manager.setting.instance_name)
         for context, state in expected.items():
-            if states.get(context) != state:
+            if states.get(context) != state and not build.get("reaped"):  # what was taken down shows nothing new
                 verdict.broken.append(f"{context} of {_built(build)} shows {states.get(context)}, not {state}")
         for context, state in states.items():
             if state == "INPROGRESS":

@@ -12,6 +12,7 @@ from twisted.logger import LogEvent
 from probo_bitbucket.flow.catchup import QUIET, STALE, CatchUp
 from probo_bitbucket.flow.desire import Subject, take
 from probo_bitbucket.flow.display import Display
+from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.model import Build, BuildKind, BuildState, Phase, Repository, StatusState, Update
 from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager
 from probo_bitbucket.store import builds, statuses
@@ -37,7 +38,14 @@ class Desk:
         container_manager = ContainerManager(
             Upstream("the Container Manager", self.wire.client, self.clock), "http://cm"
         )
-        self.catch_up = CatchUp(self.store, self.clock, container_manager, DISPLAY, lambda: self.woken.append(None))
+        self.catch_up = CatchUp(
+            self.store,
+            self.clock,
+            container_manager,
+            DISPLAY,
+            Ending(True, 1, DISPLAY),
+            lambda: self.woken.append(None),
+        )
 
     def running(self, id: str = "b-1") -> Build:
         """A build that the Container Manager has, touched now."""

@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from probo_bitbucket.flow.display import Display
+from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.model import Build, BuildKind, BuildState, Repository
 from probo_bitbucket.probo import updates
@@ -28,7 +29,8 @@ def test_why_a_download_failed_is_told_where_the_download_is(
     store.now(builds.request, Build("b-1", BuildKind.HASH, SITE, SITE, "d96c25c4ae50", "n", 1.0), 1.0)
     store.now(builds.conclude, "b-1", BuildState.RUNNING, 1.0)
     store.now(builds.explain, "b-1", "No access token.")
-    relay = Relay(store, clock, Display("Acme", "", "https://bitbucket.org"), lambda: None)
+    display = Display("Acme", "", "https://bitbucket.org")
+    relay = Relay(store, clock, display, Ending(True, 1, display), lambda: None)
     body = {"update": {"state": "error", "description": "[■] it failed"}, "build": {"id": "b-1"}}
     reported = updates.read(json.dumps(body).encode(), build_id="b-1", context=context)
     assert run(relay.accept(reported)).description == shown

@@ -80,8 +80,8 @@ def test_a_late_failure_does_not_spoil_a_status_that_was_reported(tx: sa.Connect
 
 def test_a_late_decision_does_not_replace_the_first_one(tx: sa.Connection) -> None:
     id = deliveries.record(tx, Delivery("pullrequest:created", b"{}", 0.0), PullRequestChanged(SITE, PULL_REQUEST))
-    deliveries.decide(tx, id, DeliveryState.ACCEPTED, "", 1.0, build_id="build")
-    deliveries.decide(tx, id, DeliveryState.IGNORED, "known already", 2.0, build_id="build")
+    deliveries.decide(tx, id, DeliveryState.ACCEPTED, "", 1.0)
+    deliveries.decide(tx, id, DeliveryState.IGNORED, "known already", 2.0)
     assert row(tx, schema.deliveries).state == DeliveryState.ACCEPTED
 
 

@@ -16,6 +16,8 @@ _SERIAL = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 def upgrade() -> None:
     _deliveries()
     _builds()
+    _pull_requests()
+    _removals()
     _statuses()
     _forwarded()
     _comments()
@@ -78,10 +80,12 @@ def _builds() -> None:
         sa.Column("lane", sa.Text, nullable=False),
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("reason", sa.Text, nullable=False, server_default=""),
+        sa.Column("origin", sa.String(64), nullable=False, server_default=""),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("changed_at", sa.Double, nullable=False),
         sa.Column("configured_at", sa.Double),
         sa.Column("started_at", sa.Double),
+        sa.Column("ready_at", sa.Double),
         sa.Column("repository", sa.String(260), nullable=False),
         sa.Column("source", sa.String(260), nullable=False),
         sa.Column("pull_request", sa.BigInteger),
@@ -95,11 +99,48 @@ def _builds() -> None:
     op.create_index("builds_state", "builds", ["state", "changed_at"])
     op.create_index("builds_of_source", "builds", ["source", "pull_request", "created_at"])
     op.create_index("builds_of_pull_request", "builds", ["repository", "pull_request", "created_at"])
+    op.create_index("builds_origin", "builds", ["origin"])
     op.create_index("builds_changed", "builds", ["changed_at"])
     op.create_index("builds_created", "builds", ["created_at", "id"])
     op.create_index("builds_in_state", "builds", ["state", "created_at", "id"])
     op.create_index("builds_of_repository", "builds", ["repository", "created_at", "id"])
     op.create_index("builds_of_commit", "builds", ["commit", "created_at", "id"])
+
+
+def _pull_requests() -> None:
+    op.create_table(
+        "pull_requests",
+        sa.Column("repository", sa.String(260), primary_key=True),
+        sa.Column("number", sa.BigInteger, primary_key=True),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("source", sa.String(260), nullable=False),
+        sa.Column("branch", sa.Text, nullable=False),
+        sa.Column("commit", sa.String(40), nullable=False),
+        sa.Column("home", sa.Text, nullable=False),
+        sa.Column("pull_request", sa.Text, nullable=False),
+        sa.Column("updated_at", sa.Double, nullable=False),
+        sa.Column("changed_at", sa.Double, nullable=False),
+        sa.Column("approved", sa.String(12), nullable=False, server_default=""),
+        *_work(),
+    )
+    _index_pending("pull_requests_pending", "pull_requests", "changed_at")
+    op.create_index("pull_requests_of_branch", "pull_requests", ["source", "branch"])
+    op.create_index("pull_requests_changed", "pull_requests", ["changed_at"])
+
+
+def _removals() -> None:
+    op.create_table(
+        "removals",
+        sa.Column("build_id", sa.String(64), primary_key=True),
+        sa.Column("repository", sa.String(260), nullable=False),
+        sa.Column("pull_request", sa.BigInteger),
+        sa.Column("reason", sa.Integer, nullable=False),
+        sa.Column("words", sa.Text, nullable=False),
+        sa.Column("wanted_at", sa.Double, nullable=False),
+        *_work(),
+    )
+    _index_pending("removals_pending", "removals", "wanted_at")
+    op.create_index("removals_wanted", "removals", ["wanted_at"])
 
 
 def _statuses() -> None:

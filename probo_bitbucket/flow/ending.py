@@ -1,0 +1,91 @@
+"""Ending: what becomes of builds that nobody wants any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from probo_bitbucket.flow.desire import stop
+from probo_bitbucket.flow.display import Display
+from probo_bitbucket.model import Build, BuildState, Phase, RemovalReason
+from probo_bitbucket.store import Transaction, builds, removals, statuses
+from probo_bitbucket.store.builds import StoredBuild
+from probo_bitbucket.store.removals import Removal
+
+_NOT_SENT = (BuildState.QUEUED, BuildState.READY)
+_SENT = (BuildState.STARTING, BuildState.RUNNING, BuildState.ENDED, BuildState.FAILED)  # the last one perhaps
+
+
+@frozen
+class Ending:
+    """With *teardown* environments are taken down; without, only what is not started yet ends.
+
+    *keep_builds* of the environments of an open pull request stay, the newest that are ready; None: all of them.
+    """
+
+    teardown: bool
+    keep_builds: int | None
+    display: Display
+
+    def end(self, tx: Transaction, stored: StoredBuild, reason: RemovalReason, words: str, now: float) -> bool:
+        """Have no more of a build. Returns whether there was anything to end.
+
+        One that is being sent just now is taken down once it is there.
+        """
+        if stored.state in _NOT_SENT:
+            builds.conclude(tx, stored.build.id, BuildState.CANCELLED, now, words)
+        elif self.teardown and stored.state in _SENT:
+            removals.want(tx, _removal(stored, reason, words), now)
+        else:
+            return False
+        self._stop_statuses(tx, stored.build.id, words, now)
+        return True
+
+    def close(self, tx: Transaction, repository: str, number: int, words: str, now: float) -> int:
+        """Have no more of all builds of a pull request. Returns how many there were."""
+        found = builds.of_pull_request(tx, repository, number)
+        return self._end_all(tx, found, RemovalReason.CLOSED, words, now)
+
+    def move_on(self, tx: Transaction, newest: Build, words: str, now: float) -> None:
+        """Start nothing any more that was asked for before the build *newest* of a pull request.
+
+        What has been started stays until *newest* is ready.
+        """
+        if newest.pull_request is None:
+            return
+        builds.release_others(tx, newest)
+        for stored in builds.of_pull_request(tx, newest.repository.full_name, newest.pull_request.number):
+            if stored.build.id != newest.id and stored.state in _NOT_SENT:
+                self.end(tx, stored, RemovalReason.SUPERSEDED, words, now)
+
+    def make_room(self, tx: Transaction, ready: StoredBuild, now: float) -> None:
+        """Note that the environment of a build is there, and end the older ones of its pull request."""
+        builds.ready(tx, ready.build.id, now)
+        pull_request = ready.build.pull_request
+        if pull_request is None or self.keep_builds is None:
+            return
+        found = builds.of_pull_request(tx, ready.build.repository.full_name, pull_request.number)
+        standing = [stored for stored in found if stored.ready_at is not None and stored.state in _SENT]
+        if len(standing) >= self.keep_builds:
+            oldest = standing[self.keep_builds - 1].build
+            older = found[[stored.build.id for stored in found].index(oldest.id) + 1 :]
+            words = f"a newer environment of pull request #{pull_request.number} is ready"
+            self._end_all(tx, older, RemovalReason.SUPERSEDED, words, now)
+
+    def _end_all(
+        self, tx: Transaction, found: Iterable[StoredBuild], reason: RemovalReason, words: str, now: float
+    ) -> int:
+        return sum(self.end(tx, stored, reason, words, now) for stored in found)
+
+    def _stop_statuses(self, tx: Transaction, build_id: str, words: str, now: float) -> None:
+        """What is still in progress would be so for ever."""
+        for status in statuses.of_build(tx, build_id):
+            if not status.desired.state.final:
+                stop(tx, status, Phase.STOPPED, f"Stopped: {words}", now, self.display)
+
+
+def _removal(stored: StoredBuild, reason: RemovalReason, words: str) -> Removal:
+    build = stored.build
+    number = build.pull_request.number if build.pull_request else None
+    return Removal(build.id, build.repository.full_name, number, reason, words)

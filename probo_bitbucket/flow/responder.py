@@ -1,0 +1,151 @@
+"""Responder: carries out what the rules say about an event, in the transaction in which its delivery is decided."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from attrs import evolve, frozen
+
+from probo_bitbucket.flow import rules
+from probo_bitbucket.flow.announcement import Announcement
+from probo_bitbucket.flow.ending import Ending
+from probo_bitbucket.flow.rules import Go, Ignore, Policy, Refuse
+from probo_bitbucket.model import (
+    SHORT_HASH,
+    BranchPushed,
+    Build,
+    BuildKind,
+    Commented,
+    DeliveryState,
+    Event,
+    Ignored,
+    PullRequestChanged,
+    PullRequestClosed,
+    Pushed,
+    Repository,
+)
+from probo_bitbucket.store import Transaction, builds, pull_requests, statuses
+
+
+@frozen
+class Response:
+    """What became of an event: the builds that it led to, or in words why there is none."""
+
+    state: DeliveryState
+    reason: str = ""
+    builds: tuple[Build, ...] = ()
+    known: str = ""  # id of the build that was there already
+
+    @property
+    def build_id(self) -> str | None:
+        """The first build that it led to, or the one that was there already."""
+        return self.builds[0].id if self.builds else self.known or None
+
+
+@frozen
+class Responder:
+    """*respond* is for any event, whoever told of it: a delivery, or somebody who looked for what was missed."""
+
+    policy: Policy
+    ending: Ending
+    announcement: Announcement
+
+    def respond(self, tx: Transaction, event: Event, now: float, origin: str) -> Response:
+        """Carry out what *event* asks for. *origin* names who told of it, such as `delivery 17`."""
+        match event:
+            case PullRequestChanged():
+                return self._change(tx, event, now, origin)
+            case PullRequestClosed():
+                return self._close(tx, event, now)
+            case Pushed():
+                return self._push(tx, event, now, origin)
+            case Commented():
+                return _ignored("commands in comments are off")
+            case Ignored():
+                return _ignored(event.reason)
+
+    def _change(self, tx: Transaction, event: PullRequestChanged, now: float, origin: str) -> Response:
+        known = pull_requests.find(tx, event.repository.full_name, event.number)
+        if late := rules.outdated(event, known):
+            return _ignored(late.reason)
+        pull_requests.tell_open(tx, event, now)
+        match rules.on_change(event, known, self.policy):
+            case Ignore(reason):
+                return _ignored(reason)
+            case Refuse(words):
+                self.announcement.refused(tx, _build_of(event, now), words, now)
+                return Response(DeliveryState.REFUSED, words)
+        return self._build(tx, _build_of(event, now), origin)
+
+    def _build(self, tx: Transaction, build: Build, origin: str) -> Response:
+        """Ask for a build; a newer commit of a pull request takes the place of what waits."""
+        now = build.created_at
+        id = builds.request(tx, build, now, origin)
+        commit = build.commit[:SHORT_HASH]
+        if id != build.id:
+            return Response(DeliveryState.IGNORED, f"commit {commit} is known already: it is build {id}", known=id)
+        statuses.withdraw(tx, build.source, commit)
+        self.ending.move_on(tx, build, f"commit {commit} took its place", now)
+        return Response(DeliveryState.ACCEPTED, builds=(build,))
+
+    def _close(self, tx: Transaction, event: PullRequestClosed, now: float) -> Response:
+        known = pull_requests.find(tx, event.repository.full_name, event.number)
+        match rules.on_close(event, known):
+            case Ignore(reason):
+                return _ignored(reason)
+        latest = evolve(event, updated_at=max(event.updated_at, known.updated_at if known else 0.0))
+        pull_requests.tell_closed(tx, latest, now, look=self.ending.teardown)
+        words = f"pull request #{event.number} is {event.state.lower()}"
+        count = self.ending.close(tx, event.repository.full_name, event.number, words, now)
+        return Response(DeliveryState.ACCEPTED, f"{words}; builds ended: {count}")
+
+    def _push(self, tx: Transaction, event: Pushed, now: float, origin: str) -> Response:
+        wanted: list[Build] = []
+        reasons: list[str] = []
+        for change in event.branches:
+            response = self._push_branch(tx, event.repository, change, now, origin)
+            wanted += response.builds
+            reasons += [f"{change.branch}: {response.reason}"] if response.reason else []
+        state = DeliveryState.ACCEPTED if wanted else DeliveryState.IGNORED
+        return Response(state, "; ".join(reasons), tuple(wanted))
+
+    def _push_branch(
+        self, tx: Transaction, repository: Repository, change: BranchPushed, now: float, origin: str
+    ) -> Response:
+        pull_request = pull_requests.open_from(tx, repository.full_name, change.branch)
+        match rules.on_push(change, pull_request, self.policy):
+            case Ignore(reason):
+                return _ignored(reason)
+            case Go():
+                return self._build(tx, _build_of_branch(repository, change, now), origin)
+
+
+def _ignored(reason: str) -> Response:
+    return Response(DeliveryState.IGNORED, reason)
+
+
+def _build_of(event: PullRequestChanged, now: float) -> Build:
+    return Build(
+        id=str(uuid4()),
+        kind=BuildKind.PULL_REQUEST,
+        repository=event.repository,
+        source=event.pull_request.source,
+        commit=event.pull_request.commit,
+        name=event.pull_request.title,
+        created_at=now,
+        branch=event.pull_request.branch,
+        pull_request=event.pull_request,
+    )
+
+
+def _build_of_branch(repository: Repository, change: BranchPushed, now: float) -> Build:
+    return Build(
+        id=str(uuid4()),
+        kind=BuildKind.BRANCH,
+        repository=repository,
+        source=repository,
+        commit=change.commit,
+        name=f"Branch {change.branch}",
+        created_at=now,
+        branch=change.branch,
+    )

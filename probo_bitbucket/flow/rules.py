@@ -1,0 +1,109 @@
+"""Rules: what follows from an event, from what is known of its pull request, and from the settings.
+
+docs/events.md has them as a table. Nothing here reads or writes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from attrs import frozen
+
+from probo_bitbucket.config import Forks, Pushes
+from probo_bitbucket.model import SHORT_HASH, BranchPushed, PullRequestChanged, PullRequestClosed
+from probo_bitbucket.store.pull_requests import KnownPullRequest
+
+BUILD_MARKER = "[build]"
+SKIP_MARKERS = ("[skip ci]", "[ci skip]", "[skip probo]")
+
+
+@frozen
+class Policy:
+    """What the settings say about what is built."""
+
+    drafts: bool
+    forks: Forks
+    pushes: Pushes
+    branches: Sequence[str]  # globs
+
+
+@frozen
+class Go:
+    """Let it happen."""
+
+
+@frozen
+class Ignore:
+    """Nothing happens."""
+
+    reason: str
+
+
+@frozen
+class Refuse:
+    """It is not allowed, and its author shall read why."""
+
+    words: str
+
+
+def skip_marker(text: str) -> str:
+    """The marker in *text* that asks for no build, empty if there is none."""
+    return next((marker for marker in SKIP_MARKERS if marker in text.lower()), "")
+
+
+def outdated(event: PullRequestChanged, known: KnownPullRequest | None) -> Ignore | None:
+    """Whether *event* is older than what is known. Bitbucket promises no order, and sends again what failed."""
+    updated_at = event.pull_request.updated_at
+    if known is None or updated_at > known.updated_at:
+        return None
+    if not known.open:
+        return Ignore(f"pull request #{event.number} is {known.state.lower()} already")
+    if updated_at < known.updated_at:
+        return Ignore(f"a later event told of pull request #{event.number} before")
+    return None
+
+
+def on_change(event: PullRequestChanged, known: KnownPullRequest | None, policy: Policy) -> Go | Ignore | Refuse:
+    """What follows from news of an open pull request that is not outdated."""
+    pull_request = event.pull_request
+    if marker := skip_marker(pull_request.title):
+        return Ignore(f"the title says {marker}")
+    if pull_request.draft and not policy.drafts:
+        return Ignore("it is a draft, and `drafts: false` waits until it is ready")
+    if event.from_fork and policy.forks is not Forks.ALWAYS:
+        return _on_fork(event, known, policy)
+    return Go()
+
+
+def _on_fork(event: PullRequestChanged, known: KnownPullRequest | None, policy: Policy) -> Go | Refuse:
+    if policy.forks is Forks.NEVER:
+        return Refuse("Pull requests from forks are not built here: see `forks` in the settings of probo-bitbucket")
+    if known is not None and known.approved == event.pull_request.commit[:SHORT_HASH]:
+        return Go()
+    return Refuse(
+        "Not built yet, because it comes from a fork: a member can comment `probo build` to allow this commit"
+    )
+
+
+def on_close(event: PullRequestClosed, known: KnownPullRequest | None) -> Go | Ignore:
+    """What follows from the end of a pull request."""
+    if known is not None and not known.open:
+        return Ignore(f"pull request #{event.number} is {known.state.lower()} already")
+    return Go()
+
+
+def on_push(change: BranchPushed, pull_request: int | None, policy: Policy) -> Go | Ignore:
+    """What follows from a push. *pull_request* is the number of an open one that asks for the branch."""
+    if policy.pushes is Pushes.NEVER:
+        return Ignore("`pushes: never`")
+    if marker := skip_marker(change.message):
+        return Ignore(f"the message says {marker}")
+    if not any(fnmatchcase(change.branch, glob) for glob in policy.branches):
+        return Ignore("it is not among the `branches` of the settings")
+    messages = (change.message, *change.messages)
+    if policy.pushes is Pushes.MARKER and not any(BUILD_MARKER in message.lower() for message in messages):
+        return Ignore(f"no commit message says {BUILD_MARKER}")
+    if pull_request is not None:
+        return Ignore(f"pull request #{pull_request} has it built")
+    return Go()

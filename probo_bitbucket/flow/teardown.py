@@ -1,0 +1,66 @@
+"""Teardown: takes the environments down that nobody wants any more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from attrs import define
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from probo_bitbucket.flow.environments import Environments
+from probo_bitbucket.model import BuildState
+from probo_bitbucket.store import Database, Lease, Transaction, builds, removals
+from probo_bitbucket.store.removals import Removal
+
+
+@define
+class Teardown:
+    """The step from a build that is not wanted to an environment that is not there."""
+
+    store: Database
+    clock: IReactorTime
+    environments: Environments
+
+    name = "teardown"
+    concurrency = 8
+    log = Logger()
+
+    async def claim(self, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[Removal]:
+        return await self.store.transact(removals.claim_pending, lease, limit, busy=busy)
+
+    def repository(self, job: Removal) -> str:
+        return job.repository
+
+    async def work(self, job: Removal) -> None:
+        if await self.environments.take_down(job):
+            await self.store.transact(self._removed, job)
+            self.log.info("Environment taken down", event="build.removed", **_fields(job, job.words))
+        else:
+            await self.store.transact(removals.withdraw, job.build_id)
+            self.log.info("Environment left alone", event="build.pinned", **_fields(job, "it is pinned"))
+
+    def _removed(self, tx: Transaction, job: Removal) -> None:
+        removals.end(tx, job.build_id)
+        stored = builds.find(tx, job.build_id)
+        if stored is not None and stored.state is not BuildState.CANCELLED:
+            builds.conclude(tx, job.build_id, BuildState.REMOVED, self.clock.seconds(), job.words)
+
+    async def postpone(self, job: Removal, due_at: float, error: Exception) -> None:
+        words = "Environment not taken down yet"
+        self.log.warn(words, event="build.removal_postponed", attempt=job.effort.attempts, **_fields(job, str(error)))
+        await self.store.transact(removals.postpone, job, due_at=due_at, error=str(error))
+
+    async def give_up(self, job: Removal, error: Exception) -> None:
+        self.log.error("Environment not taken down", event="build.removal_failed", **_fields(job, str(error)))
+        await self.store.transact(removals.end, job.build_id, str(error))
+
+
+def _fields(job: Removal, reason: str) -> dict[str, Any]:
+    return {
+        "build": job.build_id,
+        "repository": job.repository,
+        "pull_request": job.pull_request,
+        "reason": reason,
+    }

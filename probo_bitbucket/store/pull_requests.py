@@ -1,0 +1,154 @@
+"""Pull requests: what is known of each, so that late news is known for what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+
+from probo_bitbucket.model import (
+    SHORT_HASH,
+    PullRequest,
+    PullRequestChanged,
+    PullRequestClosed,
+    PullRequestState,
+    Repository,
+)
+from probo_bitbucket.store.columns import dump, load
+from probo_bitbucket.store.schema import builds, pull_requests
+from probo_bitbucket.store.sql import ANEW, Effort, Lease, claim, done, free, insert, postponed
+
+
+@frozen
+class KnownPullRequest:
+    """A pull request as it was last told of. *pull_request* is None where that was when it was closed only."""
+
+    repository: Repository
+    number: int
+    state: PullRequestState
+    branch: str
+    pull_request: PullRequest | None
+    updated_at: float  # by Bitbucket's clock, 0 where that is not known
+    approved: str  # the short hash of the fork's commit that a member allowed to be built
+    effort: Effort
+
+    @property
+    def open(self) -> bool:
+        return self.state is PullRequestState.OPEN
+
+
+def find(tx: sa.Connection, repository: str, number: int) -> KnownPullRequest | None:
+    """Pull request *number* of the repository of that full name; locked until the transaction ends."""
+    row = tx.execute(sa.select(pull_requests).where(_key(repository, number)).with_for_update()).first()
+    return None if row is None else _known(row)
+
+
+def tell_open(tx: sa.Connection, event: PullRequestChanged, now: float) -> None:
+    """Remember what *event* tells."""
+    told = event.pull_request
+    values = {
+        "source": told.source.full_name,
+        "branch": told.branch,
+        "commit": told.commit,
+        "pull_request": dump(told),
+        "state": told.state,
+        "updated_at": told.updated_at,
+        "pending": False,  # of one that is open again nothing has to be looked for
+    }
+    _tell(tx, event.repository, event.number, values, {}, now)
+
+
+def tell_closed(tx: sa.Connection, event: PullRequestClosed, now: float, *, look: bool) -> None:
+    """Remember that it is closed; where asked to *look*, what it left behind is to be looked for."""
+    values = {"state": event.state, "updated_at": event.updated_at, **(ANEW if look else {"pending": False})}
+    unknown = {"source": "", "branch": event.branch, "commit": "", "pull_request": ""}
+    _tell(tx, event.repository, event.number, values, unknown, now)
+
+
+def _tell(
+    tx: sa.Connection,
+    repository: Repository,
+    number: int,
+    values: dict[str, Any],
+    where_new: dict[str, Any],
+    now: float,
+) -> None:
+    values = {**values, "home": dump(repository), "changed_at": now}
+    made = insert(tx, pull_requests).values(repository=repository.full_name, number=number, **where_new, **values)
+    tx.execute(made.on_conflict_do_update(index_elements=["repository", "number"], set_=values))
+
+
+def open_from(tx: sa.Connection, repository: str, branch: str) -> int | None:
+    """The number of an open pull request of the repository that asks for this branch of it, if one is known."""
+    same = (pull_requests.c.source == repository, pull_requests.c.repository == repository)
+    query = sa.select(pull_requests.c.number).where(
+        *same, pull_requests.c.branch == branch, pull_requests.c.state == PullRequestState.OPEN
+    )
+    return tx.scalar(query.limit(1))
+
+
+def approve(tx: sa.Connection, repository: str, number: int, commit: str) -> bool:
+    """Let a commit of a fork be built: the rules ask for it where `forks: approve` is set.
+
+    Returns whether the pull request is known. Another commit needs another approval.
+    """
+    values = {"approved": commit[:SHORT_HASH]}
+    return bool(tx.execute(sa.update(pull_requests).where(_key(repository, number)).values(**values)).rowcount)
+
+
+def claim_closed(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[KnownPullRequest]:
+    """Lease closed pull requests whose remains are to be looked for, once none of their builds is on its way."""
+    on_its_way = sa.exists().where(
+        builds.c.pending,
+        builds.c.repository == pull_requests.c.repository,
+        builds.c.pull_request == pull_requests.c.number,
+    )
+    query = (
+        sa.select(pull_requests)
+        .where(free(pull_requests, lease.now), ~on_its_way, pull_requests.c.repository.not_in(busy))
+        .order_by(pull_requests.c.changed_at)
+        .limit(limit)
+    )
+    return [_known(row) for row in claim(tx, pull_requests, query, lease)]
+
+
+def looked(tx: sa.Connection, known: KnownPullRequest, error: str = "") -> None:
+    """Nothing is left to be looked for; with an *error*, because it was given up."""
+    _update(tx, known, {**done(pull_requests), "last_error": error})
+
+
+def postpone(tx: sa.Connection, known: KnownPullRequest, *, due_at: float, error: str) -> None:
+    """Put it back, to be looked at again at *due_at*."""
+    _update(tx, known, postponed(known.effort, due_at=due_at, error=error))
+
+
+def _update(tx: sa.Connection, known: KnownPullRequest, values: dict[str, Any]) -> None:
+    which = sa.and_(_key(known.repository.full_name, known.number), pull_requests.c.pending)
+    tx.execute(sa.update(pull_requests).where(which).values(**values))
+
+
+def _key(repository: str, number: int) -> sa.ColumnElement[bool]:
+    return sa.and_(pull_requests.c.repository == repository, pull_requests.c.number == number)
+
+
+def _known(row: sa.Row[Any]) -> KnownPullRequest:
+    return KnownPullRequest(
+        repository=load(row.home, Repository),
+        number=row.number,
+        state=PullRequestState(row.state),
+        branch=row.branch,
+        pull_request=load(row.pull_request, PullRequest) if row.pull_request else None,
+        updated_at=row.updated_at,
+        approved=row.approved,
+        effort=Effort.of(row),
+    )
+
+
+def prune(tx: sa.Connection, before: float, limit: int) -> int:
+    """Delete up to *limit* pull requests that were closed before a time. Returns how many."""
+    fields = (pull_requests.c.repository, pull_requests.c.number)
+    closed = (pull_requests.c.state != PullRequestState.OPEN, ~pull_requests.c.pending)
+    old = sa.select(*fields).where(pull_requests.c.changed_at < before, *closed).limit(limit)
+    return tx.execute(sa.delete(pull_requests).where(sa.tuple_(*fields).in_(old))).rowcount

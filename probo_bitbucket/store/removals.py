@@ -1,0 +1,85 @@
+"""Removals: builds that nobody wants any more, each to be taken down once it is no longer on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import field, frozen
+
+from probo_bitbucket.model import RemovalReason
+from probo_bitbucket.store.schema import builds, removals
+from probo_bitbucket.store.sql import Effort, Lease, claim, done, free, insert, postponed
+
+
+@frozen
+class Removal:
+    """A build whose environment is to be taken down, and why; the store need not know it otherwise."""
+
+    build_id: str
+    repository: str  # full name
+    pull_request: int | None
+    reason: RemovalReason
+    words: str
+    effort: Effort = field(factory=lambda: Effort(0, None))
+
+
+def want(tx: sa.Connection, removal: Removal, now: float) -> None:
+    """Have a build taken down, unless that is wanted already or done."""
+    values = {
+        "build_id": removal.build_id,
+        "repository": removal.repository,
+        "pull_request": removal.pull_request,
+        "reason": removal.reason,
+        "words": removal.words,
+        "wanted_at": now,
+        "pending": True,
+    }
+    tx.execute(insert(tx, removals).values(**values).on_conflict_do_nothing(index_elements=["build_id"]))
+
+
+def is_wanted(tx: sa.Connection, build_id: str) -> bool:
+    """Whether a build was taken down, or is going to be."""
+    return tx.scalar(sa.select(removals.c.build_id).where(removals.c.build_id == build_id)) is not None
+
+
+def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[Removal]:
+    """Lease up to *limit* removals, oldest first. One that is being started has to be there before it can go."""
+    on_its_way = sa.exists().where(builds.c.id == removals.c.build_id, builds.c.pending)
+    query = (
+        sa.select(removals)
+        .where(free(removals, lease.now), ~on_its_way, removals.c.repository.not_in(busy))
+        .order_by(removals.c.wanted_at)
+        .limit(limit)
+    )
+    return [_removal(row) for row in claim(tx, removals, query, lease)]
+
+
+def end(tx: sa.Connection, build_id: str, error: str = "") -> None:
+    """Nothing is left to do; with an *error*, because it was given up."""
+    _update(tx, build_id, {**done(removals), "last_error": error})
+
+
+def withdraw(tx: sa.Connection, build_id: str) -> None:
+    """Leave a build alone after all."""
+    tx.execute(sa.delete(removals).where(removals.c.build_id == build_id))
+
+
+def postpone(tx: sa.Connection, removal: Removal, *, due_at: float, error: str) -> None:
+    """Put a removal back, to be tried again at *due_at*."""
+    _update(tx, removal.build_id, postponed(removal.effort, due_at=due_at, error=error))
+
+
+def _update(tx: sa.Connection, build_id: str, values: dict[str, Any]) -> None:
+    tx.execute(sa.update(removals).where(removals.c.build_id == build_id, removals.c.pending).values(**values))
+
+
+def _removal(row: sa.Row[Any]) -> Removal:
+    return Removal(row.build_id, row.repository, row.pull_request, RemovalReason(row.reason), row.words, Effort.of(row))
+
+
+def prune(tx: sa.Connection, before: float, limit: int) -> int:
+    """Delete up to *limit* removals that were wanted before a time and are done. Returns how many."""
+    old = sa.select(removals.c.build_id).where(removals.c.wanted_at < before, ~removals.c.pending).limit(limit)
+    return tx.execute(sa.delete(removals).where(removals.c.build_id.in_(old))).rowcount
