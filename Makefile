@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: venv demo test chaos docs reference man format dist clean
+.PHONY: venv demo test chaos docs reference man format dist rpm clean
 
 venv: $(READY)
 
@@ -47,6 +47,11 @@ format: $(READY)
 
 dist: $(READY)
 	$(BIN)/python -m build
+
+# Of the sdist, with the libraries that pip downloads; WHEELS=directory takes them from there. PYTHON as on the server.
+rpm: dist
+	rpmbuild -bb $(if $(RPM_PYTHON),--nodeps --define "python $(RPM_PYTHON)") --define "_topdir $(CURDIR)/build/rpm" --define "_sourcedir $(CURDIR)/dist" \
+	    --define "_rpmdir $(CURDIR)/dist" $(if $(WHEELS),--define "wheels $(WHEELS)") packaging/probo-bitbucket.spec
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -151,7 +151,7 @@ def test_bunyans_numbers_are_levels(text: str, level: str) -> None:
     assert load(options={"log_level": text}).log_level == level
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("1w", 604800), ("daily", 86400), ("12h", 43200)])
+@pytest.mark.parametrize(("text", "seconds"), [("1w", 604800), ("daily", 86400), ("12h", 43200), ("never", 0)])
 def test_bunyans_periods_become_seconds(text: str, seconds: float) -> None:
     assert load(options={"logFile.period": text}).log_file_period == seconds
 

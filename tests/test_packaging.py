@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import venv
+from grp import getgrgid
 from pathlib import Path
+from pwd import getpwuid
+from xml.etree import ElementTree
 from zipfile import ZipFile
 
 import pytest
 
 from probo_bitbucket import config
+from probo_bitbucket.config.secrets import secrets_of
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "probo-bitbucket.service"
-
-
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the sdist, and the wheel that was built from it."""
-    # Built from a copy: setuptools would take files of earlier builds into account, and leaves its own.
-    checkout = tmp_path_factory.mktemp("checkout") / "probo-bitbucket"
-    unwanted = shutil.ignore_patterns(".venv", ".git", "build", "dist", "*.egg-info", ".*_cache")
-    shutil.copytree(ROOT, checkout, ignore=unwanted)
-    directory = tmp_path_factory.mktemp("dist")
-    command: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", "--outdir", directory, checkout]
-    built = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout + built.stderr
-    return directory
+SOCKET = UNIT.with_suffix(".socket")
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +57,9 @@ def test_the_sdist_has_what_packagers_need(dist: Path) -> None:
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for needed in ("tests/test_packaging.py", "systemd/probo-bitbucket.service", "etc", "docs", "README.md", "LICENSE"):
-        if (ROOT / needed).exists():
-            assert needed in names
+    for needed in ("tests/test_packaging.py", "systemd/probo-bitbucket.service", "packaging/probo-bitbucket.spec"):
+        assert needed in names
+    assert {"etc", "docs", "README.md", "LICENSE", "Containerfile", "Makefile"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith("dropin.cache")]
 
 
@@ -104,14 +96,69 @@ needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="
 
 
 @needs_systemd
-def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
-    unit = tmp_path / UNIT.name
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    unit, port = tmp_path / UNIT.name, tmp_path / SOCKET.name
     # What it starts is not installed here.
     unit.write_text(UNIT.read_text().replace("/opt/probo-bitbucket/bin/twistd", "/bin/true"))
+    port.write_text(SOCKET.read_text())
     checked = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", unit], check=False, capture_output=True, text=True
+        ["systemd-analyze", "verify", "--man=no", unit, port], check=False, capture_output=True, text=True
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def lines(path: Path) -> list[str]:
+    """What a file of ours sets: every line but comments and sections."""
+    return [line for line in path.read_text().splitlines() if line and line[0] not in "#[;"]
+
+
+def test_the_unit_gives_up_where_the_settings_are_wrong_and_reloads_by_sighup() -> None:
+    assert f"RestartPreventExitStatus={os.EX_CONFIG}" in lines(UNIT)
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in lines(UNIT)
+
+
+def test_a_secret_in_the_units_directory_is_named_as_the_unit_says(tmp_path: Path) -> None:
+    """systemd names the files of a directory by the credential's name, an underscore and their own."""
+    (credential,) = [line.partition("=")[2] for line in lines(UNIT) if line.startswith("LoadCredential=")]
+    (tmp_path / f"{credential.partition(':')[0]}_client-secret").write_text("consumers-secret\n")
+    (written,) = [line.removeprefix("# ") for line in UNIT.read_text().splitlines() if line.startswith("# bbClient")]
+    (tmp_path / "settings.yaml").write_text(f"{written}\nbbClientKey: key\napi: {{url: 'http://cm:3020'}}\n")
+    settings = config.load([tmp_path / "settings.yaml"], {"CREDENTIALS_DIRECTORY": str(tmp_path)}, {})
+    assert "consumers-secret" in secrets_of(settings)
+
+
+def test_the_port_is_the_same_everywhere() -> None:
+    port = next(key.default for key in config.KEYS if key.name == "port")
+    service = ElementTree.parse(ROOT / "etc" / "firewalld" / "services" / "probo-bitbucket.xml").getroot()  # noqa: S314
+    assert [each.attrib for each in service.iter("port")] == [{"protocol": "tcp", "port": port}]
+    assert f"ListenStream={port}" in lines(SOCKET)
+    assert f"EXPOSE {port}" in (ROOT / "Containerfile").read_text().splitlines()
+
+
+def test_the_environment_file_names_variables_that_the_settings_know(tmp_path: Path) -> None:
+    text = (ROOT / "etc" / "sysconfig" / "probo-bitbucket").read_text()
+    given = dict(re.findall(r"^(?:# )?(PROBO_BITBUCKET_\w+)=(.*)$", text, re.MULTILINE))
+    assert len(given) == 2
+    settings = config.load([], {**given, "PROBO_BITBUCKET_API_URL": "http://cm:3020"}, {})
+    assert settings.log_file_enabled
+    assert not settings.log_file_period  # that is logrotate's business
+
+
+@pytest.mark.skipif(not shutil.which("logrotate"), reason="logrotate is not installed")
+def test_logrotate_turns_over_the_log_that_the_unit_names(tmp_path: Path) -> None:
+    (path,) = [line.rpartition("=")[2] for line in lines(UNIT) if "LOG_FILE_PATH" in line]
+    log = tmp_path / Path(path).name
+    log.write_text("a line\n")
+    tmp_path.chmod(0o755)
+    me = f"su {getpwuid(os.getuid()).pw_name} {getgrgid(os.getgid()).gr_name}"
+    text = (ROOT / "etc" / "logrotate.d" / "probo-bitbucket").read_text()
+    text = text.replace("su probo-bitbucket probo-bitbucket", me)
+    (tmp_path / "conf").write_text(text.replace(str(Path(path.replace("%L", "/var/log")).parent), str(tmp_path)))
+    command: list[str | Path] = ["logrotate", "--force", "--state", tmp_path / "state", tmp_path / "conf"]
+    turned = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (turned.returncode, turned.stderr) == (0, "")
+    assert not log.exists()
+    assert (tmp_path / f"{log.name}.1").read_text() == "a line\n"
 
 
 def test_the_unit_sets_variables_that_the_settings_know() -> None:

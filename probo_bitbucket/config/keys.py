@@ -301,7 +301,13 @@ KEYS = (
     ),
     Key("logFile.enabled", "log_file_enabled", types.FLAG, "false", "Log to a file; `logFile: true` says the same."),
     Key("logFile.path", "log_file_path", types.PATH, "../logs/bitbucket.log", "The log file."),
-    Key("logFile.period", "log_file_period", types.PERIOD, "1d", "How often a new log file is begun."),
+    Key(
+        "logFile.period",
+        "log_file_period",
+        types.PERIOD,
+        "1d",
+        "How often a new log file is begun; never leaves that to logrotate.",
+    ),
     Key("logFile.count", "log_file_count", types.whole_number(1, 1000), "7", "How many old log files are kept."),
 )
 

@@ -57,7 +57,7 @@ class Settings:
     log_format: LogFormat
     log_file_enabled: bool
     log_file_path: Path
-    log_file_period: float  # seconds
+    log_file_period: float  # seconds; 0: never
     log_file_count: int
     warnings: tuple[str, ...]  # for the log, one line each
 

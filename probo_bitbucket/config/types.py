@@ -145,6 +145,8 @@ def _duration(text: str) -> float:
 
 
 def _period(text: str) -> float:
+    if text == "never":
+        return 0.0
     number, unit = _match("([1-9][0-9]{0,3})([hdwmy])", _PERIOD_WORDS.get(text, text)).groups()
     return int(number) * _PERIODS[unit]
 
@@ -199,7 +201,7 @@ BUILD_URL = Type("an http:// or https:// URL with {{buildId}} in it", _build_url
 PATH = Type("a path", _path)
 DATABASE = Type("a URL that starts with sqlite:/// (and a file) or postgresql://", _database)
 DURATION = Type("a duration (a number of seconds, or 90s, 15m, 24h, 30d)", _duration)
-PERIOD = Type("a period (1h, 1d, 1w, 1m, 1y, hourly, daily, weekly, monthly or yearly)", _period)
+PERIOD = Type("a period (1h, 1d, 1w, 1m, 1y, hourly, daily, weekly, monthly or yearly), or never", _period)
 LOG_LEVEL = Type(f"a level ({', '.join(LOG_LEVELS)}, or 10 to 60)", _log_level)
 LOG_FORMAT = Type("text or bunyan", LogFormat)
 HAND_OUT = Type("handle or token", HandOut)

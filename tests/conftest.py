@@ -1,0 +1,26 @@
+"""What is made once for all tests that want it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the sdist, and the wheel that was built from it."""
+    # Built from a copy: setuptools would take files of earlier builds into account, and leaves its own.
+    checkout = tmp_path_factory.mktemp("checkout") / "probo-bitbucket"
+    unwanted = shutil.ignore_patterns(".venv", ".git", "build", "dist", "*.egg-info", ".*_cache")
+    shutil.copytree(ROOT, checkout, ignore=unwanted)
+    directory = tmp_path_factory.mktemp("dist")
+    command: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", "--outdir", directory, checkout]
+    built = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return directory
