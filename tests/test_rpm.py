@@ -70,6 +70,8 @@ def test_settings_are_kept_and_secrets_are_readable_by_few(rpm: Path) -> None:
         "/usr/lib/systemd/system/probo-bitbucket.service",
         "/usr/lib/systemd/system/probo-bitbucket.socket",
         "/usr/lib/sysusers.d/probo-bitbucket.conf",
+        "/usr/share/man/man1/probo-bitbucket.1",
+        "/usr/share/man/man5/probo-bitbucket.yaml.5",
         f"{HOME}/bin/twistd",
     } <= set(files)
     program = [told for path, told in files.items() if path.startswith(HOME) and not told.startswith("l")]
