@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: venv demo test chaos docs reference man format dist rpm clean
+.PHONY: venv demo test chaos fuzz memory docs reference man format dist rpm clean
 
 venv: $(READY)
 
@@ -40,6 +40,14 @@ docs: $(READY)
 # What the documents and the man pages say of settings, commands, routes, events and metrics, made from the code.
 reference man: $(READY)
 	$(BIN)/python -m docs.reference
+
+# 20,000 requests to all routes (FUZZ), with whatever fits their description or nearly does.
+fuzz: $(READY)
+	FUZZ=$(or $(FUZZ),20000) $(BIN)/python -m pytest tests/web/test_openapi.py
+
+# What the daemon takes of it while 200 clients are slow and 1,000 bodies of 20 MB come in; fails above 150 MiB.
+memory: $(READY)
+	$(BIN)/python -m benchmarks.memory
 
 format: $(READY)
 	$(BIN)/ruff check --fix
