@@ -65,6 +65,7 @@ def test_once_plays_a_whole_build_and_leaves_nothing_behind(tmp_path: Path) -> N
     )
     places = [ended.stdout.index(line) for line in told]
     assert places == sorted(places)
+    assert re.search(r"set-up page +http://\S+/setup \(key set-up, secret secret-of-set-up\)", ended.stdout)
     assert "\x1b" not in ended.stdout
     assert list(tmp_path.iterdir()) == []
 

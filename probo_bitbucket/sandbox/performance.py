@@ -69,12 +69,14 @@ async def _perform(reactor: Any, programme: Programme, wishes: Wishes) -> None:
         stage.container_manager.setting.step_time = STEP_TIME
         try:
             await stage.open(wishes.bitbucket_port, wishes.container_manager_port)
+            consumer = stage.cloud.add_consumer("set-up", "secret-of-set-up", f"{stage.url}/setup/callback")
             programme.announce(
                 {
                     "Bitbucket": stage.cloud.url,
                     "handler": stage.url,
                     "Container Manager": stage.container_manager.url,
                     "handler's log": log_file,
+                    "set-up page": f"{stage.url}/setup (key {consumer.key}, secret {consumer.secret})",
                 }
             )
             await _play(stage, reactor, programme, wishes.once)
