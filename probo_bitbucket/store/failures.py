@@ -11,15 +11,20 @@ from probo_bitbucket.model import BuildState, DeliveryState
 from probo_bitbucket.store import builds as build_rows
 from probo_bitbucket.store import deliveries as delivery_rows
 from probo_bitbucket.store import forwarded as forwarded_rows
+from probo_bitbucket.store import pull_requests as pull_request_rows
+from probo_bitbucket.store import removals as removal_rows
 from probo_bitbucket.store import statuses as status_rows
-from probo_bitbucket.store.schema import builds, deliveries, forwarded, statuses
+from probo_bitbucket.store.schema import builds, deliveries, forwarded, pull_requests, removals, statuses
 
 
 @frozen
 class Failure:
-    """One thing that was given up on. *name* is what it is sent again by: of a status or update, that of its build."""
+    """One thing that was given up on. *name* is what it is sent again by: of most kinds, that of the build.
 
-    kind: str  # delivery, build, status, or (for the handler of another provider) update
+    Of a closed pull request whose remains could not be looked for it is `workspace/repository#number`.
+    """
+
+    kind: str  # delivery, build, removal, closing, status, or (for the handler of another provider) update
     name: str
     repository: str
     what: str
@@ -29,7 +34,7 @@ class Failure:
 
 def given_up(tx: sa.Connection) -> list[Failure]:
     """Everything that was given up on, the latest first."""
-    found = [*_deliveries(tx), *_builds(tx), *_statuses(tx), *_updates(tx)]
+    found = [*_deliveries(tx), *_builds(tx), *_removals(tx), *_closings(tx), *_statuses(tx), *_updates(tx)]
     return sorted(found, key=lambda failure: failure.at, reverse=True)
 
 
@@ -41,6 +46,17 @@ def _deliveries(tx: sa.Connection) -> Iterator[Failure]:
 def _builds(tx: sa.Connection) -> Iterator[Failure]:
     for row in tx.execute(sa.select(builds).where(builds.c.state == BuildState.FAILED)):
         yield Failure("build", row.id, row.repository, row.commit, row.reason, row.changed_at)
+
+
+def _removals(tx: sa.Connection) -> Iterator[Failure]:
+    for row in tx.execute(sa.select(removals).where(~removals.c.pending, removals.c.last_error != "")):
+        yield Failure("removal", row.build_id, row.repository, row.words, row.last_error, row.wanted_at)
+
+
+def _closings(tx: sa.Connection) -> Iterator[Failure]:
+    for row in tx.execute(sa.select(pull_requests).where(~pull_requests.c.pending, pull_requests.c.last_error != "")):
+        name = f"{row.repository}#{row.number}"
+        yield Failure("closing", name, row.repository, row.state.lower(), row.last_error, row.changed_at)
 
 
 def _statuses(tx: sa.Connection) -> Iterator[Failure]:
@@ -61,6 +77,10 @@ def send_again(tx: sa.Connection, name: str, now: float) -> int:
             delivery_rows.send_again(tx, int(name))
         elif failure.kind == "build":
             build_rows.send_again(tx, name, now)
+        elif failure.kind == "removal":
+            removal_rows.send_again(tx, name)
+        elif failure.kind == "closing":
+            pull_request_rows.send_again(tx, failure.repository, int(name.rpartition("#")[2]))
     forwarded_rows.send_again(tx, name)
     for stored in status_rows.of_build(tx, name):
         if stored.failed:

@@ -124,6 +124,12 @@ def postpone(tx: sa.Connection, known: KnownPullRequest, *, due_at: float, error
     _update(tx, known, postponed(known.effort, due_at=due_at, error=error))
 
 
+def send_again(tx: sa.Connection, repository: str, number: int) -> None:
+    """Have one looked after again that was given up on."""
+    which = sa.and_(_key(repository, number), pull_requests.c.last_error != "")
+    tx.execute(sa.update(pull_requests).where(which).values(**ANEW))
+
+
 def _update(tx: sa.Connection, known: KnownPullRequest, values: dict[str, Any]) -> None:
     which = sa.and_(_key(known.repository.full_name, known.number), pull_requests.c.pending)
     tx.execute(sa.update(pull_requests).where(which).values(**values))

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from probo_bitbucket.model import RemovalReason
 from probo_bitbucket.store.schema import builds, removals
-from probo_bitbucket.store.sql import Effort, Lease, claim, done, free, insert, postponed
+from probo_bitbucket.store.sql import ANEW, Effort, Lease, claim, done, free, insert, postponed
 
 
 @frozen
@@ -69,6 +69,11 @@ def withdraw(tx: sa.Connection, build_id: str) -> None:
 def postpone(tx: sa.Connection, removal: Removal, *, due_at: float, error: str) -> None:
     """Put a removal back, to be tried again at *due_at*."""
     _update(tx, removal.build_id, postponed(removal.effort, due_at=due_at, error=error))
+
+
+def send_again(tx: sa.Connection, build_id: str) -> None:
+    """Have a removal tried again that was given up on."""
+    tx.execute(sa.update(removals).where(removals.c.build_id == build_id, removals.c.last_error != "").values(**ANEW))
 
 
 def _update(tx: sa.Connection, build_id: str, values: dict[str, Any]) -> None:

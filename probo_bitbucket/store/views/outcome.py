@@ -30,7 +30,7 @@ def outcome(state: BuildState, shown: Collection[StatusState]) -> Outcome:
         return Outcome.WAITING
     if state in NOT_BUILT:
         return Outcome.FAILED
-    if state is BuildState.CANCELLED:
+    if state in (BuildState.CANCELLED, BuildState.SKIPPED):
         return Outcome.CANCELLED
     if StatusState.INPROGRESS in shown or not shown:
         return Outcome.RUNNING if state is BuildState.RUNNING else Outcome.STOPPED

@@ -1,0 +1,400 @@
+"""The table of docs/events.md, row by row: each with an event that fits it, and the decision that stands there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from attrs import frozen
+
+from probo_bitbucket.sandbox.commits import Commit
+from probo_bitbucket.sandbox.pullrequest import PullRequest, PullRequestState
+from probo_bitbucket.sandbox.repository import Change
+from probo_bitbucket.store import Engine, pull_requests
+from tests.staged import StageTestCase
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "events.md"
+OPEN = "`pullrequest:created`, `:updated`, `:push`"
+SKIPS = "`[skip ci]`, `[ci skip]` or `[skip probo]`"
+DECISION = re.compile(r"\| (?P<event>[^|]+?) \| (?P<condition>[^|]*?) ?\| \*\*(?P<decision>\w+)\*\* \|")
+
+
+@frozen
+class Row:
+    event: str
+    condition: str
+
+
+def rows() -> dict[Row, str]:
+    """The decision of each row."""
+    found = [DECISION.fullmatch(line) for line in DOCUMENT.read_text().splitlines()]
+    return {Row(match["event"], match["condition"]): match["decision"] for match in found if match}
+
+
+TABLE = rows()
+TESTED: list[Row] = []
+
+Arrange = Callable[[Any], Awaitable[None]]
+
+
+def row(event: str, condition: str) -> Callable[[Arrange], Arrange]:
+    """The test brings about the event on the condition; the last delivery must be decided as the table says."""
+    wanted = Row(event, condition)
+    TESTED.append(wanted)
+
+    def decorate(arrange: Arrange) -> Arrange:
+        async def test(case: Any) -> None:
+            await arrange(case)
+            await case.check(TABLE[wanted])
+
+        test.__name__ = arrange.__name__
+        return test
+
+    return decorate
+
+
+def test_every_row_has_a_test() -> None:
+    assert len(TABLE) > 25
+    assert set(TESTED) == set(TABLE)
+
+
+class Events(StageTestCase):
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.cloud.hooks.clear()
+        self.stage.watch("acme/site", "repo:push", "pullrequest:comment_created", "pullrequest:approved")
+        self.fork = self.cloud.fork(self.repository, "robin/site")
+
+    async def check(self, decision: str) -> None:
+        """The last delivery, and what it led to, is *decision*."""
+        await self.settled()
+        id, state, reason = self.rows("SELECT id, state, reason FROM deliveries ORDER BY id DESC LIMIT 1")[0]
+        led_to = [
+            found for found, origin in self.rows("SELECT state, origin FROM builds") if origin == f"delivery {id}"
+        ]
+        stopped = [status for status in self.shown() if status == "STOPPED"]
+        expected: dict[str, tuple[Any, ...]] = {
+            "build": ("accepted", bool(led_to) and "skipped" not in led_to, False),
+            "skip": ("accepted", led_to == ["skipped"], False),
+            "end": ("accepted", led_to == [], False),
+            "refuse": ("refused", led_to == [], True),
+            "ignore": ("ignored", led_to == [] and bool(reason), False),
+        }
+        assert (state, True, bool(stopped)) == expected[decision], (state, reason, led_to, stopped)
+        self.check_container_manager()
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """Let no webhook tell of what is done."""
+        hooks, self.cloud.hooks = self.cloud.hooks, {}
+        yield
+        self.cloud.hooks = hooks
+
+    def standing(self) -> list[Any]:
+        """The builds whose environments are there."""
+        return [build for build in self.container_manager.builds.values() if not build.get("reaped")]
+
+    def shown(self) -> list[str]:
+        """The states of the newest pull request's head."""
+        found = [each for each in self.repository.pull_requests.values() if each.open and each.head]
+        return list(self.states(found[-1]).values()) if found else []
+
+    async def from_fork(self) -> PullRequest:
+        pull_request = self.repository.open_pull_request("From afar", "patch", {"a": b"a"}, source=self.fork)
+        await self.settled()
+        return pull_request
+
+    async def tell(self, pull_request: PullRequest, what: str = "updated", **changed: Any) -> None:
+        """Have *pull_request* told of, with parts of it *changed*."""
+        body = self.pull_request_body(pull_request)
+        body["pullrequest"] |= changed
+        assert (await self.deliver(f"pullrequest:{what}", body)).status == 200
+
+    async def push(self, branch: str = "main", message: str = "Change files") -> Commit:
+        commit = self.repository.push(branch, {"f": branch.encode()}, message)
+        await self.settled()
+        return commit
+
+
+class OnPullRequests(Events):
+    @row("any", "the repository is not among `repositories`")
+    async def test_a_repository_of_somebody_else(self) -> None:
+        self.stage._given["repositories"] = "globex"
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+        self.repository.open_pull_request()
+
+    @row(OPEN, "the source repository, branch or commit is deleted")
+    async def test_without_a_source(self) -> None:
+        source = {"repository": None, "branch": {"name": "gone"}, "commit": None}
+        await self.tell(self.unannounced(), source=source)
+
+    @row(OPEN, "the pull request is merged, declined or superseded")
+    async def test_an_update_of_a_merged_one(self) -> None:
+        await self.tell(self.unannounced(), state="MERGED")
+
+    @row(OPEN, "the pull request was closed before, and nothing newer happened to it")
+    async def test_an_update_that_comes_late(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        late = self.pull_request_body(pull_request)
+        pull_request.decline()
+        await self.settled()
+        await self.deliver("pullrequest:updated", late)
+
+    @row(OPEN, "a later event was told of before")
+    async def test_an_older_commit_that_comes_late(self) -> None:
+        pull_request = self.unannounced()
+        late = self.pull_request_body(pull_request)
+        pull_request.push()
+        await self.settled()
+        await self.deliver("pullrequest:updated", late)
+        await self.settled()
+        assert len(self.started()) == 1
+
+    @row(OPEN, f"the title says {SKIPS}")
+    async def test_a_title_that_wants_no_build(self) -> None:
+        for number, title in enumerate(("Fix [skip ci]", "[CI Skip] Fix", "a [skip probo]"), 1):
+            self.repository.open_pull_request(title, f"skip-{number}", {"a": title.encode()})
+            await self.settled()
+        assert {state for event, state, _ in self.decisions() if event != "repo:push"} == {"ignored"}
+
+    @row(OPEN, "its commit has a build, and it had no other since")
+    async def test_a_new_title(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        pull_request.edit(title="Another title")
+
+    @row(OPEN, f"the message of its commit says {SKIPS}")
+    async def test_a_message_that_wants_no_build(self) -> None:
+        for message in ("Fix a typo\n\n[skip ci]", "[CI SKIP]", "a [skip probo]"):
+            pull_request = self.unannounced(branch=message[-5:-1])
+            with self.silence():
+                pull_request.push(message=message)
+            await self.tell(pull_request)
+            await self.settled()
+            assert self.states(pull_request) == {}
+        assert self.started() == []
+        assert len(self.asked("/commit/")) == 3, "one request each"
+
+    @row(OPEN, "its commit has no build")
+    async def test_a_new_one(self) -> None:
+        for what in ("created", "updated", "push"):
+            await self.tell(self.unannounced(branch=what), what)
+            await self.settled()
+        assert len(self.started()) == 3
+
+    @row(OPEN, "it is back at a commit that another one has replaced")
+    async def test_back_at_the_first_commit(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        first = self.repository.commit(pull_request.commit)
+        pull_request.push()
+        await self.settled()
+        with self.silence():
+            self.repository.point(pull_request.branch, first)
+        pull_request.tell("updated")
+        await self.settled()
+        (standing,) = self.standing()
+        assert standing["commit"]["ref"] == first.hash
+
+    @row(OPEN, "it was closed before, and is open again since")
+    async def test_open_again(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        pull_request.decline()
+        await self.settled()
+        pull_request.state = PullRequestState.OPEN
+        pull_request.tell("updated")
+        await self.settled()
+        assert len(self.standing()) == 1
+
+    @row("`pullrequest:fulfilled`", "the pull request is known to be closed")
+    async def test_merged_twice(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        pull_request.decline()
+        await self.settled()
+        pull_request.tell("fulfilled")
+
+    @row("`pullrequest:fulfilled`", "the pull request is known to be open, or not known")
+    async def test_merged(self) -> None:
+        await self.tell(self.unannounced(), "fulfilled", state="MERGED")
+        await self.settled()
+        pull_request = self.repository.open_pull_request("Another", "another", {"b": b"b"})
+        await self.settled()
+        await self.tell(pull_request, "fulfilled")
+        await self.settled()
+        assert self.standing() == []
+
+    @row("`pullrequest:rejected`", "the pull request is known to be closed")
+    async def test_declined_twice(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        pull_request.decline()
+        await self.settled()
+        pull_request.tell("rejected")
+
+    @row("`pullrequest:rejected`", "the pull request is known to be open, or not known")
+    async def test_declined(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        pull_request.decline()
+        await self.settled()
+        assert self.standing() == []
+
+    @row("`pullrequest:comment_created`", "commands in comments are off")
+    async def test_a_comment(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        pull_request.comment("probo rebuild")
+
+    @row("any other", "")
+    async def test_an_approval(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        pull_request.tell("approved")
+
+
+class OnDrafts(Events):
+    settings: ClassVar[dict[str, Any]] = {"drafts": False}
+
+    @row(OPEN, "it is a draft, with `drafts: false`")
+    async def test_a_draft(self) -> None:
+        ready = self.repository.open_pull_request("Ready soon", "soon", {"s": b"s"}, draft=True)
+        await self.settled()
+        assert self.started() == []
+        ready.edit(draft=False)
+        await self.settled()
+        assert len(self.started()) == 1
+        self.repository.open_pull_request(draft=True)
+
+
+class OnForks(Events):
+    @row(OPEN, "it comes from a fork, with `forks: never`")
+    async def test_a_fork(self) -> None:
+        pull_request = await self.from_fork()
+        (status,) = pull_request.shown()
+        assert (status.key, status.url.rpartition("/")[2]) == ("ProboCI/env", "1")
+        assert "`forks`" in status.description
+        assert {each.path.split("/")[3] for each in self.asked("/statuses/", "POST")} == {"robin"}
+        assert self.started() == []
+
+
+class OnForksToApprove(Events):
+    settings: ClassVar[dict[str, Any]] = {"forks": "approve"}
+
+    def approve(self, pull_request: PullRequest) -> None:
+        engine = Engine(f"sqlite:///{self.folder / 'probo-bitbucket.db'}")
+        with engine.begin() as tx:
+            assert pull_requests.approve(tx, "acme/site", pull_request.number, pull_request.commit)
+        engine.close()
+
+    @row(OPEN, "it comes from a fork, with `forks: approve`, and nobody has approved its commit")
+    async def test_a_fork_that_nobody_approved(self) -> None:
+        pull_request = await self.from_fork()
+        self.approve(pull_request)
+        pull_request.push()
+        await self.settled()
+        assert "probo build" in pull_request.shown()[0].description
+        assert self.started() == []
+
+    @row(OPEN, "it comes from a fork, with `forks: approve`, and a member has approved its commit")
+    async def test_a_fork_that_was_approved(self) -> None:
+        pull_request = await self.from_fork()
+        self.approve(pull_request)
+        pull_request.tell("updated")
+        assert set((await self.built(pull_request)).values()) == {"SUCCESSFUL"}
+
+
+class OnForksAlways(Events):
+    settings: ClassVar[dict[str, Any]] = {"forks": "always"}
+
+    @row(OPEN, "it comes from a fork, with `forks: always`")
+    async def test_any_fork(self) -> None:
+        await self.from_fork()
+
+
+class OnPushes(Events):
+    settings: ClassVar[dict[str, Any]] = {"branches": ["main", "release/*", "feature/*"]}
+
+    @row("`repo:push`", "it has no changes, or only deletions and tags")
+    async def test_deletions_and_tags(self) -> None:
+        head = self.repository.commit(self.repository.branches["main"])
+        self.repository.tell_push()
+        self.repository.tag("v1 [build]", head)
+        self.repository.tell_push(Change("old", head, None), Change("v2", None, head, kind="tag"))
+
+    @row("`repo:push`", f"the message of the branch's head says {SKIPS}")
+    async def test_a_head_that_wants_no_build(self) -> None:
+        await self.push(message="[build] [skip probo]")
+
+    @row("`repo:push`", "the branch is not among `branches`")
+    async def test_another_branch(self) -> None:
+        await self.push("wip/one", "[build]")
+
+    @row("`repo:push`", "`pushes: marker`, and no commit message of the push says `[build]`")
+    async def test_without_a_marker(self) -> None:
+        await self.push()
+
+    @row("`repo:push`", "an open pull request asks for the branch")
+    async def test_the_branch_of_a_pull_request(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        with self.silence():
+            commit = pull_request.push(message="[build]")
+        self.repository.tell_push(Change(pull_request.branch, None, commit))
+        await self.settled()
+        assert len(self.started()) == 1
+
+    @row("`repo:push`", "the head of the branch has a build")
+    async def test_the_same_push_again(self) -> None:
+        commit = await self.push("release/1", "[build]")
+        self.repository.tell_push(Change("release/1", None, commit))
+
+    @row("`repo:push`", "`pushes: marker`, and a commit message of the push says `[build]`")
+    async def test_with_a_marker(self) -> None:
+        first = self.repository.add_commit((), {"a": b"a"}, "First\n\n[Build]")
+        second = self.repository.add_commit((first,), {"a": b"b", ".probo.yaml": b"steps: []"}, "Second")
+        self.repository.point("release/1", second, (second, first))
+        await self.settled()
+        ((document),) = self.started()
+        build = document["build"]
+        assert (build["type"], build["name"], build["commit"]["ref"]) == ("branch", "Branch release/1", second.hash)
+        assert "pullRequest" not in build
+
+    @row("`repo:push`", "several branches, each looked at for itself")
+    async def test_several_branches(self) -> None:
+        changes = []
+        for branch, message in (("main", "[build]"), ("wip", "[build]"), ("release/1", "no"), ("release/2", "[build]")):
+            commit = self.repository.add_commit((), {".probo.yaml": b"steps: []"}, message)
+            changes.append(Change(branch, None, commit))
+        self.repository.tell_push(*changes)
+        await self.settled()
+        assert {document["build"]["name"] for document in self.started()} == {"Branch main", "Branch release/2"}
+        ((reason,),) = self.rows("SELECT reason FROM deliveries")
+        assert (
+            reason == "wip: it is not among the `branches` of the settings; release/1: no commit message says [build]"
+        )
+
+
+class OnAllPushes(Events):
+    settings: ClassVar[dict[str, Any]] = {"pushes": "branches", "branches": "release/*"}
+
+    @row("`repo:push`", "`pushes: branches`, and the branch is among `branches`")
+    async def test_a_push_to_a_branch_that_is_built(self) -> None:
+        await self.push("main")
+        assert self.started() == []
+        await self.push("release/1")
+
+
+class OnNoPushes(Events):
+    settings: ClassVar[dict[str, Any]] = {"pushes": "never"}
+
+    @row("`repo:push`", "`pushes: never`")
+    async def test_a_push_that_wants_a_build(self) -> None:
+        await self.push(message="[build]")
+
+
+del Events  # it has no tests of its own

@@ -1,0 +1,369 @@
+"""Environments: at each moment of a pull request's life, those that remain are the right ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
+
+from twisted.internet import reactor
+
+from probo_bitbucket.sandbox.coordinator import Coordinator
+from probo_bitbucket.sandbox.faults import Answer, Cut, Fault, LoseAnswer, Slow
+from probo_bitbucket.sandbox.pullrequest import PullRequest
+from probo_bitbucket.sandbox.server import Recorded
+from tests.staged import StageTestCase
+
+BROKEN = b"steps: [{name: One, command: 'true'}"
+
+
+class Environments(StageTestCase):
+    def standing(self) -> list[str]:
+        """The commits whose environments are there, oldest first."""
+        found = [build for build in self.container_manager.builds.values() if not build.get("reaped")]
+        return [build["commit"]["ref"] for build in sorted(found, key=lambda build: str(build.get("createdAt")))]
+
+    def removed(self) -> dict[str, Mapping[str, Any]]:
+        """The builds that were taken down, by id, as the Container Manager has them."""
+        return {id: build for id, build in self.container_manager.builds.items() if build.get("reaped")}
+
+    def deletions(self) -> list[Recorded]:
+        return [request for request in self.container_manager.requests if request.method == "DELETE"]
+
+    async def opened(self, branch: str = "feature/change") -> PullRequest:
+        pull_request = self.repository.open_pull_request("Change", branch, {branch: b"1"})
+        await self.built(pull_request)
+        return pull_request
+
+    async def push(self, pull_request: PullRequest) -> str:
+        commit = pull_request.push()
+        await self.built(pull_request)
+        return commit.hash
+
+
+class Life(Environments):
+    async def test_a_pull_request_that_is_opened_updated_twice_and_merged_has_the_right_environment_each_time(
+        self,
+    ) -> None:
+        pull_request = await self.opened()
+        assert self.standing() == [pull_request.commit]
+        for _ in range(2):
+            commit = await self.push(pull_request)
+            assert self.standing() == [commit]
+        assert {build["reapedReason"] for build in self.removed().values()} == {"3"}
+        pull_request.merge()
+        await self.settled()
+        assert self.standing() == []
+        assert sorted(build["reapedReason"] for build in self.removed().values()) == ["3", "3", "4"]
+        assert {state for (state,) in self.rows("SELECT state FROM builds")} == {"removed"}
+        self.check_container_manager()
+
+    async def test_every_removal_is_forced_and_says_why_and_when(self) -> None:
+        pull_request = await self.opened()
+        pull_request.decline()
+        await self.settled()
+        (request,) = self.deletions()
+        query = parse_qs(request.query)
+        assert (query["force"], query["reason"]) == (["true"], ["4"])
+        assert query["reasonText"] == ["pull request #1 is declined"]
+        assert abs(int(query["reapedDate"][0]) / 1000 - reactor.seconds()) < 60
+
+    async def test_the_environment_of_another_pull_request_of_the_same_branch_stays(self) -> None:
+        first = await self.opened()
+        second = self.repository.open_pull_request("The same", first.branch)
+        await self.until(lambda: len(self.container_manager.builds) == 2)
+        await self.settled()
+        first.decline()
+        await self.settled()
+        assert len(self.removed()) == 1
+        (standing,) = [build for build in self.container_manager.builds.values() if not build.get("reaped")]
+        assert standing["pullRequest"]["number"] == str(second.number)
+        assert set(self.states(second).values()) == {"SUCCESSFUL"}
+
+    async def test_what_is_in_progress_when_the_pull_request_is_closed_is_stopped_and_stays_so(self) -> None:
+        self.container_manager.setting.step_time = 0.3
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Hello") == "INPROGRESS")
+        (build_id,) = self.container_manager.builds
+        pull_request.decline()
+        await self.settled()
+        assert set(self.states(pull_request).values()) == {"SUCCESSFUL", "STOPPED"}
+        update = {"state": "running", "description": "[▶] late", "context": "ProboCI/Shell/Hello", "task": {"id": "9"}}
+        body = {"update": update, "build": self.container_manager.builds[build_id]}
+        answer = await self.call("POST", f"/builds/{build_id}/status/ProboCI%2FShell%2FHello", body)
+        assert (answer.status, answer.json["state"]) == (200, "INPROGRESS")
+        await self.settled()
+        assert self.states(pull_request)["ProboCI/Shell/Hello"] == "STOPPED"
+
+    async def test_a_build_that_waits_is_never_started(self) -> None:
+        fault = self.cloud.faults.add(Fault(Answer(503), ".*/src/.*"))
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.asked("/src/"))
+        pull_request.decline()
+        await self.until(lambda: self.rows("SELECT id FROM builds WHERE state = 'cancelled'"))
+        self.cloud.faults.remove(fault)
+        await self.settled()
+        assert self.started() == []
+        ((reason,),) = self.rows("SELECT reason FROM builds")
+        assert reason == "pull request #1 is declined"
+
+    async def test_a_build_whose_configuration_is_found_wrong_after_the_end_shows_nothing(self) -> None:
+        self.cloud.faults.add(Fault(Slow(0.2), ".*/src/.*"))
+        pull_request = self.repository.open_pull_request(files={".probo.yaml": BROKEN})
+        await self.until(lambda: self.asked("/src/"))
+        pull_request.decline()
+        await self.settled()
+        assert self.rows("SELECT state FROM builds") == [("cancelled",)]
+        assert self.states(pull_request) == {}
+
+    async def test_a_build_that_is_just_being_started_is_taken_down_once_it_is_there(self) -> None:
+        self.container_manager.faults.add(Fault(Slow(0.3), "/startbuild"))
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.rows("SELECT id FROM builds WHERE state = 'starting'"))
+        pull_request.decline()
+        await self.settled()
+        assert len(self.container_manager.started) == 1
+        assert self.standing() == []
+        assert set(self.states(pull_request).values()) <= {"STOPPED"}
+
+    async def test_a_build_that_was_started_unheard_is_taken_down_and_not_started_again(self) -> None:
+        self.container_manager.faults.add(Fault(LoseAnswer(), "/startbuild", times=1))
+        find = self.container_manager.faults.add(Fault(Answer(503), "/builds/.*", method="GET"))
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.container_manager.started)
+        pull_request.decline()
+        await self.decided(2)
+        self.container_manager.faults.remove(find)
+        await self.settled()
+        assert list(self.container_manager.started.values()) == [1]
+        assert self.standing() == []
+
+    async def test_a_build_that_could_not_be_sent_before_the_end_is_not_sent_after_it(self) -> None:
+        fault = self.container_manager.faults.add(Fault(Answer(503), "/startbuild"))
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: len(self.posted("/startbuild")) > 1)
+        pull_request.decline()
+        await self.decided(2)
+        self.container_manager.faults.remove(fault)
+        await self.settled()
+        assert not self.container_manager.started
+        assert self.rows("SELECT state FROM builds") == [("cancelled",)]
+
+
+class Superseded(Environments):
+    async def test_the_old_environment_stays_until_the_new_one_is_ready(self) -> None:
+        pull_request = await self.opened()
+        fault = self.cloud.faults.add(Fault(Answer(404), ".*/get/.*"))  # the download of the new one fails
+        failed = await self.push(pull_request)
+        assert len(self.standing()) == 2
+        self.cloud.faults.remove(fault)
+        newest = await self.push(pull_request)
+        assert self.standing() == [newest]
+        assert failed != newest
+
+    async def test_what_waits_for_an_old_commit_is_cancelled_by_a_new_one(self) -> None:
+        fault = self.cloud.faults.add(Fault(Answer(503), ".*/src/.*"))
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.asked("/src/"))
+        pull_request.push()
+        await self.decided(3)
+        self.cloud.faults.remove(fault)
+        assert set((await self.built(pull_request)).values()) == {"SUCCESSFUL"}
+        assert self.standing() == [pull_request.commit]
+        assert sorted(self.rows("SELECT state FROM builds")) == [("cancelled",), ("running",)]
+
+    async def test_the_old_commits_statuses_do_not_stay_in_progress(self) -> None:
+        self.container_manager.setting.step_time = 0.4
+        pull_request = self.repository.open_pull_request()
+        first = pull_request.commit
+        await self.until(lambda: "INPROGRESS" in self.states(pull_request).values())
+        await self.push(pull_request)
+        assert "INPROGRESS" not in {str(state) for state in self.repository.shown(first).values()}
+
+    async def test_an_older_build_that_gets_ready_last_gives_way_to_the_newer_one(self) -> None:
+        archive = self.cloud.faults.add(Fault(Slow(0.5), ".*/get/.*", times=1))
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.container_manager.started)
+        newest = await self.push(pull_request)
+        self.cloud.faults.remove(archive)
+        assert self.standing() == [newest]
+
+
+class KeepTwo(Environments):
+    settings: ClassVar[dict[str, Any]] = {"keepBuilds": 2}
+
+    async def test_as_many_environments_stay_as_the_settings_say_and_none_after_the_end(self) -> None:
+        pull_request = await self.opened()
+        commits = [pull_request.commit, *[await self.push(pull_request) for _ in range(3)]]
+        assert self.standing() == commits[-2:]
+        pull_request.merge()
+        await self.settled()
+        assert self.standing() == []
+
+
+class LeftToTheReaper(Environments):
+    settings: ClassVar[dict[str, Any]] = {"teardown": False}
+
+    async def test_nothing_is_taken_down_but_what_waits_is_cancelled(self) -> None:
+        pull_request = await self.opened()
+        await self.push(pull_request)
+        fault = self.cloud.faults.add(Fault(Answer(503), ".*/src/.*"))
+        pull_request.push()
+        await self.decided(5)
+        pull_request.decline()
+        await self.decided(6)
+        self.cloud.faults.remove(fault)
+        await self.settled()
+        assert (self.deletions(), len(self.standing())) == ([], 2)
+        assert [path for path in self.container_manager.requests if path.path == "/builds"] == []
+
+
+class Remains(Environments):
+    async def foreign(self, id: str, number: str = "1", **project: Any) -> None:
+        """A build that another handler had started."""
+        whole = {
+            "id": "acme-site",
+            "owner": "acme",
+            "repo": "site",
+            "slug": "acme/site",
+            "service_auth": {"token": "t", "refreshToken": "r"},
+            "provider": {"type": "bitbucket", "slug": "bitbucket"},
+            **project,
+        }
+        build = {
+            "id": id,
+            "commit": {"ref": "d96c25c4ae50"},
+            "branch": {"name": "feature/change"},
+            "config": {"steps": []},
+            "pullRequest": {"number": number},
+        }
+        self.container_manager.start(build, whole)
+        await self.container_manager.wait_for(id)
+
+    async def test_builds_that_the_store_does_not_know_are_taken_down_by_repository_and_number(self) -> None:
+        await self.foreign("old")
+        await self.foreign("old-by-uuid", provider_id=self.repository.uuid)
+        await self.foreign("other-number", "11")
+        await self.foreign("other-repository", slug="acme/other")
+        await self.foreign("other-uuid", provider_id="{another}")
+        pull_request = self.unannounced()
+        pull_request.decline()
+        await self.settled()
+        assert set(self.removed()) == {"old", "old-by-uuid"}
+
+    async def test_another_providers_build_of_the_same_number_stays(self) -> None:
+        await self.foreign("theirs", provider={"type": "github", "slug": "github"})
+        pull_request = self.unannounced()
+        pull_request.decline()
+        await self.settled()
+        assert self.removed() == {}
+
+    async def test_a_pinned_environment_stays(self) -> None:
+        pull_request = await self.opened()
+        (build_id,) = self.container_manager.builds
+        self.container_manager.pin(build_id, True)
+        pull_request.decline()
+        await self.settled()
+        assert self.deletions() == []
+        assert self.rows("SELECT build_id FROM removals") == []
+
+
+class Troubles(Environments):
+    async def test_what_could_not_be_taken_down_is_taken_down_after_a_restart(self) -> None:
+        pull_request = await self.opened()
+        troubles = [self.container_manager.faults.add(Fault(Answer(503), "/builds.*", method="DELETE|GET"))]
+        pull_request.decline()
+        await self.until(lambda: self.rows("SELECT build_id FROM removals WHERE attempts > 0"))
+        await self.stage.stop_handler()
+        for trouble in troubles:
+            self.container_manager.faults.remove(trouble)
+        self.stage.start_handler()
+        await self.settled()
+        assert self.standing() == []
+
+    async def test_an_outage_of_the_container_manager_delays_a_removal_and_loses_none(self) -> None:
+        pull_request = await self.opened()
+        await self.container_manager.stop()
+        pull_request.decline()
+        await self.until(lambda: self.rows("SELECT build_id FROM removals WHERE attempts > 0"))
+        await self.container_manager.listen(reactor, int(self.container_manager.url.rpartition(":")[2]))
+        await self.settled()
+        assert self.standing() == []
+
+    async def test_a_removal_whose_answer_was_lost_is_no_harm(self) -> None:
+        pull_request = await self.opened()
+        self.container_manager.faults.add(Fault(LoseAnswer(), "/builds/.*", method="DELETE", times=1))
+        self.container_manager.faults.add(Fault(Cut(), "/builds", method="GET", times=1))
+        pull_request.decline()
+        await self.settled()
+        assert self.standing() == []
+        assert self.rows("SELECT state FROM builds") == [("removed",)]
+        self.check_container_manager()
+
+
+class GivenUp(Environments):
+    settings: ClassVar[dict[str, Any]] = {"retryFor": 0}
+
+    async def test_what_was_given_up_on_is_kept_with_its_reason(self) -> None:
+        pull_request = await self.opened()
+        self.container_manager.faults.add(Fault(Answer(503), "/builds.*", method="DELETE|GET"))
+        pull_request.decline()
+        await self.until(lambda: self.rows("SELECT 1 FROM removals WHERE NOT pending"))
+        await self.until(lambda: self.rows("SELECT 1 FROM pull_requests WHERE NOT pending AND state = 'DECLINED'"))
+        errors = self.rows("SELECT last_error FROM removals UNION ALL SELECT last_error FROM pull_requests")
+        assert [error for (error,) in errors] == ["the Container Manager answered 503"] * 2
+        assert len(self.standing()) == 1
+
+
+class Coordinated(Environments):
+    PROJECT: ClassVar[dict[str, Any]] = {
+        "id": "project-1",
+        "owner": "acme",
+        "repo": "site",
+        "slug": "acme/site",
+        "service_auth": {"token": "t", "refreshToken": "r"},
+        "provider": {"type": "bitbucket", "slug": "bitbucket"},
+    }
+
+    async def prepare(self) -> None:
+        self.coordinator = Coordinator(
+            reactor, self.container_manager, token="the-token", projects={"acme/site": {**self.PROJECT}}
+        )
+        self.stage._given["api"] = {"url": await self.coordinator.listen(reactor), "token": "the-token"}
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        await self.coordinator.stop()
+        await super().tearDown()
+
+    def closings(self) -> list[Recorded]:
+        return [request for request in self.coordinator.requests if request.path == "/pr-closed"]
+
+    async def test_a_coordinator_is_told_of_the_end_and_takes_the_environments_down_itself(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.container_manager.started)
+        await self.settled()
+        self.coordinator.faults.add(Fault(Answer(502), "/pr-closed", times=2))
+        pull_request.merge()
+        await self.settled()
+        assert self.coordinator.closed == [("project-1", "feature/change")]
+        assert json.loads(self.closings()[-1].body) == {"projectId": "project-1", "branchName": "feature/change"}
+        assert self.deletions() == []
+
+    async def test_a_refusal_of_the_coordinator_is_not_repeated(self) -> None:
+        self.coordinator.faults.add(Fault(Answer(400), "/pr-closed"))
+        self.unannounced().decline()
+        await self.settled()
+        assert len(self.closings()) == 1
+
+    async def test_environments_that_newer_ones_replace_are_the_coordinators_matter(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.container_manager.started)
+        await self.settled()
+        pull_request.push()
+        await self.until(lambda: len(self.container_manager.started) == 2)
+        await self.settled()
+        assert self.rows("SELECT build_id FROM removals") == []
+
+
+del Environments  # it has no tests of its own
