@@ -24,10 +24,20 @@ _BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 _NAMES = frozenset(event.name for event in EVENTS)
 
-_WORK = {"delivery": "deliveries", "build": "builds", "status": "statuses", "comment": "comments", "forward": "updates"}
+_POSTPONED = {
+    "delivery.postponed": "deliveries",
+    "build.postponed": "builds",
+    "status.postponed": "statuses",
+    "comment.postponed": "comments",
+    "forward.postponed": "updates",
+    "build.removal_postponed": "removals",
+    "closing.postponed": "closings",
+}
+
+OTHER = "other"
 
 # What a call is about, by the end of its URL's path. The first that fits counts.
-_KINDS = (
+KINDS = (
     ("token", r"/site/oauth2/access_token"),
     ("status", r"/commit/[^/]+/statuses/build(/.*)?"),
     ("commit", r"/commit/[^/]+"),
@@ -43,6 +53,8 @@ _KINDS = (
     ("comment", r"/pullrequests/\d+/comments(/\d+)?"),
     ("startbuild", r"/startbuild"),
     ("build", r"/builds/[^/]+"),
+    ("builds", r"/builds"),
+    ("pr_closed", r"/pr-closed"),
     ("hand_on", r"/projects/tokens"),
     ("project", r"/projects"),
     ("forward", r"/builds/[^/]+/status/[^/]+|/update"),
@@ -56,7 +68,7 @@ _REPOSITORY = re.compile(r".*/repositories/[^/]+/[^/]+(?=/)")
 def kind_of(url: str) -> str:
     """What a call to *url* is about; `other` where that is not known."""
     path = _REPOSITORY.sub("", url.partition("?")[0])
-    return next((kind for kind, ending in _KINDS if re.search(f"(?:{ending})$", path)), "other")
+    return next((kind for kind, ending in KINDS if re.search(f"(?:{ending})$", path)), OTHER)
 
 
 @implementer(ILogObserver)
@@ -114,13 +126,13 @@ class Metrics:
         subject, _, outcome = name.partition(".")
         if subject == "delivery":
             key = event.get("event_key")
-            self.deliveries.labels(key if key in self._event_keys else "other", outcome).inc()
+            self.deliveries.labels(key if key in self._event_keys else OTHER, outcome).inc()
         elif subject == "build":
             self.builds.labels(outcome).inc()
         elif subject == "status":
             self.statuses.labels(event.get("state", ""), outcome).inc()
-        if outcome == "postponed" and subject in _WORK:
-            self.retries.labels(_WORK[subject]).inc()
+        if name in _POSTPONED:
+            self.retries.labels(_POSTPONED[name]).inc()
 
     def called(self, url: str, status: int, seconds: float) -> None:
         """Count a call to *url* that took so many *seconds*. Its HTTP *status* is 0 where there was no answer."""

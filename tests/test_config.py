@@ -226,14 +226,6 @@ def test_every_attribute_of_settings_comes_from_a_key() -> None:
     assert attributes == {key.attribute for key in config.KEYS} | {"warnings"}
 
 
-def test_the_table_for_the_docs_has_a_row_for_every_key() -> None:
-    table = config.describe()
-    for key in config.KEYS:
-        (row,) = [line for line in table.splitlines() if line.startswith((f"| `{key.name}` ", f"| `{key.name}`,"))]
-        assert key.help in row
-        assert row.count(" | ") == 4
-
-
 def test_the_example_names_every_key_and_works_as_it_is_and_once_it_is_filled_in(write: Write) -> None:
     text = EXAMPLE.read_text()
     for key in config.KEYS:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.reference import man, tables
+from docs.reference import man, settings, tables
 
 DOCS = Path(__file__).parent.parent
 
 _PARTS: dict[str, tuple[str, Callable[[], str]]] = {
-    "settings.md": ("settings", tables.settings),
+    "settings.md": ("settings", settings.keys),
     "routes.md": ("routes", tables.routes),
     "logs.md": ("events", tables.events),
     "metrics.md": ("metrics", tables.metrics),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from docs.reference.commands import NAME, all_commands
 from probo_bitbucket.config import KEYS, Key
+from probo_bitbucket.config.types import ACCOUNTS
 
 _DAEMON = f"""\
 The daemon itself is started by twistd, mostly from a systemd unit:
@@ -79,6 +80,6 @@ def settings_page() -> str:
 
 
 def _meaning(key: Key) -> str:
-    expects = f"{key.type.expects}, or a list of such" if key.many else key.type.expects
     default = f" Default: {key.default}." if key.default else " Required." if key.required else ""
-    return f"{key.help} Expects {expects}.{default} In the environment: {key.forms[0].variable}."
+    variable = "" if key.type is ACCOUNTS else f" In the environment: {key.forms[0].variable}."
+    return f"{key.help} Expects {key.expects}.{default}{variable}"

@@ -1,4 +1,4 @@
-"""Tables in Markdown: settings, routes, the events of the log, metrics and commands."""
+"""Tables in Markdown: routes, the events of the log, metrics and commands."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from docs.reference.commands import Command, all_commands
-from probo_bitbucket import config
 from probo_bitbucket.log_events import EVENTS
-from probo_bitbucket.metrics import Metrics
+from probo_bitbucket.metrics import KINDS, OTHER, Metrics
 
 _ROUTES = Path(__file__).parent.parent / "openapi.yaml"
 
@@ -26,10 +25,6 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
         *([cell.replace("<", "&lt;").replace("|", "\\|") for cell in row] for row in rows),
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def settings() -> str:
-    return config.describe().replace("<", "&lt;")
 
 
 def routes() -> str:
@@ -50,7 +45,11 @@ def events() -> str:
 
 def metrics() -> str:
     rows = ((f"`{name}`", ", ".join(f"`{label}`" for label in labels), text) for name, labels, text in all_metrics())
-    return table(("Metric", "Labels", "What it tells"), rows)
+    return f"{table(('Metric', 'Labels', 'What it tells'), rows)}\n`kind` is one of {_kinds()}.\n"
+
+
+def _kinds() -> str:
+    return ", ".join(f"`{kind}`" for kind in [*(kind for kind, _ in KINDS), OTHER])
 
 
 def all_metrics() -> Iterator[tuple[str, tuple[str, ...], str]]:

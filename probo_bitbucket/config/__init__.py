@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from probo_bitbucket.config.accounts import CredentialReader
-from probo_bitbucket.config.keys import KEYS, Key, describe
+from probo_bitbucket.config.keys import KEYS, Key
 from probo_bitbucket.config.settings import Settings
 from probo_bitbucket.config.sources import gather
 from probo_bitbucket.config.types import Forks, HandOut, LogFormat, Pushes, ShownStatuses
@@ -28,7 +28,6 @@ __all__ = [
     "Settings",
     "SettingsError",
     "ShownStatuses",
-    "describe",
     "load",
 ]
 

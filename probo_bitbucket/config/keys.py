@@ -35,6 +35,11 @@ class Key:
         return self.name.rpartition(".")[0]
 
     @property
+    def expects(self) -> str:
+        """What its value has to be, in words."""
+        return f"{self.type.expects}, or a list of such" if self.many else self.type.expects
+
+    @property
     def forms(self) -> tuple[Form, ...]:
         plain = Form(self, self.name, in_file=False)
         return (plain, Form(self, f"{self.name}File", in_file=True)) if self.secret else (plain,)
@@ -323,18 +328,3 @@ FOREIGN = {
         ("githubWebhookPath", "githubWebhookSecret", "githubAPIToken", "logLevel"), "Probo's GitHub handler"
     ),
 }
-
-
-def describe() -> str:
-    """KEYS as a Markdown table, for the documentation."""
-    head = ("Key", "Expects", "Default", "Environment", "Meaning")
-    rows = [head, tuple("---" for _ in head), *(_row(key) for key in KEYS)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def _row(key: Key) -> tuple[str, ...]:
-    names = [f"`{form.name}`" for form in key.forms]
-    variables = [] if key.type is types.ACCOUNTS else [f"`{form.variable}`" for form in key.forms]
-    default = f"`{key.default}`" if key.default else "required" if key.required else ""
-    expects = f"{key.type.expects}, or a list of such" if key.many else key.type.expects
-    return (", ".join(names), expects, default, ", ".join(variables), key.help)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
@@ -53,7 +54,7 @@ class Decision:
         for build in response.builds:
             fields = log_fields.of_build(build)
             self.log.info("A build is wanted", event="build.wanted", delivery=job.id, branch=build.branch, **fields)
-        told = {"delivery": job.id, "repository": job.repository, "reason": response.reason}
+        told = {**_fields(job), "reason": response.reason}
         if response.state is DeliveryState.REFUSED:
             self.log.info("A build is not allowed", event="build.not_allowed", **told)
         elif response.state is DeliveryState.IGNORED:
@@ -74,9 +75,16 @@ class Decision:
         self.log.warn(
             words,
             event=event,
-            delivery=job.id,
-            event_key=job.delivery.event_key,
-            repository=job.repository,
             attempt=job.effort.attempts,
             reason=reason,
+            **_fields(job),
         )
+
+
+def _fields(job: WaitingDelivery) -> dict[str, Any]:
+    return {
+        "delivery": job.id,
+        "event_key": job.delivery.event_key,
+        "repository": job.repository,
+        "pull_request": job.pull_request,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from attrs import frozen
 
-from probo_bitbucket.store.schema import builds, comments, deliveries, forwarded, statuses
+from probo_bitbucket.store.schema import builds, comments, deliveries, forwarded, pull_requests, removals, statuses
 
 # What waits, and the column that says since when.
 _WORK = {
@@ -14,6 +14,8 @@ _WORK = {
     "statuses": (statuses, statuses.c.changed_at),
     "updates": (forwarded, forwarded.c.received_at),
     "comments": (comments, comments.c.changed_at),
+    "removals": (removals, removals.c.wanted_at),
+    "closings": (pull_requests, pull_requests.c.changed_at),
 }
 
 
@@ -21,7 +23,7 @@ _WORK = {
 class Waiting:
     """One kind of work: how much of it waits, since when the oldest does, and when the next try is due."""
 
-    work: str  # deliveries, builds, statuses, comments, or (for the handlers of other providers) updates
+    work: str  # one of _WORK; updates are for the handlers of other providers, closings are of pull requests
     count: int
     since: float  # 0 where nothing waits
     due_at: float  # 0 for at once

@@ -21,6 +21,7 @@ class WaitingDelivery:
     repository: str
     delivery: Delivery
     effort: Effort
+    pull_request: int | None
 
 
 _RECORD = sa.insert(deliveries).returning(deliveries.c.id)
@@ -67,7 +68,7 @@ def claim_waiting(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
 
 def _waiting(row: sa.Row[Any]) -> WaitingDelivery:
     delivery = Delivery(row.event_key, row.body, row.received_at, row.hook_uuid, row.request_uuid, row.attempt)
-    return WaitingDelivery(row.id, row.repository, delivery, Effort.of(row))
+    return WaitingDelivery(row.id, row.repository, delivery, Effort.of(row), row.pull_request)
 
 
 def decide(

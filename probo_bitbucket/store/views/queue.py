@@ -26,7 +26,7 @@ _GIVEN_UP: dict[str, tuple[sa.Table, sa.ColumnElement[bool]]] = {
 class Queue:
     """What one step has before it, and what it could not do. *oldest_at* is null where nothing waits."""
 
-    work: str  # deliveries, builds, statuses, or (for the handlers of other providers) updates
+    work: str  # as in the backlog
     waiting: int
     oldest_at: float | None
     given_up: int
@@ -35,12 +35,15 @@ class Queue:
 def queues(tx: sa.Connection) -> list[Queue]:
     """The queue of every step, in the order in which work goes through them."""
     return [
-        Queue(each.work, each.count, each.since if each.count else None, _given_up(tx, *_GIVEN_UP[each.work]))
+        Queue(each.work, each.count, each.since if each.count else None, _given_up(tx, each.work))
         for each in backlog.waiting(tx)
     ]
 
 
-def _given_up(tx: sa.Connection, table: sa.Table, which: sa.ColumnElement[bool]) -> int:
+def _given_up(tx: sa.Connection, work: str) -> int:
+    if work not in _GIVEN_UP:
+        return 0  # nothing is left of it that could be sent again
+    table, which = _GIVEN_UP[work]
     found = sa.select(sa.literal(1)).select_from(table).where(which).limit(_COUNTED).subquery()
     return tx.scalar(sa.select(sa.func.count()).select_from(found)) or 0
 
