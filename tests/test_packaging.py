@@ -53,6 +53,12 @@ def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
         assert package - set(archive.namelist()) == set()
 
 
+def test_the_wheel_installs_the_man_pages(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        installed = {name.partition(".data/data/")[2] for name in archive.namelist()}
+    assert {"share/man/man1/probo-bitbucket.1", "share/man/man5/probo-bitbucket.yaml.5"} < installed
+
+
 def test_the_sdist_has_what_packagers_need(dist: Path) -> None:
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
