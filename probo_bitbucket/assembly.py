@@ -58,19 +58,23 @@ from probo_bitbucket.flow.signatures import RefusedDeliveries, Signatures
 from probo_bitbucket.flow.teardown import Teardown
 from probo_bitbucket.flow.worker import Worker
 from probo_bitbucket.metrics import Metrics
-from probo_bitbucket.oversight import oversee
+from probo_bitbucket.oversight import Oversight, oversee
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.probo.handlers import OtherHandler
 from probo_bitbucket.store import LEASE, Database, Engine, Transaction, nodes
 from probo_bitbucket.store.migrate import upgrade
 from probo_bitbucket.store.sole import claim
 from probo_bitbucket.upstream import Upstream, http_client
+from probo_bitbucket.web.actions import Actions
 from probo_bitbucket.web.api import Api
 from probo_bitbucket.web.app import App
-from probo_bitbucket.web.browsers import OwnPages
+from probo_bitbucket.web.browsers import OwnPages, Route
+from probo_bitbucket.web.dashboard import Dashboard
 from probo_bitbucket.web.doors import Door, doors
+from probo_bitbucket.web.events import Events
 from probo_bitbucket.web.gate import Gate, Rooms
 from probo_bitbucket.web.hooks import HookRoutes
+from probo_bitbucket.web.own_forms import OwnForms
 from probo_bitbucket.web.setup import SetupPages
 
 CATCH_UP_INTERVAL = 30.0  # seconds
@@ -195,7 +199,9 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     wake = _all(decision, builder, reporter, closing, teardown, forward)
     set_up = keys.set_up(accounts, wake)
     health = Health(store, accounts, breakers)
+    glance = Glance(store, health, keys.budgets, reactor, node)
     again = Again(store, reactor, settings.repositories, wake)
+    events = Events(store, reactor)
     signatures, refused = Signatures(settings.webhook_secrets, store, reactor), RefusedDeliveries()
     oversight = oversee(
         settings,
@@ -217,27 +223,17 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
         hash_requests=HashRequests(store, reactor, builder_step, settings.repositories, leases),
         health=health,
         measuring=Measuring(metrics, store, reactor, accounts, keys.budgets, breakers),
-        api=Api(store, Glance(store, health, keys.budgets, reactor, node), again),
-        own_pages=OwnPages(settings.dashboard_hosts),
-        hooks=HookRoutes(oversight.hooks, oversight.trial, oversight.check),
+        dashboard=tuple(for_people(settings, store, reactor, glance, again, events, oversight)),
         setup=SetupPages(set_up, reactor, settings.webhook_url) if set_up else None,
         clock=reactor,
     )
     rooms = Rooms(settings.webhook_url, app.public(settings.webhook_url), app.internal(), app.invites)
     opening = tuple(doors(settings, rooms))
+    again_and_again = rounds(settings, store, reactor, leases, keys, set_up, catch_up)
     return Parts(
         doors=opening,
         gates=tuple(door.gate for door in opening),
-        workers=(
-            decision,
-            builder,
-            reporter,
-            closing,
-            teardown,
-            forward,
-            commenter,
-            *rounds(settings, store, reactor, leases, keys, set_up, catch_up),
-        ),
+        workers=(decision, builder, reporter, closing, teardown, forward, commenter, events, *again_and_again),
         set_up=set_up,
         chains=keys.chains,
         pool=pool,
@@ -257,6 +253,27 @@ def _all(*workers: Worker) -> Callable[[], None]:
             worker.wake()
 
     return wake
+
+
+def for_people(
+    settings: Settings,
+    store: Database,
+    clock: Any,
+    glance: Glance,
+    again: Again,
+    events: Events,
+    oversight: Oversight,
+) -> Iterator[Route]:
+    """The dashboard and the API. Of browsers they answer to our own pages only."""
+    forms, own_pages = OwnForms(store), OwnPages(settings.dashboard_hosts)
+    for room in (
+        Api(store, glance, again),
+        HookRoutes(oversight.hooks, oversight.trial, oversight.check),
+        Dashboard(store, glance, forms, clock),
+        Actions(again, forms),
+        events,
+    ):
+        yield from map(own_pages.guarded, room.routes)
 
 
 def rounds(
@@ -292,7 +309,7 @@ class Keys:
 
     def own(self) -> tuple[OwnAccounts, Projects]:
         """Direct mode: the accounts of the settings, and every repository is a project."""
-        nobody = NoAccess("this repository", self._budget("nobody"))
+        nobody = NoAccess("this repository", Budget(self.reactor, self.settings.rate_limit))
         accounts = OwnAccounts(self.settings.accounts, self.store, self._access, nobody)
         return accounts, OwnProjects(self.store, accounts, self.settings.hand_out is HandOut.TOKEN)
 

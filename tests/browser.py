@@ -6,16 +6,19 @@ import base64
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 from unittest import SkipTest
 
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"  # npm ci --prefix tests
 OUTPUT = Path(__file__).parent.parent / "test-output"
 WIDTHS = (1280, 400)  # pixels
 PATIENCE = 20.0  # seconds
@@ -31,7 +34,7 @@ class Browser:
             raise SkipTest("chromium and chromedriver are not installed")
         self._driver = webdriver.Chrome(_options(chromium, javascript), Service(driver))
         self._dark = dark
-        self._show_at(WIDTHS[0])
+        self.show_at(WIDTHS[0])
 
     def close(self) -> None:
         self._driver.quit()
@@ -70,8 +73,38 @@ class Browser:
         Select(self.labelled(label)).select_by_visible_text(option)
 
     def press(self, name: str) -> None:
-        """Press the button, or follow the link, that reads *name*."""
-        self._driver.find_element(By.XPATH, f"//*[self::button or self::a][normalize-space()='{name}']").click()
+        """Press the button, follow the link or open the details that read *name*."""
+        pressed = "self::button or self::a or self::summary"
+        self._driver.find_element(By.XPATH, f"//*[{pressed}][normalize-space()='{name}']").click()
+
+    def run(self, script: str) -> Any:
+        """What a script returns that is run in the page."""
+        return self._driver.execute_script(script)
+
+    def focus(self) -> str:
+        """What the element reads that has the focus."""
+        return str(self.run("return document.activeElement.textContent || document.activeElement.id").strip())
+
+    def type(self, keys: str) -> None:
+        """Press keys, as they are named by selenium, wherever the focus is."""
+        ActionChains(self._driver).send_keys(keys).perform()
+
+    def show(self, *, dark: bool) -> None:
+        """Prefer dark or light from now on, and show the page in it."""
+        self._dark = dark
+        self.show_at(WIDTHS[0])
+
+    def violations(self) -> list[str]:
+        """What axe-core finds against accessibility in the page: rule, what is wrong, and where.
+
+        Raises SkipTest where axe-core is not installed, AssertionError in CI.
+        """
+        if not AXE.exists():
+            assert not os.environ.get("CI"), "axe-core is needed: npm ci --prefix tests"
+            raise SkipTest("axe-core is not installed: npm ci --prefix tests")
+        self.run(AXE.read_text())
+        found = self._driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")["violations"]
+        return [f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes']]}" for each in found]
 
     def await_text(self, text: str) -> None:
         """Wait until the page says *text*."""
@@ -82,14 +115,14 @@ class Browser:
         """Keep the whole page as a picture in every width; AssertionError where it has to be scrolled sideways."""
         OUTPUT.mkdir(exist_ok=True)
         for width in WIDTHS:
-            self._show_at(width)
+            self.show_at(width)
             page = self._driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
             assert page["width"] <= width, f"{name} is {page['width']} pixels wide at {width}"
             shot = self._driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
             (OUTPUT / f"{name}-{width}.png").write_bytes(base64.b64decode(shot["data"]))
-        self._show_at(WIDTHS[0])
+        self.show_at(WIDTHS[0])
 
-    def _show_at(self, width: int) -> None:
+    def show_at(self, width: int) -> None:
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if self._dark else "light"}

@@ -32,40 +32,49 @@ class Failure:
     at: float
 
 
-def given_up(tx: sa.Connection) -> list[Failure]:
-    """Everything that was given up on, the latest first."""
-    found = [*_deliveries(tx), *_builds(tx), *_removals(tx), *_closings(tx), *_statuses(tx), *_updates(tx)]
-    return sorted(found, key=lambda failure: failure.at, reverse=True)
+def given_up(tx: sa.Connection, limit: int | None = None) -> list[Failure]:
+    """What was given up on, the latest first: everything, or *limit* at most."""
+    kinds = (_deliveries, _builds, _removals, _closings, _statuses, _updates)
+    found = [failure for kind in kinds for failure in kind(tx, limit)]
+    return sorted(found, key=lambda failure: failure.at, reverse=True)[:limit]
 
 
-def _deliveries(tx: sa.Connection) -> Iterator[Failure]:
-    for row in tx.execute(sa.select(deliveries).where(deliveries.c.state == DeliveryState.FAILED)):
+def _deliveries(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
+    of = deliveries.c
+    query = sa.select(of.id, of.repository, of.event_key, of.reason, of.received_at)
+    query = query.where(of.state == DeliveryState.FAILED).order_by(of.id.desc()).limit(limit)
+    for row in tx.execute(query):
         yield Failure("delivery", str(row.id), row.repository, row.event_key, row.reason, row.received_at)
 
 
-def _builds(tx: sa.Connection) -> Iterator[Failure]:
-    for row in tx.execute(sa.select(builds).where(builds.c.state == BuildState.FAILED)):
+def _builds(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
+    query = sa.select(builds).where(builds.c.state == BuildState.FAILED)
+    for row in tx.execute(query.order_by(builds.c.created_at.desc()).limit(limit)):
         yield Failure("build", row.id, row.repository, row.commit, row.reason, row.changed_at)
 
 
-def _removals(tx: sa.Connection) -> Iterator[Failure]:
-    for row in tx.execute(sa.select(removals).where(~removals.c.pending, removals.c.last_error != "")):
+def _removals(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
+    query = sa.select(removals).where(~removals.c.pending, removals.c.last_error != "")
+    for row in tx.execute(query.order_by(removals.c.wanted_at.desc()).limit(limit)):
         yield Failure("removal", row.build_id, row.repository, row.words, row.last_error, row.wanted_at)
 
 
-def _closings(tx: sa.Connection) -> Iterator[Failure]:
-    for row in tx.execute(sa.select(pull_requests).where(~pull_requests.c.pending, pull_requests.c.last_error != "")):
+def _closings(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
+    query = sa.select(pull_requests).where(~pull_requests.c.pending, pull_requests.c.last_error != "")
+    for row in tx.execute(query.order_by(pull_requests.c.changed_at.desc()).limit(limit)):
         name = f"{row.repository}#{row.number}"
         yield Failure("closing", name, row.repository, row.state.lower(), row.last_error, row.changed_at)
 
 
-def _statuses(tx: sa.Connection) -> Iterator[Failure]:
-    for row in tx.execute(sa.select(statuses).where(statuses.c.failed)):
+def _statuses(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
+    query = sa.select(statuses).where(statuses.c.failed)
+    for row in tx.execute(query.order_by(statuses.c.changed_at.desc()).limit(limit)):
         yield Failure("status", row.build_id, row.repository, row.key, row.last_error, row.changed_at)
 
 
-def _updates(tx: sa.Connection) -> Iterator[Failure]:
-    for row in tx.execute(sa.select(forwarded).where(forwarded.c.failed)):
+def _updates(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
+    query = sa.select(forwarded).where(forwarded.c.failed)
+    for row in tx.execute(query.order_by(forwarded.c.received_at.desc()).limit(limit)):
         yield Failure("update", row.build_id, row.repository, row.context, row.last_error, row.received_at)
 
 

@@ -64,7 +64,7 @@ def error_answer(request: Request, failure: Failure) -> bytes:
     error = failure.value
     if isinstance(error, HTTPException):
         return _http_error(request, error)
-    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+    status = status_of(error)
     if isinstance(error, StoreUnavailable):
         request.setHeader(b"retry-after", b"%d" % RETRY_AFTER)
         _log.error("The store is not available", event="store.unavailable", reason=str(error))
@@ -73,6 +73,11 @@ def error_answer(request: Request, failure: Failure) -> bytes:
         _log.failure("A request failed unexpectedly", failure, event="http.failed", path=request.path.decode("latin-1"))
         return answer(request, status, {"error": "internal error"})
     return answer(request, status, {"error": str(error)})
+
+
+def status_of(error: BaseException | None) -> int:
+    """The status that a kind of error is answered with."""
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
 
 
 def _http_error(request: Request, error: HTTPException) -> bytes:

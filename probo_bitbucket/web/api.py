@@ -23,6 +23,7 @@ from probo_bitbucket.web.forms import number as parsed
 from probo_bitbucket.web.struck_out import strike_out
 
 PATH = "/api"
+FAILURES = 1000  # told at once
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ class Api:
         return answer(request, 200, await self.store.transact(repositories.page, wanted.after, wanted.words))
 
     async def api_failures(self, request: Request) -> bytes:
-        return answer(request, 200, await self.store.transact(failures.given_up))
+        return answer(request, 200, await self.store.transact(failures.given_up, FAILURES))
 
 
 def there(found: T | None, what: str) -> T:

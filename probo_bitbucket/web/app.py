@@ -6,7 +6,7 @@ A handler parses, calls one step, and answers.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.resource import IResource
+from werkzeug.exceptions import NotFound
 
 from probo_bitbucket.bodies import BodyError, clean, decode
 from probo_bitbucket.errors import UpstreamError
@@ -33,9 +34,8 @@ from probo_bitbucket.model import Delivery, InvalidName, Repository
 from probo_bitbucket.probo import updates
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
-from probo_bitbucket.web.api import Api
-from probo_bitbucket.web.browsers import OwnPages
-from probo_bitbucket.web.hooks import HookRoutes
+from probo_bitbucket.web.browsers import Route
+from probo_bitbucket.web.pages import ASSETS_PATH, asset
 from probo_bitbucket.web.setup import SetupPages
 
 DELIVERY_LIMIT = 1024 * 1024  # bytes, inflated; Bitbucket sends 256 KB at most
@@ -68,9 +68,7 @@ class App:
     hash_requests: HashRequests
     health: Health
     measuring: Measuring
-    api: Api
-    own_pages: OwnPages
-    hooks: HookRoutes
+    dashboard: Sequence[Route]  # its pages, and the API
     setup: SetupPages | None  # none where a coordinator has the credentials
     clock: IReactorTime
 
@@ -92,7 +90,8 @@ class App:
                 ("GET", "/healthz", self.alive),
                 ("GET", "/readyz", self.ready),
                 ("GET", "/metrics", self.measure),
-                *map(self.own_pages.guarded, (*self.api.routes, *self.hooks.routes)),
+                ("GET", f"{ASSETS_PATH}/<name>", self.asset),
+                *self.dashboard,
                 *(self.setup.routes if self.setup else ()),
             ]
         )
@@ -203,6 +202,13 @@ class App:
         """For Prometheus, in its text format."""
         request.setHeader(b"content-type", CONTENT_TYPE.encode())
         return await self.measuring.text()
+
+    async def asset(self, request: Request, name: str) -> bytes:
+        """A file that goes with the pages."""
+        body = asset(request, name)
+        if body is None:
+            raise NotFound
+        return body
 
     async def build_hash(self, request: Request) -> bytes:
         wanted = decode(_body(request), _HashBody, BodyError)

@@ -57,7 +57,7 @@ class Gate(Resource):
         peer, headers = peer_address(wanted.getClientAddress()), wanted.requestHeaders
         right_token, wanted.path = self._rules.token_in(wanted.path)
         room: IResource | None
-        if self.rooms.webhook and wanted.path == self.rooms.webhook_path.encode():
+        if self.rooms.webhook and self._is_webhook(wanted):
             room, objection = self.rooms.webhook, self._rules.objection_to_delivery(peer, headers)
         else:
             room, objection = self.rooms.internal, self._objection(wanted, right_token, peer)
@@ -86,6 +86,11 @@ class Gate(Resource):
         else:
             objection = "" if right_token else "the token in its path is wrong"
         return "" if objection and self.rooms.invited(request) else objection
+
+    def _is_webhook(self, request: Any) -> bool:
+        """Who asks for `/` without posting wants the dashboard, also where the webhook is there."""
+        path = self.rooms.webhook_path.encode()
+        return bool(request.path == path and (request.method == b"POST" or path != b"/"))
 
     def _refuse(self, request: Any, peer: Address | None, objection: str) -> bytes:
         origins = ", ".join(str(origin or "unknown") for origin in self._rules.origins(peer, request.requestHeaders))

@@ -1,4 +1,4 @@
-"""Pages: HTML that runs nothing, loads nothing and can be framed by nobody, but for the two files that go with it."""
+"""Pages: HTML that runs nothing, loads nothing and can be framed by nobody, but for the files that go with it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,28 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from twisted.web.http import Request
 
+from probo_bitbucket.web import wording
+
+ASSETS_PATH = "/pages"
+
 _FOLDER = "pages"
-_ASSETS = {"style.css": b"text/css; charset=utf-8", "copy.js": b"text/javascript; charset=utf-8"}
+_CSS, _JAVASCRIPT = b"text/css; charset=utf-8", b"text/javascript; charset=utf-8"
+_ASSETS = {
+    "style.css": _CSS,
+    "dashboard.css": _CSS,
+    "copy.js": _JAVASCRIPT,
+    "live.js": _JAVASCRIPT,
+    "icon.svg": b"image/svg+xml",
+}
 _ASSET_LIFE = 300  # seconds
 
 _HEADERS = {
     b"content-type": b"text/html; charset=utf-8",
-    b"content-security-policy": b"default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; "
-    b"base-uri 'none'; frame-ancestors 'none'",
+    b"content-security-policy": b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    b"img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     b"x-frame-options": b"DENY",
     b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
+    b"referrer-policy": b"same-origin",  # without it, forms of ours could not be told from a stranger's
     b"cache-control": b"no-store",
 }
 
@@ -29,6 +40,8 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_environment.filters |= {name: getattr(wording, name) for name in ("badge", "iso", "clock", "ago", "span")}
+_environment.globals["stages"] = wording.STAGES
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> bytes:

@@ -15,18 +15,16 @@ from urllib.parse import parse_qsl
 from attrs import define, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request
-from werkzeug.exceptions import NotFound
 
 from probo_bitbucket.bitbucket.hooks import EVENTS
 from probo_bitbucket.flow.consent import CALLBACK_PATH, KEY, SECRET, ConsentFailed, code_of, exchange, yaml_lines
 from probo_bitbucket.flow.setup import SetUp, repositories
 from probo_bitbucket.logs import hide
 from probo_bitbucket.store import StoreUnavailable
-from probo_bitbucket.web.pages import asset, page, see_other
+from probo_bitbucket.web.pages import ASSETS_PATH, page, see_other
 from probo_bitbucket.web.sessions import LIFE, Session, Sessions
 
 PATH = "/setup"
-ASSETS_PATH = "/pages"
 FORM_LIMIT = 8 * 1024  # bytes
 
 _COOKIE = b"probo_bitbucket_setup"
@@ -61,7 +59,7 @@ class Entry:
 
 @define(eq=False, slots=False)
 class SetupPages:
-    """The routes below PATH, and the files of all pages below ASSETS_PATH."""
+    """The routes below PATH."""
 
     set_up: SetUp
     clock: IReactorTime
@@ -78,7 +76,6 @@ class SetupPages:
             ("GET", CALLBACK_PATH, _in_words(self.come_back)),
             ("POST", f"{PATH}/store", _in_words(self.keep)),
             ("GET", f"{PATH}/done", _in_words(self.done)),
-            ("GET", f"{ASSETS_PATH}/<name>", self.asset),
         )
 
     def admits(self, request: Request) -> bool:
@@ -192,12 +189,6 @@ class SetupPages:
             webhook_url=_our_url(request) + self.webhook_path,
             events=EVENTS.values(),
         )
-
-    async def asset(self, request: Request, name: str) -> bytes:
-        body = asset(request, name)
-        if body is None:
-            raise NotFound
-        return body
 
     def _session(self, request: Request) -> Session | None:
         return self._sessions.find((request.getCookie(_COOKIE) or b"").decode("latin-1"))

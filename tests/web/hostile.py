@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 
-HEAD = b"Host: x\r\nConnection: close\r\n"
+HEAD = b"Host: localhost\r\nConnection: close\r\n"
 EVENT = b"X-Event-Key: pullrequest:created\r\n"
 
 

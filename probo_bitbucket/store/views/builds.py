@@ -124,17 +124,23 @@ def story_of(tx: sa.Connection, id: str) -> BuildStory | None:
     return BuildStory(build, list(tx.scalars(asked)))
 
 
+def newest_of(tx: sa.Connection, repository: str) -> BuildLine | None:
+    """The newest build of a repository."""
+    query = sa.select(builds).where(builds.c.repository == repository).order_by(*LATEST_FIRST).limit(1)
+    return next(iter(_lines(tx, tx.execute(query).all())), None)
+
+
 def statuses_of(tx: sa.Connection, ids: Collection[str]) -> dict[str, list[StatusLine]]:
-    """The statuses of some builds, each one's in the order of their contexts."""
+    """The statuses of some builds: each one's environment first, then its steps in the order of their contexts."""
     found: dict[str, list[StatusLine]] = {id: [] for id in ids}
-    query = sa.select(statuses).where(statuses.c.build_id.in_(ids)).order_by(statuses.c.context)
-    for row in tx.execute(query):
+    rows = tx.execute(sa.select(statuses).where(statuses.c.build_id.in_(ids))).all()
+    for row in sorted(rows, key=lambda row: (not row.context.endswith("/env"), row.context)):
         found[row.build_id].append(_status(row))
     return found
 
 
-def outcome_of(state: BuildState, shown: Collection[StatusLine]) -> Outcome:
-    return outcome(state, {status.state for status in shown})
+def outcome_of(state: BuildState, claim: str | None, shown: Collection[StatusLine]) -> Outcome:
+    return outcome(state, claim, {status.state for status in shown})
 
 
 def _lines(tx: sa.Connection, rows: Collection[sa.Row[Any]]) -> list[BuildLine]:
@@ -164,7 +170,7 @@ def _line(row: sa.Row[Any], shown: Sequence[StatusLine]) -> BuildLine:
         id=row.id,
         kind=build.kind,
         state=state,
-        outcome=outcome_of(state, shown),
+        outcome=outcome_of(state, row.claim, shown),
         reason=row.reason,
         repository=row.repository,
         source=row.source,

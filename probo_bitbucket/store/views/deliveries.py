@@ -108,7 +108,7 @@ def _title(tx: sa.Connection) -> sa.ColumnElement[str]:
 
 def _lines(tx: sa.Connection) -> sa.Select[Any]:
     """Without the bodies, which are large."""
-    of_build = (builds.c.state.label("build_state"), _title(tx).label("title"))
+    of_build = (builds.c.state.label("build_state"), builds.c.claim, _title(tx).label("title"))
     return sa.select(*_OF_DELIVERY, *of_build).outerjoin(builds, builds.c.id == deliveries.c.build_id)
 
 
@@ -129,6 +129,6 @@ def _line(row: sa.Row[Any], statuses: Collection[StatusLine]) -> DeliveryLine:
         decided_at=row.decided_at,
         tries=Tries.of(row),
         build=row.build_id,
-        outcome=outcome_of(BuildState(row.build_state), statuses) if row.build_state else None,
+        outcome=outcome_of(BuildState(row.build_state), row.claim, statuses) if row.build_state else None,
         title=row.title or "",
     )

@@ -15,14 +15,15 @@ class Outcome(StrEnum):
     FAILED = "failed"  # a step failed, or there will be no build and somebody has to do something
     STOPPED = "stopped"
     CANCELLED = "cancelled"  # no longer wanted
+    REPLACED = "replaced"  # by a rebuild of the same commit, which has its statuses now
 
 
 _BEFORE = (BuildState.QUEUED, BuildState.READY, BuildState.STARTING)
 NOT_BUILT = (BuildState.FAILED, BuildState.REFUSED, BuildState.INVALID)
 
 
-def outcome(state: BuildState, shown: Collection[StatusState]) -> Outcome:
-    """The outcome of a build in *state* whose statuses are *shown*.
+def outcome(state: BuildState, claim: str | None, shown: Collection[StatusState]) -> Outcome:
+    """The outcome of a build in *state* whose statuses are *shown*. A rebuild takes its *claim* from it.
 
     That a build has ended is known minutes later only. It counts as soon as nothing of it is in progress.
     """
@@ -32,6 +33,8 @@ def outcome(state: BuildState, shown: Collection[StatusState]) -> Outcome:
         return Outcome.FAILED
     if state in (BuildState.CANCELLED, BuildState.SKIPPED):
         return Outcome.CANCELLED
+    if not shown and claim is None:
+        return Outcome.REPLACED
     if StatusState.INPROGRESS in shown or not shown:
         return Outcome.RUNNING if state is BuildState.RUNNING else Outcome.STOPPED
     if StatusState.FAILED in shown:

@@ -8,9 +8,9 @@ from itertools import islice
 import sqlalchemy as sa
 from attrs import frozen
 
-from probo_bitbucket.model import BuildState, DeliveryState
+from probo_bitbucket.model import DeliveryState
 from probo_bitbucket.store.schema import builds, deliveries
-from probo_bitbucket.store.views.builds import outcome_of, statuses_of
+from probo_bitbucket.store.views.builds import newest_of
 from probo_bitbucket.store.views.outcome import Outcome
 from probo_bitbucket.store.views.paging import SIZE, Page
 
@@ -56,8 +56,7 @@ def _line(tx: sa.Connection, name: str) -> RepositoryLine:
     columns = deliveries.c
     latest = sa.select(columns.id, columns.received_at, columns.state).where(columns.repository == name)
     delivery = tx.execute(latest.order_by(columns.id.desc()).limit(1)).first()
-    newest = sa.select(builds.c.id, builds.c.created_at, builds.c.state).where(builds.c.repository == name)
-    build = tx.execute(newest.order_by(builds.c.created_at.desc(), builds.c.id.desc()).limit(1)).first()
+    build = newest_of(tx, name)
     return RepositoryLine(
         repository=name,
         delivered_at=delivery.received_at if delivery else None,
@@ -65,5 +64,5 @@ def _line(tx: sa.Connection, name: str) -> RepositoryLine:
         delivery_state=DeliveryState(delivery.state) if delivery else None,
         built_at=build.created_at if build else None,
         build=build.id if build else None,
-        outcome=outcome_of(BuildState(build.state), statuses_of(tx, [build.id])[build.id]) if build else None,
+        outcome=build.outcome if build else None,
     )

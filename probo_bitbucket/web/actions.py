@@ -1,0 +1,54 @@
+"""What can be done on the dashboard: forms that end on the page of what they were about."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote
+
+from attrs import define
+from twisted.web.http import Request
+
+from probo_bitbucket.flow.again import Again
+from probo_bitbucket.web.browsers import Route
+from probo_bitbucket.web.dashboard import in_words
+from probo_bitbucket.web.forms import number
+from probo_bitbucket.web.own_forms import OwnForms
+from probo_bitbucket.web.pages import see_other
+
+
+@define(eq=False, slots=False)
+class Actions:
+    again: Again
+    forms: OwnForms
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        return (
+            ("POST", "/deliveries/<delivery_id>/send-again", in_words(self.send_delivery)),
+            ("POST", "/builds/<build_id>/send-again", in_words(self.send_build)),
+            ("POST", "/builds/<build_id>/rebuild", in_words(self.rebuild)),
+            ("POST", "/builds/<build_id>/statuses/<key>/send-again", in_words(self.send_status)),
+        )
+
+    async def send_delivery(self, request: Request, delivery_id: str) -> bytes:
+        await self.forms.check(request)
+        id = number(delivery_id, "the id of a delivery")
+        await self.again.send_delivery(id)
+        return see_other(request, f"/deliveries/{id}?said=sent")
+
+    async def send_build(self, request: Request, build_id: str) -> bytes:
+        await self.forms.check(request)
+        await self.again.send_build(unquote(build_id))
+        return _to_build(request, unquote(build_id), "sent")
+
+    async def rebuild(self, request: Request, build_id: str) -> bytes:
+        await self.forms.check(request)
+        return _to_build(request, await self.again.rebuild(unquote(build_id)), "rebuilt")
+
+    async def send_status(self, request: Request, build_id: str, key: str) -> bytes:
+        await self.forms.check(request)
+        await self.again.send_status(unquote(build_id), unquote(key))
+        return _to_build(request, unquote(build_id), "sent")
+
+
+def _to_build(request: Request, id: str, said: str) -> bytes:
+    return see_other(request, f"/builds/{quote(id, safe='')}?said={said}")

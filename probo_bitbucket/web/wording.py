@@ -1,0 +1,94 @@
+"""How states and times read on pages: in words and signs, never by a colour alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from attrs import frozen
+
+from probo_bitbucket.model import BuildState, DeliveryState, StatusState
+from probo_bitbucket.store.views.outcome import Outcome
+
+
+@frozen
+class Badge:
+    """*tone* is a class of the style sheet: good, bad, busy or quiet."""
+
+    tone: str
+    sign: str
+    word: str
+
+
+_BADGES: dict[tuple[type[StrEnum], str], Badge] = {
+    (type(state), state): badge
+    for state, badge in (
+        (DeliveryState.WAITING, Badge("busy", "…", "waiting")),
+        (DeliveryState.ACCEPTED, Badge("good", "✓", "build")),
+        (DeliveryState.IGNORED, Badge("quiet", "–", "ignored")),
+        (DeliveryState.FAILED, Badge("bad", "✕", "given up")),
+        (Outcome.WAITING, Badge("busy", "…", "waiting")),
+        (Outcome.RUNNING, Badge("busy", "●", "running")),
+        (Outcome.SUCCEEDED, Badge("good", "✓", "succeeded")),
+        (Outcome.FAILED, Badge("bad", "✕", "failed")),
+        (Outcome.STOPPED, Badge("quiet", "■", "stopped")),
+        (Outcome.CANCELLED, Badge("quiet", "–", "cancelled")),
+        (Outcome.REPLACED, Badge("quiet", "–", "replaced")),
+        (StatusState.INPROGRESS, Badge("busy", "●", "in progress")),
+        (StatusState.SUCCESSFUL, Badge("good", "✓", "successful")),
+        (StatusState.FAILED, Badge("bad", "✕", "failed")),
+        (StatusState.STOPPED, Badge("quiet", "■", "stopped")),
+    )
+}  # by their types, too: two states of different kinds that read the same are equal
+
+# What a build waits for, or why it is none.
+STAGES = {
+    BuildState.QUEUED: "wanted",
+    BuildState.READY: "configuration read",
+    BuildState.STARTING: "sent to the Container Manager",
+    BuildState.RUNNING: "started",
+    BuildState.ENDED: "ended",
+    BuildState.INVALID: "its configuration has to be mended",
+    BuildState.REFUSED: "refused by the Container Manager",
+    BuildState.CANCELLED: "no longer wanted",
+    BuildState.FAILED: "given up",
+}
+
+
+def badge(state: StrEnum) -> Badge:
+    """The badge of a delivery's or status' state, or of a build's outcome."""
+    return _BADGES[type(state), state]
+
+
+def iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def clock(at: float) -> str:
+    """22 Nov 2026, 21:46:03"""
+    return f"{datetime.fromtimestamp(at, UTC):%-d %b %Y, %H:%M:%S}"
+
+
+_UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+
+
+def ago(at: float, now: float) -> str:
+    """3 min ago; or in 3 min, for a time that is to come."""
+    passed = now - at
+    if abs(passed) < 1:
+        return "now"
+    return f"{_rounded(passed)} ago" if passed > 0 else f"in {_rounded(-passed)}"
+
+
+def _rounded(seconds: float) -> str:
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds >= size)
+    return f"{int(seconds / size)} {unit}"
+
+
+def span(seconds: float) -> str:
+    """42 ms, 1.3 s, 75 s, 12 min"""
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else _rounded(seconds)
