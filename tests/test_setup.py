@@ -148,7 +148,7 @@ class FromNothing(SetupTestCase):
         policy = headers.getRawHeaders("content-security-policy")[0]
         assert policy.startswith("default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';")
         assert headers.getRawHeaders("x-frame-options") == ["DENY"]
-        assert headers.getRawHeaders("referrer-policy") == ["no-referrer"]
+        assert headers.getRawHeaders("referrer-policy") == ["same-origin"]
 
     async def test_the_cookie_is_for_this_server_only_and_not_for_scripts(self) -> None:
         cookie = (await self.browse("GET", "/setup")).headers.getRawHeaders("set-cookie")[0].lower()

@@ -37,7 +37,7 @@ FRAMES = {
     "dots in the path": get(b"/branches/../../etc/passwd"),
     "slash in a segment": get(b"/branches/acme%2F..%2F../x"),
     "backslashes": get(b"/branches/..\\..\\x/y"),
-    "only slashes": get(b"//////"),
+    "only slashes": post("//////", b""),
     "odd host": b"GET /branches/acme HTTP/1.1\r\nConnection: close\r\nHost: [::1\xff/..\r\n\r\n",
     "absolute target": get(b"http://[::1/auth_lookup"),
     "CONNECT": b"CONNECT example.com:443 HTTP/1.1\r\n" + HEAD + b"\r\n",
