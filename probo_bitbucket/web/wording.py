@@ -24,7 +24,8 @@ _BADGES: dict[tuple[type[StrEnum], str], Badge] = {
     (type(state), state): badge
     for state, badge in (
         (DeliveryState.WAITING, Badge("busy", "…", "waiting")),
-        (DeliveryState.ACCEPTED, Badge("good", "✓", "build")),
+        (DeliveryState.ACCEPTED, Badge("good", "✓", "accepted")),
+        (DeliveryState.REFUSED, Badge("quiet", "–", "refused")),
         (DeliveryState.IGNORED, Badge("quiet", "–", "ignored")),
         (DeliveryState.FAILED, Badge("bad", "✕", "given up")),
         (Outcome.WAITING, Badge("busy", "…", "waiting")),
@@ -33,6 +34,8 @@ _BADGES: dict[tuple[type[StrEnum], str], Badge] = {
         (Outcome.FAILED, Badge("bad", "✕", "failed")),
         (Outcome.STOPPED, Badge("quiet", "■", "stopped")),
         (Outcome.CANCELLED, Badge("quiet", "–", "cancelled")),
+        (Outcome.SKIPPED, Badge("quiet", "–", "skipped")),
+        (Outcome.REMOVED, Badge("quiet", "■", "taken down")),
         (Outcome.REPLACED, Badge("quiet", "–", "replaced")),
         (StatusState.INPROGRESS, Badge("busy", "●", "in progress")),
         (StatusState.SUCCESSFUL, Badge("good", "✓", "successful")),
@@ -50,7 +53,9 @@ STAGES = {
     BuildState.ENDED: "ended",
     BuildState.INVALID: "its configuration has to be mended",
     BuildState.REFUSED: "refused by the Container Manager",
+    BuildState.SKIPPED: "not wanted by its author",
     BuildState.CANCELLED: "no longer wanted",
+    BuildState.REMOVED: "taken down",
     BuildState.FAILED: "given up",
 }
 

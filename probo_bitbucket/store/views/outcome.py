@@ -15,10 +15,17 @@ class Outcome(StrEnum):
     FAILED = "failed"  # a step failed, or there will be no build and somebody has to do something
     STOPPED = "stopped"
     CANCELLED = "cancelled"  # no longer wanted
+    SKIPPED = "skipped"  # its author wants none
+    REMOVED = "removed"  # its environment was taken down
     REPLACED = "replaced"  # by a rebuild of the same commit, which has its statuses now
 
 
 _BEFORE = (BuildState.QUEUED, BuildState.READY, BuildState.STARTING)
+_OVER = {
+    BuildState.CANCELLED: Outcome.CANCELLED,
+    BuildState.SKIPPED: Outcome.SKIPPED,
+    BuildState.REMOVED: Outcome.REMOVED,
+}
 NOT_BUILT = (BuildState.FAILED, BuildState.REFUSED, BuildState.INVALID)
 
 
@@ -31,8 +38,8 @@ def outcome(state: BuildState, claim: str | None, shown: Collection[StatusState]
         return Outcome.WAITING
     if state in NOT_BUILT:
         return Outcome.FAILED
-    if state in (BuildState.CANCELLED, BuildState.SKIPPED):
-        return Outcome.CANCELLED
+    if state in _OVER:
+        return _OVER[state]
     if not shown and claim is None:
         return Outcome.REPLACED
     if StatusState.INPROGRESS in shown or not shown:

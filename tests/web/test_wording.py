@@ -1,0 +1,41 @@
+"""Every state has words and a sign on pages, and times read as people say them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import pytest
+
+from probo_bitbucket.model import BuildState, DeliveryState, StatusState
+from probo_bitbucket.store.views.outcome import Outcome, outcome
+from probo_bitbucket.web.wording import STAGES, ago, badge, clock, span
+
+
+@pytest.mark.parametrize("state", [*DeliveryState, *StatusState, *Outcome])
+def test_every_state_has_a_badge(state: StrEnum) -> None:
+    assert badge(state).word
+    assert badge(state).sign
+
+
+@pytest.mark.parametrize("state", list(BuildState))
+def test_every_state_of_a_build_has_words_and_an_outcome(state: BuildState) -> None:
+    assert STAGES[state]
+    assert badge(outcome(state, "claim", ()))
+
+
+def test_a_build_is_what_its_statuses_say_once_it_runs() -> None:
+    running, failed, successful = StatusState.INPROGRESS, StatusState.FAILED, StatusState.SUCCESSFUL
+    assert outcome(BuildState.RUNNING, "claim", ()) is Outcome.RUNNING
+    assert outcome(BuildState.RUNNING, "claim", {running, failed}) is Outcome.RUNNING
+    assert outcome(BuildState.RUNNING, "claim", {successful, failed}) is Outcome.FAILED
+    assert outcome(BuildState.ENDED, "claim", {successful}) is Outcome.SUCCEEDED
+    assert outcome(BuildState.ENDED, None, ()) is Outcome.REPLACED
+
+
+def test_times_read_as_people_say_them() -> None:
+    assert clock(1795383963.0) == "22 Nov 2026, 21:46:03"
+    assert [ago(0.0, now) for now in (0.2, 59.0, 61.0, 7300.0, 200_000.0)] == [
+        "now", "59 s ago", "1 min ago", "2 h ago", "2 d ago",
+    ]  # fmt: skip
+    assert ago(90.0, 0.0) == "in 1 min"
+    assert [span(each) for each in (0.0421, 1.25, 75.0, 720.0)] == ["42 ms", "1.2 s", "75 s", "12 min"]
