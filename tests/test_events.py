@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from attrs import frozen
 
 from probo_bitbucket.sandbox.commits import Commit
+from probo_bitbucket.sandbox.faults import Answer, Fault
 from probo_bitbucket.sandbox.pullrequest import PullRequest, PullRequestState
 from probo_bitbucket.sandbox.repository import Change
 from probo_bitbucket.store import Engine, pull_requests
@@ -192,6 +193,7 @@ class OnPullRequests(Events):
         pull_request = self.repository.open_pull_request()
         await self.settled()
         first = self.repository.commit(pull_request.commit)
+        self.cloud.faults.add(Fault(Answer(404), ".*/get/.*", times=1))  # the other one never gets ready
         pull_request.push()
         await self.settled()
         with self.silence():

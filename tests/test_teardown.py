@@ -114,8 +114,9 @@ class Life(Environments):
         await self.until(lambda: self.asked("/src/"))
         pull_request.decline()
         await self.settled()
+        await self.stage.stop_handler()  # what is in hand ends first
         assert self.rows("SELECT state FROM builds") == [("cancelled",)]
-        assert self.states(pull_request) == {}
+        assert self.rows("SELECT key FROM statuses") == []
 
     async def test_a_build_that_is_just_being_started_is_taken_down_once_it_is_there(self) -> None:
         self.container_manager.faults.add(Fault(Slow(0.3), "/startbuild"))

@@ -50,13 +50,13 @@ class Relay:
 
     def _take(self, tx: Transaction, reported: Reported) -> Status:
         now, update = self.clock.seconds(), reported.update
+        builds.touch(tx, update.build_id, now)  # and keep others from ending it until this is taken
         stored = builds.find(tx, update.build_id)
         subject = Subject.of(stored.build, self.display.build_url) if stored else self._foreign(reported)
         if removals.is_wanted(tx, update.build_id):
             return asked_for(subject, update, self.display)  # it is shown as stopped, and stays so
         if stored is None:
             return take(tx, subject, update, now, self.display)
-        builds.touch(tx, stored.build.id, now)
         if update.environment_ready:
             self.ending.make_room(tx, stored, now)
         return take(tx, subject, _with_cause(stored, update), now, self.display)

@@ -32,8 +32,8 @@ class Load:
         """Do one thing."""
         self._cloud.deliveries.twice = self._random.random() < 0.2
         self._cloud.deliveries.keep_request_uuid = self._random.random() < 0.5
-        actions = [self._open_pull_request, self._push, self._edit, self._send_again]
-        [action] = self._random.choices(actions, weights=[4, 4, 1, 1])
+        actions = [self._open_pull_request, self._push, self._edit, self._close, self._send_again]
+        [action] = self._random.choices(actions, weights=[4, 4, 1, 1, 1])
         action()
 
     def _open_pull_request(self) -> None:
@@ -53,6 +53,15 @@ class Load:
     def _edit(self) -> None:
         if self._open:
             self._random.choice(self._open).edit(title=f"Edited {self._random.random()}")
+
+    def _close(self) -> None:
+        if self._open:
+            pull_request = self._open.pop(self._random.randrange(len(self._open)))
+            from_fork = pull_request.source is not pull_request.repository
+            if from_fork or self._random.random() < 0.5:  # the verdict wants every commit in one repository only
+                pull_request.decline()
+            else:
+                pull_request.merge()
 
     def _send_again(self) -> None:
         if self._cloud.deliveries.journal:

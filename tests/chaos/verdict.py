@@ -42,7 +42,7 @@ class Verdict:
 def judge(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: Verdict) -> None:
     """Add to *verdict* what is to be said of deliveries, builds and statuses."""
     _judge_builds(cloud, container_manager, verdict)
-    _judge_environments(container_manager, verdict)
+    _judge_environments(cloud, container_manager, verdict)
     _judge_statuses(cloud, container_manager, verdict)
     verdict.broken += [f"the Container Manager died: {container_manager.died}"] if container_manager.died else []
     verdict.broken += [f"the Container Manager hangs: {why}" for why in container_manager.stuck]
@@ -50,7 +50,9 @@ def judge(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: V
 
 def _judge_builds(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: Verdict) -> None:
     deliveries = cloud.deliveries.journal
-    accepted = _newest(delivery for delivery in deliveries if _accepted(delivery))
+    closed = _closed(deliveries)
+    newest = _newest(delivery for delivery in deliveries if _accepted(delivery))
+    accepted = {wanted for wanted in newest if (wanted.repository, wanted.number) not in closed}
     announced = {_wanted(delivery) for delivery in deliveries}
     started: Counter[Wanted] = Counter()
     for build_id, times in container_manager.started.items():
@@ -60,7 +62,8 @@ def _judge_builds(cloud: BitbucketCloud, container_manager: ContainerManager, ve
         "deliveries accepted (200)": sum(map(_accepted, deliveries)),
         "attempts to deliver": sum(len(delivery.attempts) for delivery in deliveries),
         "commits announced": len(announced),
-        "pull requests accepted": len(accepted),
+        "open pull requests accepted": len(accepted),
+        "closed pull requests accepted": len(closed),
         "builds started": started.total(),
     }
     verdict.broken += [f"accepted and never built: {wanted}" for wanted in accepted if not started[wanted]]
@@ -77,16 +80,26 @@ def _newest(deliveries: Iterable[Delivery]) -> set[Wanted]:
     return set(newest.values())
 
 
-def _judge_environments(container_manager: ContainerManager, verdict: Verdict) -> None:
-    """Of a pull request whose newest environment is ready, no older one is there any more."""
+def _closed(deliveries: Iterable[Delivery]) -> set[tuple[str, int]]:
+    """The pull requests of whose end was told."""
+    ends = ("pullrequest:fulfilled", "pullrequest:rejected")
+    told = [_wanted(delivery) for delivery in deliveries if delivery.event in ends and _accepted(delivery)]
+    return {(wanted.repository, wanted.number) for wanted in told}
+
+
+def _judge_environments(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: Verdict) -> None:
+    """Of a closed pull request no environment is there, of others none that is older than the newest ready one."""
+    closed = _closed(cloud.deliveries.journal)
     last_words = _last_words(container_manager)
     standing: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for build in sorted(container_manager.builds.values(), key=lambda build: build["createdAt"], reverse=True):
         if not build.get("reaped"):
             wanted = _built(build)
             standing.setdefault((wanted.repository, wanted.number), []).append(build)
-    for newest, *older in standing.values():
-        if last_words.get(newest["id"]) == "success":
+    for pull_request, (newest, *older) in standing.items():
+        if pull_request in closed:
+            verdict.broken += [f"still there, though it is closed: {_built(build)}" for build in (newest, *older)]
+        elif last_words.get(newest["id"]) == "success":
             verdict.broken += [f"still there: {_built(build)}, though {_built(newest)} is ready" for build in older]
     verdict.counts["environments that stay"] = sum(map(len, standing.values()))
 
