@@ -200,7 +200,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     set_up = keys.set_up(accounts, wake)
     health = Health(store, accounts, breakers)
     glance = Glance(store, health, keys.budgets, reactor, node)
-    again = Again(store, reactor, settings.repositories, wake)
+    again = Again(store, reactor, settings.repositories, ending, wake)
     events = Events(store, reactor)
     signatures, refused = Signatures(settings.webhook_secrets, store, reactor), RefusedDeliveries()
     oversight = oversee(

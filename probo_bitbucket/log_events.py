@@ -72,6 +72,12 @@ EVENTS = (
         "An environment was not taken down within `retryFor`.",
         "Take it down by hand, or leave it to the Reaper.",
     ),
+    LogEvent("delivery.sent_again", "info", "An operator has a delivery decided anew."),
+    LogEvent("build.sent_again", "info", "An operator has a build tried again that was given up on."),
+    LogEvent("build.wanted_again", "info", "An operator has a commit built once more, in a new build."),
+    LogEvent("build.unwanted", "info", "An operator has a build taken down."),
+    LogEvent("status.sent_again", "info", "An operator has a status reported once more."),
+    LogEvent("failure.sent_again", "info", "An operator has everything of that name tried again."),
     LogEvent("closing.postponed", "warn", "What a closed pull request has left behind will be looked for again."),
     LogEvent(
         "closing.failed",

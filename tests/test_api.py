@@ -157,8 +157,20 @@ class Again(ApiTestCase):
         await self.until(lambda: len(self.asked("/statuses/build", "POST")) == before + 1)
         self.assertEqual((await self.post(f"/api/builds/{build_id}/statuses/other/send-again")).status, 404)
 
+    async def test_a_build_is_taken_down(self) -> None:
+        pull_request = self.repository.open_pull_request("Enough", "enough", {"a": b"1"})
+        await self.built(pull_request)
+        (build,) = (await self.get("/api/builds"))["items"]
+        self.assertTrue(build["stands"])
+        self.assertEqual((await self.post(f"/api/builds/{build['id']}/take-down")).status, 202)
+        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE state = 'removed'"))
+        gone = (await self.get(f"/api/builds/{build['id']}"))["build"]
+        self.assertEqual((gone["outcome"], gone["stands"]), ("removed", False))
+        self.assertEqual(gone["removal"]["words"], "taken down by hand")
+        self.assertEqual((await self.post(f"/api/builds/{build['id']}/take-down")).status, 409)
+
     async def test_what_is_not_there_cannot_be_done_again(self) -> None:
-        for path in ("deliveries/9/send-again", "builds/9/send-again", "builds/9/rebuild"):
+        for path in ("deliveries/9/send-again", "builds/9/send-again", "builds/9/rebuild", "builds/9/take-down"):
             self.assertEqual((await self.post(f"/api/{path}")).status, 404)
 
 

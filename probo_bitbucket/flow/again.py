@@ -1,4 +1,4 @@
-"""Again: what an operator has done once more. The steps of the flow then do it as they would the first time."""
+"""Again: what an operator has done, mostly once more. The steps of the flow do it as they do it by themselves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.credentials import covers
+from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.requests import NotWanted
-from probo_bitbucket.model import BuildState, DeliveryState
-from probo_bitbucket.store import Database, Transaction, builds, deliveries, statuses
+from probo_bitbucket.model import BuildState, DeliveryState, RemovalReason
+from probo_bitbucket.store import Database, Transaction, builds, deliveries, failures, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.views import deliveries as delivery_views
 
@@ -32,6 +33,7 @@ class Again:
     store: Database
     clock: IReactorTime
     repositories: Sequence[str]  # globs
+    ending: Ending
     wake: Callable[[], None]
 
     log = Logger()
@@ -39,7 +41,7 @@ class Again:
     async def send_delivery(self, id: int) -> None:
         """Have a delivery decided anew. Raises NotThere, NotNow, NotWanted or StoreUnavailable."""
         await self.store.transact(self._send_delivery, id)
-        self._done("Delivery sent again", "delivery.sent_again", delivery=id)
+        self._log("Delivery sent again", "delivery.sent_again", delivery=id)
 
     def _send_delivery(self, tx: Transaction, id: int) -> None:
         delivery = delivery_views.find(tx, id)
@@ -53,7 +55,7 @@ class Again:
     async def send_build(self, id: str) -> None:
         """Have a build that was given up on tried again. Raises NotThere, NotNow or StoreUnavailable."""
         await self.store.transact(self._send_build, id)
-        self._done("Build sent again", "build.sent_again", build=id)
+        self._log("Build sent again", "build.sent_again", build=id)
 
     def _send_build(self, tx: Transaction, id: str) -> None:
         if _build(tx, id).state is not BuildState.FAILED:
@@ -63,7 +65,7 @@ class Again:
     async def send_status(self, build_id: str, key: str) -> None:
         """Report a status once more. Raises NotThere, NotNow or StoreUnavailable."""
         await self.store.transact(_send_status, build_id, key)
-        self._done("Status sent again", "status.sent_again", build=build_id, key=key)
+        self._log("Status sent again", "status.sent_again", build=build_id, key=key)
 
     async def rebuild(self, id: str) -> str:
         """Have the same commit built once more, in a new build. Returns its id.
@@ -71,7 +73,7 @@ class Again:
         Raises NotThere, NotNow, NotWanted or StoreUnavailable.
         """
         new = await self.store.transact(self._rebuild, id)
-        self._done("Build wanted again", "build.wanted_again", build=new)
+        self._log("Build wanted again", "build.wanted_again", build=new)
         return new
 
     def _rebuild(self, tx: Transaction, id: str) -> str:
@@ -83,11 +85,33 @@ class Again:
         builds.release(tx, old.build)
         return builds.request(tx, evolve(old.build, id=str(uuid4()), created_at=now), now)
 
+    async def take_down(self, id: str) -> None:
+        """Have no more of a build, also where nothing is taken down by itself.
+
+        Raises NotThere, NotNow or StoreUnavailable.
+        """
+        await self.store.transact(self._take_down, id)
+        self._log("Build to be taken down", "build.unwanted", build=id)
+
+    def _take_down(self, tx: Transaction, id: str) -> None:
+        stored, ending = _build(tx, id), evolve(self.ending, teardown=True)
+        removals.forget_failed(tx, id)
+        if removals.is_wanted(tx, id):
+            raise NotNow("the build is taken down already, or is going to be")
+        if not ending.end(tx, stored, RemovalReason.BY_HAND, "taken down by hand", self.clock.seconds()):
+            raise NotNow("nothing of the build is there")
+
+    async def send_given_up(self, name: str) -> None:
+        """Have everything of that name tried again that was given up on. Raises NotThere or StoreUnavailable."""
+        if not await self.store.transact(failures.send_again, name, self.clock.seconds()):
+            raise NotThere("nothing of that name was given up on")
+        self._log("Sent again", "failure.sent_again", reason=name)
+
     def _check_wanted(self, full_name: str) -> None:
         if not covers(self.repositories, full_name):
             raise NotWanted(f"{full_name} is not among the `repositories` of the settings")
 
-    def _done(self, words: str, event: str, **fields: object) -> None:
+    def _log(self, words: str, event: str, **fields: object) -> None:
         self.log.info(words, event=event, **fields)
         self.wake()
 

@@ -66,6 +66,12 @@ def withdraw(tx: sa.Connection, build_id: str) -> None:
     tx.execute(sa.delete(removals).where(removals.c.build_id == build_id))
 
 
+def forget_failed(tx: sa.Connection, build_id: str) -> None:
+    """Let a build be wanted to be gone again whose removal was given up."""
+    failed = (removals.c.build_id == build_id, ~removals.c.pending, removals.c.last_error != "")
+    tx.execute(sa.delete(removals).where(*failed))
+
+
 def postpone(tx: sa.Connection, removal: Removal, *, due_at: float, error: str) -> None:
     """Put a removal back, to be tried again at *due_at*."""
     _update(tx, removal.build_id, postponed(removal.effort, due_at=due_at, error=error))

@@ -26,6 +26,8 @@ class Actions:
             ("POST", "/deliveries/<delivery_id>/send-again", in_words(self.send_delivery)),
             ("POST", "/builds/<build_id>/send-again", in_words(self.send_build)),
             ("POST", "/builds/<build_id>/rebuild", in_words(self.rebuild)),
+            ("POST", "/builds/<build_id>/take-down", in_words(self.take_down)),
+            ("POST", "/failures/send-again", in_words(self.send_given_up)),
             ("POST", "/builds/<build_id>/statuses/<key>/send-again", in_words(self.send_status)),
         )
 
@@ -43,6 +45,15 @@ class Actions:
     async def rebuild(self, request: Request, build_id: str) -> bytes:
         await self.forms.check(request)
         return _to_build(request, await self.again.rebuild(unquote(build_id)), "rebuilt")
+
+    async def take_down(self, request: Request, build_id: str) -> bytes:
+        await self.forms.check(request)
+        await self.again.take_down(unquote(build_id))
+        return _to_build(request, unquote(build_id), "ending")
+
+    async def send_given_up(self, request: Request) -> bytes:
+        await self.again.send_given_up((await self.forms.check(request)).get("name", ""))
+        return see_other(request, "/?said=sent")
 
     async def send_status(self, request: Request, build_id: str, key: str) -> bytes:
         await self.forms.check(request)

@@ -58,6 +58,7 @@ class Api:
             ("GET", build, self.api_build),
             ("POST", f"{build}/send-again", self.api_send_build),
             ("POST", f"{build}/rebuild", self.api_rebuild),
+            ("POST", f"{build}/take-down", self.api_take_down),
             ("POST", f"{build}/statuses/<key>/send-again", self.api_send_status),
             ("GET", f"{PATH}/pull-requests", self.api_pull_requests),
             ("GET", f"{PATH}/pull-requests/<owner>/<repo>/<number>", self.api_pull_request),
@@ -96,6 +97,10 @@ class Api:
 
     async def api_rebuild(self, request: Request, build_id: str) -> bytes:
         return answer(request, 202, {"ok": True, "build": await self.again.rebuild(unquote(build_id))})
+
+    async def api_take_down(self, request: Request, build_id: str) -> bytes:
+        await self.again.take_down(unquote(build_id))
+        return answer(request, 202, {"ok": True})
 
     async def api_send_status(self, request: Request, build_id: str, key: str) -> bytes:
         await self.again.send_status(unquote(build_id), unquote(key))

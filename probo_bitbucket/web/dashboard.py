@@ -38,6 +38,7 @@ SHOWN = 64 * 1024  # characters of a body that a page shows
 SAID = {
     "sent": "It is sent again.",
     "rebuilt": "This is the new build.",
+    "ending": "It is taken down.",
 }
 
 

@@ -26,7 +26,9 @@ class OwnForms:
             hide(self._token)
         return self._token
 
-    async def check(self, request: Request) -> None:
-        """Raises Stranger unless the request is a form of one of our pages."""
-        if not compare_digest(form(request).get("token", "").encode(), (await self.token()).encode()):
+    async def check(self, request: Request) -> dict[str, str]:
+        """The fields of a form. Raises Stranger unless it is one of our pages'."""
+        fields = form(request)
+        if not compare_digest(fields.get("token", "").encode(), (await self.token()).encode()):
             raise Stranger("this form does not belong to a page of this server; open the page anew")
+        return fields

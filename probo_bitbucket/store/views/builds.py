@@ -10,7 +10,7 @@ from attrs import frozen
 
 from probo_bitbucket.model import Build, BuildKind, BuildState, Status, StatusState
 from probo_bitbucket.store.columns import inside, load
-from probo_bitbucket.store.schema import builds, deliveries, statuses
+from probo_bitbucket.store.schema import builds, deliveries, removals, statuses
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
 from probo_bitbucket.store.views.outcome import NOT_BUILT, Outcome, outcome
 from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
@@ -29,6 +29,16 @@ class StatusLine:
     changed_at: float
     reported: StatusState | None
     reported_at: float | None
+    failed: bool  # given up
+    tries: Tries
+
+
+@frozen
+class RemovalLine:
+    """That a build is to be taken down, or was."""
+
+    wanted_at: float
+    words: str  # why
     failed: bool  # given up
     tries: Tries
 
@@ -56,6 +66,8 @@ class BuildLine:
     changed_at: float  # of the state, or of any status
     tries: Tries
     statuses: Sequence[StatusLine]
+    removal: RemovalLine | None
+    stands: bool  # there is something of it that could be taken down
 
 
 @frozen
@@ -66,6 +78,15 @@ class BuildStory:
     deliveries: Sequence[int]
 
 
+# What was sent to the Container Manager, perhaps, and was not taken down; or waits to be sent.
+_STANDING = (
+    BuildState.QUEUED,
+    BuildState.READY,
+    BuildState.STARTING,
+    BuildState.RUNNING,
+    BuildState.ENDED,
+    BuildState.FAILED,
+)
 LATEST_FIRST = (builds.c.created_at.desc(), builds.c.id.desc())
 
 
@@ -144,8 +165,18 @@ def outcome_of(state: BuildState, claim: str | None, shown: Collection[StatusLin
 
 
 def _lines(tx: sa.Connection, rows: Collection[sa.Row[Any]]) -> list[BuildLine]:
-    found = statuses_of(tx, [row.id for row in rows])
-    return [_line(row, found[row.id]) for row in rows]
+    ids = [row.id for row in rows]
+    shown, gone = statuses_of(tx, ids), _removals_of(tx, ids)
+    return [_line(row, shown[row.id], gone.get(row.id)) for row in rows]
+
+
+def _removals_of(tx: sa.Connection, ids: Collection[str]) -> dict[str, RemovalLine]:
+    rows = tx.execute(sa.select(removals).where(removals.c.build_id.in_(ids)))
+    return {row.build_id: _removal(row) for row in rows}
+
+
+def _removal(row: sa.Row[Any]) -> RemovalLine:
+    return RemovalLine(row.wanted_at, row.words, not row.pending and bool(row.last_error), Tries.of(row))
 
 
 def _status(row: sa.Row[Any]) -> StatusLine:
@@ -164,7 +195,7 @@ def _status(row: sa.Row[Any]) -> StatusLine:
     )
 
 
-def _line(row: sa.Row[Any], shown: Sequence[StatusLine]) -> BuildLine:
+def _line(row: sa.Row[Any], shown: Sequence[StatusLine], removal: RemovalLine | None) -> BuildLine:
     build, state = load(row.build, Build), BuildState(row.state)
     return BuildLine(
         id=row.id,
@@ -186,4 +217,6 @@ def _line(row: sa.Row[Any], shown: Sequence[StatusLine]) -> BuildLine:
         changed_at=row.changed_at,
         tries=Tries.of(row),
         statuses=shown,
+        removal=removal,
+        stands=state in _STANDING and (removal is None or removal.failed),
     )
