@@ -13,13 +13,12 @@ from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds
 from probo_bitbucket.store.sql import (
     ANEW,
+    Claims,
     Effort,
     Lease,
     LeaseLost,
-    claim,
     done,
     first_of_lane,
-    free,
     insert,
     postponed,
 )
@@ -72,18 +71,16 @@ def request_now(tx: sa.Connection, build: Build, lease: Lease) -> StoredBuild:
     return StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None), lease.holder)
 
 
+_ORDER = ("created_at", "id")
+_CLAIMS = Claims(builds, sa.select(builds).where(first_of_lane(builds, *_ORDER)).order_by(*_ORDER))
+
+
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredBuild]:
     """Lease up to *limit* builds that are to be started, each the oldest of its lane, oldest first.
 
     Those of the repositories named in *busy* are passed over.
     """
-    query = (
-        sa.select(builds)
-        .where(free(builds, lease.now), builds.c.repository.not_in(busy), first_of_lane(builds, "created_at", "id"))
-        .order_by(builds.c.created_at, builds.c.id)
-        .limit(limit)
-    )
-    return [evolve(_stored(row), leased_by=lease.holder) for row in claim(tx, builds, query, lease)]
+    return [evolve(_stored(row), leased_by=lease.holder) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
 def _stored(row: sa.Row[Any]) -> StoredBuild:

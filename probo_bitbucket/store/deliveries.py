@@ -10,7 +10,7 @@ from attrs import frozen
 
 from probo_bitbucket.model import Delivery, DeliveryState, Event, Ignored
 from probo_bitbucket.store.schema import deliveries
-from probo_bitbucket.store.sql import ANEW, Effort, Lease, claim, done, first_of_lane, free, postponed
+from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, first_of_lane, postponed
 
 
 @frozen
@@ -52,18 +52,15 @@ def record(tx: sa.Connection, delivery: Delivery, event: Event) -> int:
     return int(id)
 
 
+_CLAIMS = Claims(deliveries, sa.select(deliveries).where(first_of_lane(deliveries, "id")).order_by(deliveries.c.id))
+
+
 def claim_waiting(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[WaitingDelivery]:
     """Lease up to *limit* deliveries that are due, each the oldest of its lane, oldest first.
 
     Those of the repositories named in *busy* are passed over.
     """
-    query = (
-        sa.select(deliveries)
-        .where(free(deliveries, lease.now), deliveries.c.repository.not_in(busy), first_of_lane(deliveries, "id"))
-        .order_by(deliveries.c.id)
-        .limit(limit)
-    )
-    return [_waiting(row) for row in claim(tx, deliveries, query, lease)]
+    return [_waiting(row) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
 def _waiting(row: sa.Row[Any]) -> WaitingDelivery:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,8 +25,12 @@ class Lease:
     now: float
 
     @property
+    def until(self) -> float:
+        return self.now + LEASE
+
+    @property
     def values(self) -> dict[str, Any]:
-        return {"leased_by": self.holder, "leased_until": self.now + LEASE}
+        return {"leased_by": self.holder, "leased_until": self.until}
 
 
 class LeaseLost(Exception):
@@ -49,11 +53,6 @@ class Effort:
         return Effort(self.attempts + 1, now if self.failing_since is None else self.failing_since)
 
 
-def free(table: sa.Table, now: float) -> sa.ColumnElement[bool]:
-    """Something to do, due, and in nobody's hands."""
-    return sa.and_(table.c.pending, table.c.due_at <= now, table.c.leased_until <= now)
-
-
 def first_of_lane(table: sa.Table, *order: str) -> sa.ColumnElement[bool]:
     """Nothing that is to be done in the same lane is before this row, by the columns *order*."""
     earlier = table.alias("earlier")
@@ -61,13 +60,34 @@ def first_of_lane(table: sa.Table, *order: str) -> sa.ColumnElement[bool]:
     return ~sa.exists().where(earlier.c.pending, earlier.c.lane == table.c.lane, before)
 
 
-def claim(tx: sa.Connection, table: sa.Table, query: sa.Select[Any], lease: Lease) -> Sequence[sa.Row[Any]]:
-    """Lease the rows that *query* finds, passing over those that another node is just looking at."""
-    rows = tx.execute(query.with_for_update(skip_locked=True, of=table)).all()
-    keys = list(table.primary_key.columns)
-    for row in rows:
-        tx.execute(sa.update(table).where(*(key == row._mapping[key] for key in keys)).values(**lease.values))
-    return rows
+class Claims:
+    """Takes rows of one table that are something to do: due, and in nobody's hands.
+
+    *query* tells which of them, in which order. All is put together once: that takes longer than running it.
+    """
+
+    def __init__(self, table: sa.Table, query: sa.Select[Any]) -> None:
+        now: sa.BindParameter[float] = sa.bindparam("now")
+        due = sa.and_(table.c.pending, table.c.due_at <= now, table.c.leased_until <= now)
+        quiet = table.c.repository.not_in(sa.bindparam("busy", expanding=True))
+        # Rows that another node is just looking at are passed over.
+        self._query = query.where(due, quiet).limit(sa.bindparam("limit")).with_for_update(skip_locked=True, of=table)
+        keys = table.primary_key.columns
+        self._keys = [key.name for key in keys]
+        self._lease = (
+            sa.update(table)
+            .where(*(key == sa.bindparam(f"_{key.name}") for key in keys))
+            .values(leased_by=sa.bindparam("_holder"), leased_until=sa.bindparam("_until"))
+        )
+
+    def take(self, tx: sa.Connection, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[sa.Row[Any]]:
+        """Lease up to *limit* rows, but none of the repositories named in *busy*."""
+        rows = tx.execute(self._query, {"now": lease.now, "busy": list(busy), "limit": limit}).all()
+        if rows:
+            held = {"_holder": lease.holder, "_until": lease.until}
+            names = self._keys
+            tx.execute(self._lease, [{**held, **{f"_{name}": row._mapping[name] for name in names}} for row in rows])
+        return rows
 
 
 _RESTED: dict[str, Any] = {"leased_by": "", "leased_until": 0.0, "attempts": 0, "failing_since": None, "last_error": ""}

@@ -11,7 +11,7 @@ from attrs import frozen
 from probo_bitbucket.model import Phase, Repository, Status
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, statuses
-from probo_bitbucket.store.sql import ANEW, Effort, Lease, claim, done, free, insert, postponed
+from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert, postponed
 
 
 @frozen
@@ -97,18 +97,15 @@ def _waits(wish: Wish, previous: StoredStatus) -> bool:
     return previous.effort.failing_since is not None and not first_final
 
 
+_CLAIMS = Claims(statuses, sa.select(*_WITH_PULL_REQUEST).order_by(statuses.c.rank, statuses.c.due_at))
+
+
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredStatus]:
     """Lease up to *limit* statuses that Bitbucket does not have yet, final states first.
 
     Repositories named in *busy* are passed over: they have as many requests on their way as one may have.
     """
-    query = (
-        sa.select(*_WITH_PULL_REQUEST)
-        .where(free(statuses, lease.now), statuses.c.repository.not_in(busy))
-        .order_by(statuses.c.rank, statuses.c.due_at)
-        .limit(limit)
-    )
-    return [_stored(row) for row in claim(tx, statuses, query, lease)]
+    return [_stored(row) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
 def reported(tx: sa.Connection, stored: StoredStatus, now: float) -> None:
