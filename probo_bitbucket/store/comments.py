@@ -11,7 +11,7 @@ from attrs import frozen
 from probo_bitbucket.model import Comment
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import comments
-from probo_bitbucket.store.sql import Effort, Lease, claim, done, free, insert, postponed
+from probo_bitbucket.store.sql import Claims, Effort, Lease, done, insert, postponed
 
 
 @frozen
@@ -68,15 +68,12 @@ def desire(tx: sa.Connection, wish: CommentWish, previous: StoredComment | None,
     tx.execute(sa.update(comments).where(_of(previous)).values(**values))
 
 
+_CLAIMS = Claims(comments, sa.select(comments).order_by(comments.c.due_at))
+
+
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredComment]:
     """Lease up to *limit* comments that Bitbucket does not have yet, none of the repositories named in *busy*."""
-    query = (
-        sa.select(comments)
-        .where(free(comments, lease.now), comments.c.repository.not_in(busy))
-        .order_by(comments.c.due_at)
-        .limit(limit)
-    )
-    return [_stored(row) for row in claim(tx, comments, query, lease)]
+    return [_stored(row) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
 def written(tx: sa.Connection, stored: StoredComment, number: int) -> None:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from probo_bitbucket.model import ForwardedUpdate
 from probo_bitbucket.store.schema import forwarded
-from probo_bitbucket.store.sql import ANEW, Effort, Lease, claim, done, first_of_lane, free, postponed
+from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, first_of_lane, postponed
 
 
 @frozen
@@ -40,18 +40,16 @@ def record(tx: sa.Connection, update: ForwardedUpdate) -> None:
     tx.execute(sa.insert(forwarded).values(**values))
 
 
+_IN_ORDER = sa.select(forwarded).where(first_of_lane(forwarded, "id")).order_by(forwarded.c.id)
+_CLAIMS = Claims(forwarded, _IN_ORDER, owner="provider")
+
+
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredUpdate]:
     """Lease up to *limit* updates that are due, each the oldest of its lane, oldest first.
 
     Those of the providers named in *busy* are passed over.
     """
-    query = (
-        sa.select(forwarded)
-        .where(free(forwarded, lease.now), forwarded.c.provider.not_in(busy), first_of_lane(forwarded, "id"))
-        .order_by(forwarded.c.id)
-        .limit(limit)
-    )
-    return [_stored(row) for row in claim(tx, forwarded, query, lease)]
+    return [_stored(row) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
 def _stored(row: sa.Row[Any]) -> StoredUpdate:

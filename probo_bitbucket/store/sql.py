@@ -63,13 +63,14 @@ def first_of_lane(table: sa.Table, *order: str) -> sa.ColumnElement[bool]:
 class Claims:
     """Takes rows of one table that are something to do: due, and in nobody's hands.
 
-    *query* tells which of them, in which order. All is put together once: that takes longer than running it.
+    *query* tells which of them, in which order; *owner* is the column that tells whose work a row is. All is put
+    together once: that takes longer than running it.
     """
 
-    def __init__(self, table: sa.Table, query: sa.Select[Any]) -> None:
+    def __init__(self, table: sa.Table, query: sa.Select[Any], owner: str = "repository") -> None:
         now: sa.BindParameter[float] = sa.bindparam("now")
         due = sa.and_(table.c.pending, table.c.due_at <= now, table.c.leased_until <= now)
-        quiet = table.c.repository.not_in(sa.bindparam("busy", expanding=True))
+        quiet = table.c[owner].not_in(sa.bindparam("busy", expanding=True))
         # Rows that another node is just looking at are passed over.
         self._query = query.where(due, quiet).limit(sa.bindparam("limit")).with_for_update(skip_locked=True, of=table)
         keys = table.primary_key.columns
@@ -81,7 +82,7 @@ class Claims:
         )
 
     def take(self, tx: sa.Connection, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[sa.Row[Any]]:
-        """Lease up to *limit* rows, but none of the repositories named in *busy*."""
+        """Lease up to *limit* rows, but none of the owners named in *busy*."""
         rows = tx.execute(self._query, {"now": lease.now, "busy": list(busy), "limit": limit}).all()
         if rows:
             held = {"_holder": lease.holder, "_until": lease.until}
