@@ -88,9 +88,10 @@ class Stage:
         await self.container_manager.stop()
         await self.cloud.stop()
 
-    def settings(self) -> config.Settings:
-        """The handler's settings, read from a file as an operator's are."""
-        written: Mapping[str, Any] = {
+    @property
+    def written(self) -> Mapping[str, Any]:
+        """The handler's settings, as an operator would write them."""
+        return {
             "hostname": "127.0.0.1",
             "dataDir": str(self._data_dir),
             "bbClientKey": KEY,
@@ -101,10 +102,13 @@ class Stage:
             "bbWebhookSecret": HOOK_SECRET,
             **self._given,
         }
+
+    def settings(self) -> config.Settings:
+        """The handler's settings, read from a file as an operator's are."""
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._data_dir / "settings.yaml"
         path.touch(mode=0o600)
-        path.write_bytes(msgspec.json.encode(written))  # JSON is YAML
+        path.write_bytes(msgspec.json.encode(self.written))  # JSON is YAML
         return config.load([path], {}, {})
 
     def watch(self, full_name: str, *events: str) -> None:

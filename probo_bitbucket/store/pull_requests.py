@@ -18,7 +18,7 @@ from probo_bitbucket.model import (
 )
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, pull_requests
-from probo_bitbucket.store.sql import ANEW, Effort, Lease, claim, done, free, insert, postponed
+from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert, postponed
 
 
 @frozen
@@ -98,20 +98,17 @@ def approve(tx: sa.Connection, repository: str, number: int, commit: str) -> boo
     return bool(tx.execute(sa.update(pull_requests).where(_key(repository, number)).values(**values)).rowcount)
 
 
+_ON_ITS_WAY = sa.exists().where(
+    builds.c.pending,
+    builds.c.repository == pull_requests.c.repository,
+    builds.c.pull_request == pull_requests.c.number,
+)
+_CLAIMS = Claims(pull_requests, sa.select(pull_requests).where(~_ON_ITS_WAY).order_by(pull_requests.c.changed_at))
+
+
 def claim_closed(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[KnownPullRequest]:
     """Lease closed pull requests whose remains are to be looked for, once none of their builds is on its way."""
-    on_its_way = sa.exists().where(
-        builds.c.pending,
-        builds.c.repository == pull_requests.c.repository,
-        builds.c.pull_request == pull_requests.c.number,
-    )
-    query = (
-        sa.select(pull_requests)
-        .where(free(pull_requests, lease.now), ~on_its_way, pull_requests.c.repository.not_in(busy))
-        .order_by(pull_requests.c.changed_at)
-        .limit(limit)
-    )
-    return [_known(row) for row in claim(tx, pull_requests, query, lease)]
+    return [_known(row) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
 def looked(tx: sa.Connection, known: KnownPullRequest, error: str = "") -> None:

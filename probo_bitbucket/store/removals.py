@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from probo_bitbucket.model import RemovalReason
 from probo_bitbucket.store.schema import builds, removals
-from probo_bitbucket.store.sql import ANEW, Effort, Lease, claim, done, free, insert, postponed
+from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert, postponed
 
 
 @frozen
@@ -44,16 +44,13 @@ def is_wanted(tx: sa.Connection, build_id: str) -> bool:
     return tx.scalar(sa.select(removals.c.build_id).where(removals.c.build_id == build_id)) is not None
 
 
+_ON_ITS_WAY = sa.exists().where(builds.c.id == removals.c.build_id, builds.c.pending)
+_CLAIMS = Claims(removals, sa.select(removals).where(~_ON_ITS_WAY).order_by(removals.c.wanted_at))
+
+
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[Removal]:
     """Lease up to *limit* removals, oldest first. One that is being started has to be there before it can go."""
-    on_its_way = sa.exists().where(builds.c.id == removals.c.build_id, builds.c.pending)
-    query = (
-        sa.select(removals)
-        .where(free(removals, lease.now), ~on_its_way, removals.c.repository.not_in(busy))
-        .order_by(removals.c.wanted_at)
-        .limit(limit)
-    )
-    return [_removal(row) for row in claim(tx, removals, query, lease)]
+    return [_removal(row) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
 def end(tx: sa.Connection, build_id: str, error: str = "") -> None:

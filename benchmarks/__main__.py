@@ -1,0 +1,79 @@
+"""`python -m benchmarks [NAME…]`: measures, prints a table in Markdown, and keeps the raw numbers as JSON.
+
+With `--quick` it takes less than a minute, and ends with 1 if a ratio is 30 % below the one that was kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from benchmarks.comparison import HEAD, Comparison, Machine, Numbers
+from benchmarks.programme import QUICK, programme
+
+KEPT = Path(__file__).with_name("quick.json")  # the ratios that --quick compares with
+FALL = 0.7  # of what a ratio was, below which --quick fails
+
+
+class Report(msgspec.Struct):
+    machine: Machine
+    comparisons: list[Numbers]
+
+
+async def perform(reactor: Any, names: list[str], repeats: int, seconds: float) -> list[Comparison]:
+    done = []
+    print("\n".join(HEAD), flush=True)
+    for comparison in programme(seconds):
+        if not names or any(name in comparison.name for name in names):
+            await comparison.run(reactor, repeats)
+            print(comparison.row(), flush=True)
+            done.append(comparison)
+    return done
+
+
+def fallen(comparisons: list[Comparison]) -> list[str]:
+    """Which ratios are far below what they were, in words."""
+    kept: dict[str, float] = msgspec.json.decode(KEPT.read_bytes())
+    return [
+        f"{each.name}: the ratio was {kept[each.name]:.2f}, and is {each.ratio:.2f}"
+        for each in comparisons
+        if each.ratio < FALL * kept[each.name]
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="parts of the names of what is to be measured")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--repeats", type=int, help="how often each is measured, ours and the baseline in turns")
+    parser.add_argument("--seconds", type=float, help="how long each load lasts")
+    parser.add_argument("--json", type=Path, help="where the raw numbers are kept")
+    asked = parser.parse_args()
+    names = asked.names or (list(QUICK) if asked.quick else [])
+    repeats, seconds = asked.repeats or (2 if asked.quick else 5), asked.seconds or (1.0 if asked.quick else 5.0)
+    done: list[Comparison] = []
+
+    def performed(reactor: Any) -> Deferred[None]:
+        return Deferred.fromCoroutine(perform(reactor, names, repeats, seconds)).addCallback(done.extend)
+
+    try:
+        react(performed)
+    except SystemExit as end:
+        if end.code:
+            raise
+    if asked.json:
+        asked.json.write_bytes(
+            msgspec.json.format(msgspec.json.encode(Report(Machine.this(), [each.numbers for each in done])))
+        )
+    if asked.quick and (words := fallen(done)):
+        sys.exit("\n".join(words))
+
+
+if __name__ == "__main__":
+    main()
