@@ -148,14 +148,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     http, pool = http_client(reactor, settings.ca_file)
     schedule = Schedule(settings.retry_for, random.random)
     site_url = settings.bitbucket_site_url
-    display = Display(
-        settings.instance_name,
-        settings.build_url,
-        site_url,
-        steps=settings.statuses is not ShownStatuses.SUMMARY,
-        summary=settings.statuses is not ShownStatuses.STEPS,
-        comment=settings.comment,
-    )
+    display = _display(settings)
     announcement = Announcement(display)
     names = ("Bitbucket", "Bitbucket's token endpoint", "the Container Manager")
     upstream = partial(Upstream, http=http, clock=reactor, observe=metrics.called)
@@ -190,8 +183,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     environments = keys.environments(container_manager)
     teardown = work(Teardown(store, reactor, environments))
     closing = work(Closing(store, reactor, environments, teardown.wake))
-    ending = Ending(settings.teardown, None if settings.api_token else settings.keep_builds, display)
-    responder = Responder(_policy(settings), ending, announcement)
+    ending, responder = _ending(settings, display), make_responder(settings)
     decision = work(Decision(store, reactor, site_url, responder, _all(builder, reporter, closing, teardown)))
     news = _all(reporter, teardown)
     catch_up = CatchUp(store, reactor, container_manager, display, ending, news)
@@ -241,8 +233,26 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     )
 
 
-def _policy(settings: Settings) -> Policy:
-    return Policy(settings.drafts, settings.forks, settings.pushes, settings.branches)
+def make_responder(settings: Settings) -> Responder:
+    """What decides on events as *settings* say. Has no state, and needs nothing but the store."""
+    display = _display(settings)
+    policy = Policy(settings.drafts, settings.forks, settings.pushes, settings.branches)
+    return Responder(policy, _ending(settings, display), Announcement(display))
+
+
+def _display(settings: Settings) -> Display:
+    return Display(
+        settings.instance_name,
+        settings.build_url,
+        settings.bitbucket_site_url,
+        steps=settings.statuses is not ShownStatuses.SUMMARY,
+        summary=settings.statuses is not ShownStatuses.STEPS,
+        comment=settings.comment,
+    )
+
+
+def _ending(settings: Settings, display: Display) -> Ending:
+    return Ending(settings.teardown, None if settings.api_token else settings.keep_builds, display)
 
 
 def _all(*workers: Worker) -> Callable[[], None]:

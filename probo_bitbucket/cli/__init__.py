@@ -8,8 +8,14 @@ from __future__ import annotations
 import click
 
 from probo_bitbucket import __version__
+from probo_bitbucket.cli.builds import builds
+from probo_bitbucket.cli.check import check
+from probo_bitbucket.cli.deliveries import deliveries
+from probo_bitbucket.cli.hooks import hooks
+from probo_bitbucket.cli.receive import receive
 from probo_bitbucket.cli.sandbox import sandbox
 from probo_bitbucket.cli.setup import setup
+from probo_bitbucket.cli.status import status
 from probo_bitbucket.cli.store import failed, migrate, send_again
 
 
@@ -22,5 +28,17 @@ def main() -> None:
     """
 
 
-for command in (failed, migrate, sandbox, send_again, setup):
+for command in (
+    builds,
+    check,
+    deliveries,
+    failed,
+    hooks,
+    migrate,
+    receive,
+    sandbox,
+    send_again,
+    setup,
+    status,
+):
     main.add_command(command)

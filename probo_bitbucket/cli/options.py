@@ -11,12 +11,23 @@ import click
 if TYPE_CHECKING:
     from probo_bitbucket.config import Settings
 
+_META = "probo_bitbucket.settings_files"
+
+
+def _inherited(context: click.Context, _: click.Parameter, files: tuple[Path, ...]) -> tuple[Path, ...]:
+    """What was given to a command is good for the commands behind it: `deliveries -c settings.yaml show 7`."""
+    if files:
+        context.meta[_META] = files
+    return tuple(context.meta.get(_META, ()))
+
+
 settings_files = click.option(
     "-c",
     "--config",
     "files",
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
+    callback=_inherited,
     help="The daemon's settings: a YAML file, or a directory of them. Can be given again; later ones win.",
 )
 

@@ -46,7 +46,7 @@ class Intake:
 
     async def _record(self, delivery: Delivery) -> int:
         try:
-            event = self._wanted(payloads.read(delivery.event_key, delivery.body, self.site_url))
+            event = understood(delivery.event_key, delivery.body, self.site_url, self.repositories)
         except PayloadError as error:
             self.log.warn(
                 "Delivery not understood", event="delivery.malformed", event_key=delivery.event_key, reason=str(error)
@@ -68,9 +68,11 @@ class Intake:
             self.wake()
         return id
 
-    def _wanted(self, event: Event) -> Event:
-        """The event, if it comes from a repository of ours."""
-        if isinstance(event, Ignored) or covers(self.repositories, event.repository.full_name):
-            return event
-        reason = f"{event.repository.full_name} is not among the `repositories` of the settings"
-        return Ignored(reason, event.repository)
+
+def understood(event_key: str, body: bytes, site_url: str, repositories: Sequence[str]) -> Event:
+    """The event that a delivery tells of, if it comes from one of *repositories*. Raises PayloadError."""
+    event = payloads.read(event_key, body, site_url)
+    if isinstance(event, Ignored) or covers(repositories, event.repository.full_name):
+        return event
+    reason = f"{event.repository.full_name} is not among the `repositories` of the settings"
+    return Ignored(reason, event.repository)

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from probo_bitbucket.bitbucket.caller import Caller
 from probo_bitbucket.bitbucket.scopes import ScopeMissing
 from probo_bitbucket.credentials import Account
-from probo_bitbucket.errors import Permanent, UpstreamError
+from probo_bitbucket.errors import DeadCredentials, Permanent, UpstreamError
 from probo_bitbucket.flow.access import Access
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.verdict import Verdict
@@ -36,12 +36,15 @@ class Standing:
     async def of(self, account: Account, access: Access, known: list[Repository]) -> list[Verdict]:
         """*known* are the repositories that something is known of; one of the account's is looked at."""
         subject = f"credentials {account.name}"
+        verdicts: list[Verdict] = []
         try:
-            verdict = await self._let_in(subject, access)
-            sample = await self._sample(account, access, known)
-            return [verdict, await self._scopes(f"scopes {account.name}", access, sample)]
+            verdicts.append(await self._let_in(subject, access))
+            subject = f"scopes {account.name}"
+            return [*verdicts, await self._scopes(subject, access, await self._sample(account, access, known))]
+        except DeadCredentials as error:
+            return [Verdict.of(f"credentials {account.name}", error)]
         except (UpstreamError, StoreUnavailable) as error:
-            return [Verdict.of(subject, error)]
+            return [*verdicts, Verdict.of(subject, error)]
 
     async def _let_in(self, subject: str, access: Access) -> Verdict:
         if not isinstance(access, TokenChain):

@@ -82,6 +82,16 @@ class Engine:
         """A context manager of one transaction, for migrations. Raises StoreUnavailable."""
         return _translating(self._engine.begin(), self.address)
 
+    @contextmanager
+    def rehearsal(self) -> Iterator[sa.Connection]:
+        """A transaction that is taken back in the end, to see what would be. Raises StoreUnavailable."""
+        with _translating(self._engine.connect(), self.address) as connection:
+            transaction = connection.begin()
+            try:
+                yield connection
+            finally:
+                transaction.rollback()
+
     def run(self, operations: list[Operation[Any]]) -> list[Any]:
         """The result of each operation, or the Failure that it ended with. All that succeeded is committed."""
         try:

@@ -35,6 +35,13 @@ class Form:
     pending: tuple[Migration, ...]
 
 
+def empty() -> Engine:
+    """A store in memory, with all tables and nothing in them."""
+    engine = Engine("sqlite://")
+    upgrade(engine)
+    return engine
+
+
 def form(engine: Engine) -> Form:
     """Look how far a database is. Raises StoreTooNew or StoreUnavailable."""
     with engine.begin() as connection:

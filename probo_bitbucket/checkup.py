@@ -1,0 +1,137 @@
+"""Checkup: what `probo-bitbucket check` looks at itself: the files, and everything where no daemon can be asked."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from attrs import evolve, frozen
+from twisted.internet.task import react
+from twisted.logger import globalLogBeginner
+
+from probo_bitbucket.assembly import Keys
+from probo_bitbucket.config import Settings
+from probo_bitbucket.credentials import Account, OAuthConsumer
+from probo_bitbucket.flow.signatures import RefusedDeliveries, Signatures
+from probo_bitbucket.flow.verdict import Verdict
+from probo_bitbucket.oversight import oversee
+from probo_bitbucket.probo.container_manager import ContainerManager
+from probo_bitbucket.store import Database, Engine, StoreUnavailable, nodes
+from probo_bitbucket.store.migrate import StoreTooNew, empty, form
+from probo_bitbucket.upstream import Upstream, http_client
+
+_NOT_TRIED = "not tried: a new token has to be kept, and there is no database yet"
+
+
+def look_at_files(settings: Settings, files: Sequence[Path]) -> Iterator[Verdict]:
+    """What the settings themselves tell, and whether others can read the tokens."""
+    where = ", ".join(map(str, files)) or "the environment and the defaults"
+    yield Verdict.ok("settings", f"read from {where}")
+    for warning in settings.warnings:
+        yield Verdict.warning("settings", warning, "")
+    database = Engine(settings.database_url).file
+    if database is None:
+        return
+    private = [(database.parent, "700"), *((path, "600") for path in sorted(database.parent.glob(f"{database.name}*")))]
+    open_ones = [(path, mode) for path, mode in private if path.exists() and _is_open(path)]
+    for path, mode in open_ones:
+        yield Verdict.wrong("files", f"{path} is open to other users, and holds tokens", f"chmod {mode} {path}")
+    if not open_ones:
+        yield Verdict.ok("files", f"nobody else can read {database.parent}")
+
+
+def _is_open(path: Path) -> bool:
+    return bool(stat.S_IMODE(path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def look_alone(settings: Settings) -> list[Verdict]:
+    """Look at everything without a daemon, with the credentials of one, as another node would."""
+    found: list[Verdict] = []
+
+    async def main(reactor: Any) -> None:
+        found.extend(await _look(reactor, settings))
+
+    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
+    try:
+        react(main)
+    except SystemExit as end:
+        if end.code:
+            raise
+    return found
+
+
+@frozen
+class _Ground:
+    """A store to look from: the daemon's own, or an empty one in its place where that cannot be used."""
+
+    engine: Engine
+    verdict: Verdict | None = None  # on the daemon's own, where this is not it
+
+
+def _ground(settings: Settings) -> _Ground:
+    engine = Engine(settings.database_url)
+    if engine.file and not engine.file.exists():
+        return _Ground(empty(), Verdict.ok("store", f"{engine.file} is made when the daemon starts"))
+    try:
+        pending = form(engine).pending
+    except StoreUnavailable as error:
+        return _Ground(empty(), Verdict.of("store", error))
+    except StoreTooNew as error:
+        return _Ground(empty(), Verdict.wrong("store", str(error), "install that version, or restore a backup"))
+    if pending:
+        return _Ground(empty(), Verdict.ok("store", f"{len(pending)} migrations wait for the start of the daemon"))
+    return _Ground(engine)
+
+
+async def _look(reactor: Any, settings: Settings) -> list[Verdict]:
+    ground = _ground(settings)
+    verdicts: list[Verdict] = []
+    if ground.verdict:
+        renewed = [account for account in settings.accounts if isinstance(account.credentials, OAuthConsumer)]
+        verdicts = [ground.verdict, *map(_not_tried, renewed)]
+        settings = evolve(settings, accounts=tuple(each for each in settings.accounts if each not in renewed))
+    found = await _look_from(ground, reactor, settings)
+    if ground.verdict:
+        found = [verdict for verdict in found if verdict.subject not in ("store", "credentials")]
+    return [*verdicts, *found]
+
+
+def _not_tried(account: Account) -> Verdict:
+    return Verdict.warning(f"credentials {account.name}", _NOT_TRIED, "start the daemon, then check again")
+
+
+async def _look_from(ground: _Ground, reactor: Any, settings: Settings) -> list[Verdict]:
+    store, node = Database(ground.engine, reactor), str(uuid4())
+    http, pool = http_client(reactor, settings.ca_file)
+    names = ("Bitbucket", "Bitbucket's token endpoint", "the Container Manager")
+    api, token_endpoint, probo = (Upstream(name, http, reactor) for name in names)
+    container_manager = ContainerManager(probo, settings.api_url, settings.api_token)
+    keys = Keys(settings, token_endpoint, store, reactor, node)
+    accounts, _ = keys.coordinated(container_manager) if settings.api_token else keys.own()
+    if set_up := keys.set_up(accounts, lambda: None):
+        with ground.engine.rehearsal() as tx:  # to choose as the daemon would, and leave the choice to it
+            set_up.begin(tx)
+    store.start()
+    try:
+        oversight = oversee(
+            settings,
+            store=store,
+            clock=reactor,
+            http=http,
+            api=api,
+            accounts=accounts,
+            container_manager=container_manager,
+            signatures=Signatures(settings.webhook_secrets, store, reactor),
+            refused=RefusedDeliveries(),
+            running=False,
+        )
+        return await oversight.check.run()
+    finally:
+        for chain in keys.chains:
+            await chain.at_rest()
+        await store.transact(nodes.release, node)
+        await pool.closeCachedConnections()
+        await store.stop()

@@ -1,0 +1,106 @@
+"""`probo-bitbucket builds`: what is built, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from probo_bitbucket.cli.daemon import daemon
+from probo_bitbucket.cli.lists import (
+    after_option,
+    failed_option,
+    id_argument,
+    search_option,
+    target,
+    tell_of_more,
+    tries,
+)
+from probo_bitbucket.cli.options import settings_files
+from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
+
+
+@click.group(invoke_without_command=True)
+@settings_files
+@as_json
+@failed_option
+@search_option
+@after_option
+@click.pass_context
+def builds(
+    context: click.Context,
+    *,
+    files: tuple[Path, ...],
+    in_json: bool,
+    failed: bool,
+    search: str | None,
+    after: str | None,
+) -> None:
+    """Show the builds, the latest first. `show` tells the story of one, `rebuild` starts a new one like it."""
+    if context.invoked_subcommand:
+        return
+    page = daemon(files).get("/api/builds", failed=failed or None, q=search, after=after)
+    if in_json:
+        print_json(page)
+        return
+    rows = (
+        (
+            each["id"],
+            time(each["created_at"]),
+            target(each),
+            each["commit"][:12],
+            each["outcome"],
+            each["reason"] or each["title"],
+        )
+        for each in page["items"]
+    )
+    print_table(("ID", "WANTED", "WHERE", "COMMIT", "OUTCOME", "WHAT"), rows, "No builds.")
+    tell_of_more(page)
+
+
+@builds.command("show")
+@settings_files
+@as_json
+@id_argument
+def show_build(*, files: tuple[Path, ...], in_json: bool, id_: str) -> None:
+    """Tell the story of a build, with its steps."""
+    told = daemon(files).get(f"/api/builds/{quote(id_, safe='')}")
+    if in_json:
+        print_json(told)
+    else:
+        print_build(told["build"])
+
+
+@builds.command()
+@settings_files
+@id_argument
+def rebuild(*, files: tuple[Path, ...], id_: str) -> None:
+    """Start a new build of the commit of this one."""
+    made = daemon(files).post(f"/api/builds/{quote(id_, safe='')}/rebuild")["build"]
+    click.echo(f"{id_}: is built anew as {made}")
+
+
+def print_build(build: dict[str, Any]) -> None:
+    """The story of a build, and its steps."""
+    print_table((), _story_of_build(build), "")
+    print_table(("STEP", "STATE", "REPORTED", "WHAT", "TRIES"), map(_step, build["statuses"]), "No statuses.")
+
+
+def _step(status: dict[str, Any]) -> tuple[str, ...]:
+    reported = time(status["reported_at"]) or "not yet"
+    return status["context"], status["state"], reported, status["description"], tries(status["tries"])
+
+
+def _story_of_build(build: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "Build", build["id"]
+    yield "Where", f"{target(build)} {build['branch']} {build['commit']}"
+    yield "Title", build["title"]
+    yield "Outcome", build["outcome"]
+    yield "Why", build["reason"]
+    yield "Wanted", time(build["created_at"])
+    yield "Configuration read", time(build["configured_at"])
+    yield "Started", time(build["started_at"])
+    yield "Tries", tries(build["tries"])

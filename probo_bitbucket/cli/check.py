@@ -1,0 +1,71 @@
+"""`probo-bitbucket check`: everything that has to work together, one line each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from probo_bitbucket.cli.daemon import Daemon, NoDaemon, NotLetIn
+from probo_bitbucket.cli.options import settings_files
+from probo_bitbucket.cli.screen import as_json, print_json, print_table, waiting
+
+if TYPE_CHECKING:
+    from probo_bitbucket.config import Settings
+
+
+@click.command()
+@settings_files
+@as_json
+def check(*, files: tuple[Path, ...], in_json: bool) -> None:
+    """Look at everything that has to work together, and say what to do.
+
+    Settings, files, store, Bitbucket, clock, credentials and their scopes, Container Manager, public URL, webhooks.
+    Where a daemon runs, it looks itself; else this command does, with the same credentials, as another node would.
+    Ends with status 1 if something is wrong.
+    """
+    with waiting("Looking …"):
+        verdicts = _verdicts(files)
+    if in_json:
+        print_json(verdicts)
+    else:
+        print_table((), ((each["grade"], each["subject"], _words(each)) for each in verdicts), "")
+    sys.exit(int(any(each["grade"] == "wrong" for each in verdicts)))
+
+
+def _verdicts(files: tuple[Path, ...]) -> list[dict[str, Any]]:
+    from attrs import asdict
+
+    from probo_bitbucket import checkup, config
+
+    try:
+        settings = config.load(files, os.environ, {})
+    except config.SettingsError as error:
+        return [_verdict("settings", "wrong", problem, "the daemon does not start") for problem in error.problems]
+    return [*map(asdict, checkup.look_at_files(settings, files)), *_rest(settings)]
+
+
+def _rest(settings: Settings) -> list[dict[str, Any]]:
+    """What the daemon tells, or what is found without it."""
+    from attrs import asdict
+
+    from probo_bitbucket import checkup
+
+    try:
+        return [_verdict("daemon", "ok", "answers"), *Daemon(settings).post("/api/check")["verdicts"]]
+    except NoDaemon as error:
+        told = _verdict("daemon", "warning", error.message, "")
+    except NotLetIn as error:
+        told = _verdict("daemon", "wrong", error.message, "")
+    return [told, *map(asdict, checkup.look_alone(settings))]
+
+
+def _verdict(subject: str, grade: str, what: str, advice: str = "") -> dict[str, Any]:
+    return {"subject": subject, "grade": grade, "what": what, "advice": advice}
+
+
+def _words(verdict: dict[str, Any]) -> str:
+    return f"{verdict['what']} → {verdict['advice']}" if verdict["advice"] else str(verdict["what"])

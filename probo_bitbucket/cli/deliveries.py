@@ -1,0 +1,99 @@
+"""`probo-bitbucket deliveries`: what came in, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from probo_bitbucket.cli.builds import print_build
+from probo_bitbucket.cli.daemon import daemon
+from probo_bitbucket.cli.lists import (
+    after_option,
+    failed_option,
+    id_argument,
+    search_option,
+    target,
+    tell_of_more,
+    tries,
+)
+from probo_bitbucket.cli.options import settings_files
+from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
+
+
+@click.group(invoke_without_command=True)
+@settings_files
+@as_json
+@failed_option
+@search_option
+@after_option
+@click.pass_context
+def deliveries(
+    context: click.Context,
+    *,
+    files: tuple[Path, ...],
+    in_json: bool,
+    failed: bool,
+    search: str | None,
+    after: str | None,
+) -> None:
+    """Show what came in, the latest first. `show` tells the story of one, `replay` has it decided anew."""
+    if context.invoked_subcommand:
+        return
+    page = daemon(files).get("/api/deliveries", failed=failed or None, q=search, after=after)
+    if in_json:
+        print_json(page)
+        return
+    rows = (
+        (
+            each["id"],
+            time(each["received_at"]),
+            each["event_key"],
+            target(each),
+            each["outcome"] or each["state"],
+            each["reason"] or each["title"],
+        )
+        for each in page["items"]
+    )
+    print_table(("ID", "RECEIVED", "EVENT", "WHERE", "STATE", "WHAT"), rows, "No deliveries.")
+    tell_of_more(page)
+
+
+@deliveries.command("show")
+@settings_files
+@as_json
+@id_argument
+def show_delivery(*, files: tuple[Path, ...], in_json: bool, id_: str) -> None:
+    """Tell the story of a delivery, up to the last status of its build."""
+    told = daemon(files).get(f"/api/deliveries/{quote(id_, safe='')}")
+    if in_json:
+        print_json(told)
+        return
+    delivery = told["delivery"]
+    print_table((), _story_of_delivery(delivery, told["headers"]), "")
+    if told["build"]:
+        print_build(told["build"]["build"])
+
+
+@deliveries.command()
+@settings_files
+@id_argument
+def replay(*, files: tuple[Path, ...], id_: str) -> None:
+    """Have a delivery decided anew, as if it had just come in."""
+    daemon(files).post(f"/api/deliveries/{quote(id_, safe='')}/send-again")
+    click.echo(f"{id_}: is decided anew")
+
+
+def _story_of_delivery(delivery: dict[str, Any], headers: dict[str, str]) -> Iterator[tuple[str, str]]:
+    yield "Delivery", str(delivery["id"])
+    yield "Received", time(delivery["received_at"])
+    yield "Event", delivery["event_key"]
+    yield "Where", target(delivery)
+    yield "State", delivery["state"]
+    yield "Why", delivery["reason"]
+    yield "Decided", time(delivery["decided_at"])
+    yield "Tries", tries(delivery["tries"])
+    yield from headers.items()

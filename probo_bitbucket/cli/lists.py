@@ -1,0 +1,28 @@
+"""Options and columns that `deliveries` and `builds` have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+id_argument = click.argument("id_", metavar="ID")
+failed_option = click.option("--failed", is_flag=True, help="Only what was given up on or went wrong.")
+search_option = click.option("-q", "--search", help="acme/site, acme/site#7, #7, a commit, a build's id, or words.")
+after_option = click.option("--after", help="Begin where the page before ended.")
+
+
+def target(line: dict[str, Any]) -> str:
+    """The pull request, or the repository, of a line."""
+    number = line["pull_request"]
+    return f"{line['repository']}#{number}" if number is not None else str(line["repository"])
+
+
+def tries(taken: dict[str, Any]) -> str:
+    """How many, and the last trouble among them."""
+    return f"{taken['count']}, {taken['trouble']}" if taken["trouble"] else str(taken["count"])
+
+
+def tell_of_more(page: dict[str, Any]) -> None:
+    if page["after"]:
+        click.echo(f"There are more: --after {page['after']}", err=True)

@@ -1,0 +1,167 @@
+"""`probo-bitbucket check`, run as a process: each single fault is named, with what to do, and ends it with status 1."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+from twisted.internet import reactor
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from probo_bitbucket.sandbox.faults import Answer, Cut, Fault
+from tests.test_cli import CommandTestCase
+from tests.test_hooks import HookTestCase
+
+
+class CheckTestCase(HookTestCase, CommandTestCase):
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        await self.change("add")
+
+    async def look(self) -> dict[str, dict[str, str]]:
+        """The verdicts, by subject. The exit status must fit to them."""
+        said = await self.document("check", status=None)
+        self.assertEqual(self.ended, int(any(each["grade"] == "wrong" for each in said)), said)
+        return {each["subject"]: each for each in said}
+
+    async def wrong(self, *subjects: str) -> str:
+        """What is said of these, which must be all that is wrong, with the advice on the first."""
+        found = await self.look()
+        self.assertEqual([each for each in found if found[each]["grade"] == "wrong"], list(subjects), found)
+        return f"{found[subjects[0]]['what']} → {found[subjects[0]]['advice']}"
+
+
+class WithDaemon(CheckTestCase):
+    async def test_all_is_well(self) -> None:
+        found = await self.look()
+        self.assertEqual({each["grade"] for each in found.values()}, {"ok"}, found)
+        self.assertEqual(
+            list(found),
+            [
+                "settings",
+                "files",
+                "daemon",
+                "store",
+                "Bitbucket",
+                "clock",
+                "credentials default",
+                "scopes default",
+                "Container Manager",
+                "public URL",
+                "webhook acme/site",
+            ],
+        )
+        self.assertRegex(found["credentials default"]["what"], r"^an access token for another 1\d\d minutes")
+
+    async def test_people_get_a_line_each(self) -> None:
+        said = await self.command("check")
+        self.assertRegex(said, r"(?m)^ok +Container Manager +answers, \d\.\d s")
+
+    async def test_dead_credentials(self) -> None:
+        self.cloud.credentials.revoke_refresh_tokens()
+        self.cloud.credentials.revoke_access_tokens()
+        self.assertIn("open /setup", await self.wrong("credentials default", "webhook acme/site"))
+
+    async def test_a_scope_missing(self) -> None:
+        self.consumer("webhook")
+        self.assertIn("missing: repository, pullrequest", await self.wrong("scopes default"))
+
+    async def test_the_scope_for_webhooks_missing_is_a_warning(self) -> None:
+        self.consumer("pullrequest")
+        said = await self.look()
+        self.assertEqual(said["scopes default"]["grade"], "warning")
+        self.assertIn("“Webhooks: Read and write”", said["scopes default"]["advice"])
+
+    async def test_container_manager_down(self) -> None:
+        self.container_manager.faults.add(Fault(Cut()))
+        self.assertIn("the Container Manager at 127.0.0.1", await self.wrong("Container Manager"))
+
+    async def test_bitbucket_down(self) -> None:
+        self.cloud.faults.add(Fault(Answer(503)))
+        self.assertIn("answers 503", await self.wrong("Bitbucket", "scopes default", "webhook acme/site"))
+
+    async def test_disk_full(self) -> None:
+        await self.fill_disk()
+        found = await self.look()
+        self.assertEqual(found["store"]["grade"], "wrong")
+        self.assertIn("make room on the disk", found["store"]["advice"])
+
+    async def test_wrong_secret(self) -> None:
+        self.hook().secret = "wrong"
+        self.repository.push("main", {})
+        await self.cloud.settled()
+        said = await self.wrong("webhook acme/site")
+        self.assertEqual(
+            said,
+            "its last delivery was refused: X-Hub-Signature does not fit → probo-bitbucket hooks repair acme/site",
+        )
+
+    async def test_wrong_url(self) -> None:
+        self.hook().url = "https://old.example/hook"
+        self.assertIn("its URL is https://old.example/hook", await self.wrong("webhook acme/site"))
+
+    async def test_inactive(self) -> None:
+        self.hook().active = False
+        self.assertIn("it is inactive → probo-bitbucket hooks repair", await self.wrong("webhook acme/site"))
+
+    async def test_events_missing(self) -> None:
+        self.hook().events -= {"pullrequest:created"}
+        self.assertIn("events are missing: pullrequest:created", await self.wrong("webhook acme/site"))
+
+    async def test_files_that_others_can_read(self) -> None:
+        (self.folder / "probo-bitbucket.db").chmod(0o644)
+        self.assertIn("chmod 600", await self.wrong("files"))
+
+
+class WrongPublicUrl(CheckTestCase):
+    settings: ClassVar[dict[str, Any]] = {"publicUrl": "http://127.0.0.1:9"}
+
+    async def test_a_public_url_where_nobody_answers(self) -> None:
+        said = await self.wrong("public URL")
+        self.assertIn("could not be reached", said)
+
+
+class OfAnotherServer(CheckTestCase):
+    async def prepare(self) -> None:
+        self.other = cast(Any, reactor).listenTCP(0, Site(Resource()), interface="127.0.0.1")
+        self.stage._given["publicUrl"] = f"http://127.0.0.1:{self.other.getHost().port}"
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        await super().tearDown()
+        await self.other.stopListening()
+
+    async def test_a_public_url_where_somebody_else_answers(self) -> None:
+        self.assertIn("answers 404: it does not know the path", await self.wrong("public URL"))
+
+
+class WithoutDaemon(CheckTestCase):
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        await self.stage.stop_handler()
+
+    async def test_the_command_looks_itself_with_the_tokens_in_the_store(self) -> None:
+        found = await self.look()
+        self.assertEqual({each for each in found if found[each]["grade"] == "warning"}, {"daemon", "public URL"})
+        self.assertEqual(found["webhook acme/site"]["grade"], "ok")
+        self.assertEqual(self.cloud.credentials.granted["refresh_token"], 1)
+
+    async def test_a_token_that_it_had_to_renew_is_kept_for_the_daemon(self) -> None:
+        self.cloud.credentials.revoke_access_tokens()
+        await self.look()
+        self.stage.start_handler()
+        await self.built(self.repository.open_pull_request(files={"a": b"1"}))
+        self.assertEqual(self.cloud.credentials.granted["refresh_token"], 2)
+
+    async def test_before_the_first_start_nothing_is_made_and_no_token_is_spent(self) -> None:
+        for path in self.folder.glob("probo-bitbucket.db*"):
+            path.unlink()
+        found = await self.look()
+        self.assertIn("is made when the daemon starts", found["store"]["what"])
+        self.assertIn("not tried", found["credentials default"]["what"])
+        self.assertEqual(list(self.folder.glob("probo-bitbucket.db*")), [])
+        self.assertEqual(self.cloud.credentials.granted["refresh_token"], 1)
+
+    async def test_settings_that_are_wrong_are_said_line_by_line(self) -> None:
+        (self.folder / "settings.yaml").write_text("prot: 3012\n")
+        found = await self.document("check", status=1)
+        self.assertIn("did you mean port?", found[0]["what"])

@@ -1,0 +1,187 @@
+"""The commands that ask the daemon, run as processes, as people and scripts run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from typing import Any, ClassVar
+
+from twisted.internet.threads import deferToThread
+
+from probo_bitbucket.sandbox.faults import Answer, Fault
+from tests.staged import StageTestCase
+
+
+class CommandTestCase(StageTestCase):
+    ended = 0  # the status that the last command ended with
+
+    async def command(self, *words: str, status: int | None = 0, given: bytes | None = None) -> str:
+        """What a command says, first on standard output, then on standard error; it must end with *status*, if any."""
+        command = [sys.executable, "-m", "probo_bitbucket", *words, "-c", str(self.folder / "settings.yaml")]
+        done = await deferToThread(subprocess.run, command, input=given, capture_output=True, check=False, timeout=60)
+        said = (done.stdout + done.stderr).decode()
+        self.ended = done.returncode
+        self.assertIn(status, (None, self.ended), said)
+        return str(said)
+
+    async def document(self, *words: str, status: int | None = 0) -> Any:
+        return json.loads(await self.command(*words, "--json", status=status))
+
+
+class Asking(CommandTestCase):
+    async def test_status_tells_how_everything_is(self) -> None:
+        said = await self.command("status")
+        self.assertRegex(said, r"(?m)^ok +store")
+        self.assertRegex(said, r"(?m)^deliveries +0")
+        self.assertEqual((await self.document("status"))["ok"], True)
+
+    async def test_status_ends_with_1_while_something_stands_in_the_way(self) -> None:
+        self.cloud.credentials.revoke_refresh_tokens()
+        self.cloud.credentials.revoke_access_tokens()
+        self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
+        await self.until(lambda: self.rows("SELECT 1 FROM chains WHERE dead <> ''"))
+        self.assertRegex(await self.command("status", status=1), r"(?m)^wrong +credentials default")
+
+    async def test_the_story_of_a_delivery_goes_to_the_last_status_of_its_build(self) -> None:
+        await self.built(self.repository.open_pull_request("A title", "a-branch", {"a": b"1"}))
+        said = await self.command("deliveries")
+        [row] = [line for line in said.splitlines() if "pullrequest:created" in line]
+        self.assertIn("acme/site#1", row)
+        story = await self.command("deliveries", "show", row.split()[0])
+        for words in ("X-Hook-UUID", "A title", "ProboCI/env", "SUCCESSFUL"):
+            self.assertIn(words, story)
+        [build] = (await self.document("builds"))["items"]
+        self.assertIn("ProboCI/Shell/Hello", await self.command("builds", "show", build["id"]))
+
+    async def test_a_failed_build_is_found_and_its_delivery_replayed(self) -> None:
+        fault = self.container_manager.faults.add(Fault(Answer(400), path="/startbuild"))
+        self.repository.open_pull_request("A title", "a-branch", {"a": b"1"})
+        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE state = 'refused'"))
+        self.assertIn("acme/site#1", await self.command("builds", "--failed"))
+        self.container_manager.faults.remove(fault)
+        self.assertEqual(await self.command("deliveries", "replay", "1"), "1: is decided anew\n")
+
+    async def test_what_is_not_there_is_said_in_words(self) -> None:
+        self.assertEqual(
+            await self.command("deliveries", "show", "4711", status=1),
+            "Error: there is no delivery 4711, or not any more\n",
+        )
+
+    async def test_settings_can_stand_before_the_words_that_need_them(self) -> None:
+        command = [sys.executable, "-m", "probo_bitbucket", "deliveries", "-c", str(self.folder / "settings.yaml")]
+        done = await deferToThread(subprocess.run, [*command, "show", "4711"], capture_output=True, check=False)
+        self.assertIn(b"there is no delivery 4711", done.stderr)
+
+    async def test_titles_cannot_act_on_the_terminal(self) -> None:
+        self.repository.open_pull_request("Red \x1b[31m alert", "a-branch", {"a": b"1"})
+        await self.until(self.started)
+        said = await self.command("builds")
+        self.assertIn("Red \\x1b[31m alert", said)
+        self.assertNotIn("\x1b", said)
+
+
+class Webhooks(CommandTestCase):
+    async def test_a_webhook_is_made_tested_listed_and_removed(self) -> None:
+        self.cloud.hooks.clear()
+        self.assertRegex(await self.command("hooks", "add", "acme/site"), r"(?m)^acme/site +ok +made")
+        self.assertRegex(await self.command("hooks", "test", "acme/site"), r"(?m)^acme/site +ok +works, \d\.\d s")
+        self.assertRegex(await self.command("hooks", "list"), r"(?m)^acme/site +ok +20\d\d-.* as it should be")
+        self.assertRegex(await self.command("hooks", "remove", "acme/site"), r"(?m)^acme/site +ok +removed")
+        self.assertIn("hooks add acme/site", await self.command("hooks", "list", "acme/site", status=1))
+
+    async def test_a_hook_that_does_not_work_ends_the_command_with_1(self) -> None:
+        [hook] = self.cloud.hooks["acme/site"]
+        hook.active = False
+        [verdict] = await self.document("hooks", "test", "acme/site", status=1)
+        self.assertIn("inactive", verdict["what"])
+        self.assertRegex(
+            await self.command("hooks", "repair", "acme/site"), "ok +mended: it is inactive; events are missing"
+        )
+        self.assertTrue(hook.active)
+
+    async def test_a_name_that_is_none_is_refused_in_words(self) -> None:
+        said = await self.command("hooks", "add", "acme/si te", status=1)
+        self.assertIn("'si te' is not a workspace or repository slug", said)
+
+
+class Finding(CommandTestCase):
+    """How the daemon is found, and let in."""
+
+    async def test_where_no_daemon_runs_that_is_said(self) -> None:
+        await self.stage.stop_handler()
+        said = await self.command("status", status=1)
+        self.assertRegex(said, r"^Error: No daemon answers: 127.0.0.1 port \d+ \(Connection refused\)\. Start it")
+
+
+class BehindASocket(CommandTestCase):
+    async def prepare(self) -> None:
+        self.sockets = tempfile.TemporaryDirectory()
+        self.stage._given["internalListen"] = f"unix:{self.sockets.name}/internal.sock"
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        await super().tearDown()
+        self.sockets.cleanup()
+
+    async def test_a_unix_socket_is_found(self) -> None:
+        self.assertIn("ok", await self.command("status"))
+
+
+class WithAToken(CommandTestCase):
+    settings: ClassVar[dict[str, Any]] = {"internalAccess": ["10.0.0.0/8"], "internalToken": "a-token-of-many-letters"}
+
+    async def test_the_token_lets_commands_in(self) -> None:
+        self.assertIn("ok", await self.command("status"))
+
+
+class ClosedDoor(CommandTestCase):
+    settings: ClassVar[dict[str, Any]] = {"internalAccess": ["10.0.0.0/8"]}
+
+    async def test_a_closed_door_is_said_with_what_opens_it(self) -> None:
+        said = await self.command("status", status=1)
+        self.assertIn("does not let this machine in: name it in internalAccess, or give both internalToken", said)
+
+
+class Receiving(CommandTestCase):
+    async def test_a_pull_request_would_be_built_and_nothing_is_changed(self) -> None:
+        body = self.pull_request_body(self.unannounced(title="New look", files={"a": b"1"}))
+        before = (self.rows("SELECT count(*) FROM deliveries"), self.rows("SELECT count(*) FROM builds"))
+        said = await self.received("pullrequest:created", body)
+        self.assertRegex(said, r"^accepted\nwould build acme/site feature/change [0-9a-f]{12}: New look\n$")
+        after = (self.rows("SELECT count(*) FROM deliveries"), self.rows("SELECT count(*) FROM builds"))
+        self.assertEqual(before, after)
+
+    async def test_a_commit_that_is_built_already_is_known(self) -> None:
+        pull_request = self.repository.open_pull_request(files={"a": b"1"})
+        await self.built(pull_request)
+        said = await self.received("pullrequest:updated", self.pull_request_body(pull_request))
+        self.assertRegex(said, "^ignored: commit .* is known already")
+
+    async def test_what_cannot_be_understood_would_be_refused(self) -> None:
+        said = await self.received("pullrequest:created", {}, status=1)
+        self.assertEqual(said, "Error: It would be refused: `repository` is missing\n")
+
+    async def test_it_works_before_the_daemon_ever_ran(self) -> None:
+        body = self.pull_request_body(self.unannounced(files={"a": b"1"}))
+        await self.stage.stop_handler()
+        for path in self.folder.glob("probo-bitbucket.db*"):
+            path.unlink()
+        self.assertIn("would build acme/site", await self.received("pullrequest:created", body))
+        self.assertEqual(list(self.folder.glob("*.db")), [])
+
+    async def received(self, event: str, body: Any, status: int = 0) -> str:
+        return await self.command("receive", "-", "--event", event, status=status, given=json.dumps(body).encode())
+
+
+def test_a_shell_is_told_the_commands() -> None:
+    environment = {
+        **os.environ,
+        "_PROBO_BITBUCKET_COMPLETE": "bash_complete",
+        "COMP_WORDS": "probo-bitbucket ho",
+        "COMP_CWORD": "1",
+    }
+    code = "from probo_bitbucket.cli import main; main(prog_name='probo-bitbucket')"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "plain,hooks\n"
