@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import FileIO
 from socket import gethostname
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from attrs import define, field, frozen
@@ -30,13 +30,14 @@ from probo_bitbucket.flow.catchup import CatchUp
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.closing import Closing
 from probo_bitbucket.flow.commenter import Commenter
-from probo_bitbucket.flow.coordinated import CoordinatorProjects, HandOn, ProjectAccounts
+from probo_bitbucket.flow.coordinated import CoordinatorProjects, ProjectAccounts
 from probo_bitbucket.flow.decision import Decision
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.environments import CoordinatorEnvironments, Environments, OwnEnvironments
 from probo_bitbucket.flow.forward import Forward
 from probo_bitbucket.flow.glance import Glance
+from probo_bitbucket.flow.hand_on import HandingOn
 from probo_bitbucket.flow.health import Health
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.flow.janitor import Janitor
@@ -61,7 +62,8 @@ from probo_bitbucket.metrics import Metrics
 from probo_bitbucket.oversight import Oversight, oversee
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.probo.handlers import OtherHandler
-from probo_bitbucket.store import LEASE, Database, Engine, Transaction, nodes
+from probo_bitbucket.store import LEASE, Database, Engine, Transaction, hand_ons, nodes
+from probo_bitbucket.store.credentials import Chain
 from probo_bitbucket.store.migrate import upgrade
 from probo_bitbucket.store.sole import claim
 from probo_bitbucket.upstream import Upstream, http_client
@@ -188,6 +190,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     news = _all(reporter, teardown)
     catch_up = CatchUp(store, reactor, container_manager, display, ending, news)
     forward = work(Forward(store, handlers))
+    hand_on = [work(HandingOn(store, container_manager))] if settings.api_token else []
     wake = _all(decision, builder, reporter, closing, teardown, forward)
     set_up = keys.set_up(accounts, wake)
     health = Health(store, accounts, breakers)
@@ -225,7 +228,18 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     return Parts(
         doors=opening,
         gates=tuple(door.gate for door in opening),
-        workers=(decision, builder, reporter, closing, teardown, forward, commenter, events, *again_and_again),
+        workers=(
+            decision,
+            builder,
+            reporter,
+            closing,
+            teardown,
+            forward,
+            commenter,
+            events,
+            *hand_on,
+            *again_and_again,
+        ),
         set_up=set_up,
         chains=keys.chains,
         pool=pool,
@@ -324,18 +338,14 @@ class Keys:
         return accounts, OwnProjects(self.store, accounts, self.settings.hand_out is HandOut.TOKEN)
 
     def coordinated(self, coordinator: ContainerManager) -> tuple[Accounts, Projects]:
-        """Coordinator mode: the coordinator has the projects and, for an OAuth consumer, their refresh tokens."""
-        consumer = self.settings.credentials
-        if not isinstance(consumer, OAuthConsumer) or consumer.refresh_token:
-            return self.own()[0], CoordinatorProjects(coordinator)
-        hand_on = HandOn(coordinator, self.reactor)
-        accounts = ProjectAccounts(
-            coordinator,
-            self.store,
-            lambda name, token: self._chain(name, consumer, token, hand_on),
-            self._budget(consumer.key),
-        )
-        return accounts, CoordinatorProjects(coordinator)
+        """Coordinator mode: the coordinator has the projects, and the refresh tokens of the settings' consumer."""
+        consumer = cast(OAuthConsumer, self.settings.credentials)  # what the settings must have then
+
+        def chain(name: str, token: str) -> TokenChain:
+            return self._chain(name, consumer, token, hand_ons.note)
+
+        accounts = ProjectAccounts(coordinator, self.store, chain, self._budget(consumer.key))
+        return accounts, CoordinatorProjects(coordinator, accounts)
 
     def environments(self, container_manager: ContainerManager) -> Environments:
         """Who takes environments down."""
@@ -362,11 +372,15 @@ class Keys:
         return FixedAccess(account.name, credentials, self._budget(account.name), self.reactor)
 
     def _chain(
-        self, name: str, consumer: OAuthConsumer, refresh_token: str, hand_on: HandOn | None = None
+        self,
+        name: str,
+        consumer: OAuthConsumer,
+        refresh_token: str,
+        renewed: Callable[[Transaction, Chain], None] = lambda *_: None,
     ) -> TokenChain:
         oauth = self._oauth(consumer.key, consumer.secret)
         chain = TokenChain(
-            name, refresh_token, oauth, self.store, self.reactor, self.node, self._budget(consumer.key), hand_on
+            name, refresh_token, oauth, self.store, self.reactor, self.node, self._budget(consumer.key), renewed
         )
         self.chains[:] = [other for other in self.chains if other.name != name]  # which it replaces
         self.chains.append(chain)

@@ -15,7 +15,10 @@ def covers(globs: Iterable[str], full_name: str) -> bool:
 
 @frozen
 class OAuthConsumer:
-    """Key and secret of an OAuth consumer; without a refresh token it uses the client credentials grant."""
+    """Key and secret of an OAuth consumer; without a refresh token it uses the client credentials grant.
+
+    An access token, which the Node handlers wanted beside the refresh token, is not used. It is a secret all the same.
+    """
 
     key: str
     secret: str = field(repr=False)

@@ -145,6 +145,7 @@ EVENTS = (
         "At once: mend the database, and do not stop the daemon before `credentials.renewed`.",
     ),
     LogEvent("credentials.idle", "warn", "A token that nobody had used for a month could not be renewed yet."),
+    LogEvent("credentials.handed_on", "info", "The coordinator has the renewed tokens."),
     LogEvent(
         "credentials.not_handed_on",
         "warn",

@@ -21,7 +21,12 @@ from tests.staged import StageTestCase
 _SONG = re.compile(r".{0,80}c4n4ry.{0,40}")
 
 # The columns that secrets belong in. The house has the key that handles are signed with.
-KEPT_IN = {"chains": ("refresh_token", "access_token"), "consumers": ("secret",), "house": ("value",)}
+KEPT_IN = {
+    "chains": ("refresh_token", "access_token"),
+    "hand_ons": ("held",),
+    "consumers": ("secret",),
+    "house": ("value",),
+}
 
 
 def songs(text: str) -> list[str]:

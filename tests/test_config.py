@@ -11,6 +11,7 @@ import pytest
 from probo_bitbucket import config
 
 API = {"PROBO_BITBUCKET_API_URL": "http://cm:3020"}
+CONSUMER = "bbClientKey: k\nbbClientSecret: s\n"  # which coordinator mode needs
 EXAMPLE = Path(__file__).parent.parent / "etc" / "probo-bitbucket.yaml"
 
 Write = Callable[..., Path]
@@ -121,7 +122,7 @@ def test_a_later_mapping_replaces_the_whole_earlier_one(write: Write) -> None:
 
 
 def test_the_environment_replaces_one_key_of_a_mapping(write: Write) -> None:
-    path = write("api: {url: 'http://one/', token: t}")
+    path = write(f"api: {{url: 'http://one/', token: t}}\n{CONSUMER}")
     settings = config.load([path], {"PROBO_BITBUCKET_API_TOKEN": "u"}, {})
     assert (settings.api_url, settings.api_token) == ("http://one", "u")
 
@@ -175,14 +176,14 @@ def test_a_secret_can_be_in_a_file_beside_the_settings(write: Write) -> None:
 def test_a_secret_can_be_a_credential_of_systemd(write: Write, tmp_path: Path) -> None:
     write("t1\n", "api")
     directory = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
-    path = write("api: {url: 'http://a', tokenFile: '%d/api'}")
+    path = write(f"api: {{url: 'http://a', tokenFile: '%d/api'}}\n{CONSUMER}")
     assert load(path, environ=directory).api_token == "t1"
     environ = directory | {"PROBO_BITBUCKET_API_TOKEN_FILE": "${CREDENTIALS_DIRECTORY}/api"}
-    assert load(environ=environ).api_token == "t1"
+    assert load(write(CONSUMER), environ=environ).api_token == "t1"
 
 
 def test_a_later_source_may_give_a_secret_in_another_form(write: Write) -> None:
-    path = write("api: {url: 'http://a', tokenFile: not-there}")
+    path = write(f"api: {{url: 'http://a', tokenFile: not-there}}\n{CONSUMER}")
     assert load(path, environ={"PROBO_BITBUCKET_API_TOKEN": "t"}).api_token == "t"
 
 
@@ -216,8 +217,9 @@ def test_repr_shows_no_secret() -> None:
     }
     consumer = {"bbClientKey": "k", "bbClientSecret": "canary", "bbRefreshToken": "canary", "bbAccessToken": "canary"}
     for credentials in (consumer, {"bbAccessToken": "canary"}, {"bbEmail": "a@b", "bbApiToken": "canary"}):
-        settings = load(options=given | credentials)
-        assert settings.api_token.startswith("canary")
+        options = given | credentials | ({} if credentials is consumer else {"api.token": None})
+        settings = load(options=options)
+        assert settings.internal_token.startswith("canary")
         assert "canary" not in repr(settings)
 
 

@@ -134,3 +134,35 @@ def test_credentials_that_the_download_cannot_use_are_warned_about() -> None:
     [warning] = warnings(bbEmail="e@x", bbApiToken="t")
     assert "the account default" in warning
     assert warnings(bbAccessToken="a") == warnings(bbClientKey="k", bbClientSecret="s") == []
+
+
+COORDINATOR = {"PROBO_BITBUCKET_API_TOKEN": "t"}
+MODE = "in coordinator mode (api.token) the projects' refresh tokens are the coordinator's"
+
+
+def test_in_coordinator_mode_the_consumers_own_tokens_do_nothing_and_that_is_said(tmp_path: Path) -> None:
+    """The Node handlers insisted on them, so settings files have them."""
+    path = tmp_path / "s.yaml"
+    path.write_text("bbClientKey: k\nbbClientSecret: s\nbbAccessToken: a\nbbRefreshToken: r\nbbWebhookSecret: h\n")
+    path.chmod(0o600)
+    settings = config.load([path], API | COORDINATOR, {})
+    assert f"{path}:4: bbRefreshToken: does nothing; {MODE}" in settings.warnings
+
+
+@pytest.mark.parametrize("text", ["", "bbAccessToken: a\n", "bbEmail: e@x\nbbApiToken: t\n"])
+def test_coordinator_mode_needs_the_consumer_of_the_coordinators_tokens(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(config.SettingsError) as caught:
+        config.load([path], API | COORDINATOR, {})
+    wanted = f"PROBO_BITBUCKET_API_TOKEN: {MODE}; give bbClientKey and bbClientSecret of their consumer"
+    assert caught.value.problems == (wanted,)
+
+
+def test_accounts_are_for_direct_mode(tmp_path: Path) -> None:
+    text = "bbClientKey: k\nbbClientSecret: s\naccounts:\n  - {name: a, repositories: a, bbAccessToken: t}\n"
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(config.SettingsError) as caught:
+        config.load([path], API | COORDINATOR, {})
+    assert caught.value.problems == (f"{path}:3: accounts: cannot stand beside api.token; {MODE}",)

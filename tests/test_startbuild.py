@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.internet import reactor
 
-from probo_bitbucket.sandbox.coordinator import Coordinator
 from probo_bitbucket.sandbox.faults import HTML, JSON, Answer, Cut, Effect, Fault, Hang, LoseAnswer, Truncated
 from probo_bitbucket.sandbox.stage import CONFIGURATION
 from tests.staged import StageTestCase
@@ -100,12 +99,22 @@ class StartBuild(StageTestCase):
         assert "Cannot read properties of undefined (reading 'image')" in status.description
         assert len(self.posted(START)) == 1
 
-    async def test_a_lost_answer_leads_to_a_question_before_any_second_try_and_to_one_build(self) -> None:
-        for lost in (LoseAnswer(), Hang()):
-            self.container_manager.faults.add(Fault(lost, START, times=1))
+    def about(self) -> list[tuple[str, str]]:
+        """What the Container Manager was asked for."""
+        return [(each.method, each.path.split("/")[1]) for each in self.container_manager.requests]
+
+    async def test_after_a_lost_answer_an_update_is_proof_enough_that_the_build_was_started(self) -> None:
+        self.container_manager.faults.add(Fault(LoseAnswer(), START, times=1))
         await self.document_in_spite_of_trouble()
-        about = [(each.method, each.path.split("/")[1]) for each in self.container_manager.requests]
-        assert about == [("POST", "startbuild"), ("GET", "builds")]
+        assert self.about() == [("POST", "startbuild")]
+
+    async def test_a_lost_answer_without_an_update_leads_to_a_question_before_any_second_try(self) -> None:
+        self.container_manager.setting.handler_url = "http://127.0.0.1:1"
+        self.container_manager.faults.add(Fault(LoseAnswer(), START, times=1))
+        self.repository.open_pull_request()
+        await self.until(lambda: self.rows("SELECT id FROM builds WHERE state = 'running'"))
+        assert self.about() == [("POST", "startbuild"), ("GET", "builds")]
+        assert list(self.container_manager.started.values()) == [1]
 
     async def document_in_spite_of_trouble(self) -> None:
         pull_request = self.repository.open_pull_request()
@@ -132,8 +141,11 @@ class StartBuild(StageTestCase):
         self.container_manager.faults.add(Fault(LoseAnswer(), START, times=1))
         for trouble in (Answer(500), Answer(200, b"<html></html>", HTML), Truncated(), Hang()):
             self.container_manager.faults.add(Fault(trouble, "/builds/.*", "GET", times=1))
-        await self.document_in_spite_of_trouble()
+        self.container_manager.setting.handler_url = "http://127.0.0.1:1"  # no update is a proof
+        self.repository.open_pull_request()
+        await self.until(lambda: self.rows("SELECT id FROM builds WHERE state = 'running'"))
         assert len(self.posted(START)) == 1
+        assert list(self.container_manager.started.values()) == [1]
 
     async def test_a_container_manager_that_is_not_there_is_waited_for(self) -> None:
         port = int(self.stage.settings().api_url.rpartition(":")[2])
@@ -181,70 +193,3 @@ class StartBuild(StageTestCase):
 class Sprint7StartBuild(StartBuild):
     async def prepare(self) -> None:
         self.container_manager.setting.variant = "sprint7"
-
-
-class Coordinated(StageTestCase):
-    """Coordinator mode: `api.token` is set."""
-
-    PROJECT: ClassVar[dict[str, Any]] = {
-        "id": "project-7",
-        "owner": "acme",
-        "repo": "site",
-        "slug": "acme/site",
-        "service_auth": {"token": "T7", "refreshToken": "R7", "type": "token"},
-        "provider": {"type": "bitbucket", "slug": "bitbucket"},
-        "organization": {"name": "Acme"},
-    }
-
-    async def prepare(self) -> None:
-        self.coordinator = Coordinator(
-            reactor, self.container_manager, token="the-token", projects={"acme/site": {**self.PROJECT}}
-        )
-        self.stage._given["api"] = {"url": await self.coordinator.listen(reactor), "token": "the-token"}
-
-    async def tearDown(self) -> None:  # type: ignore[override]
-        await self.coordinator.stop()
-        await super().tearDown()
-
-    def started(self) -> list[Any]:
-        return list(self.container_manager.builds.values())
-
-    async def test_the_project_and_its_credentials_are_the_coordinators(self) -> None:
-        self.repository.open_pull_request()
-        (build,) = await self.until(self.started)
-        await self.settled()
-        assert build["projectId"] == "project-7"
-        assert build["project"] == self.PROJECT
-        assert {each.headers["authorization"] for each in self.coordinator.requests} == {"Bearer the-token"}
-        assert self.coordinator.requests[0].path == "/projects"
-        assert self.coordinator.requests[0].query == "service=bitbucket&slug=acme%2Fsite&single=true"
-
-    async def test_a_repository_without_a_project_is_recorded_and_not_asked_about_again(self) -> None:
-        for null in (False, True):
-            self.coordinator.projects.clear()
-            self.coordinator._null_where_unknown = null
-            pull_request = self.repository.open_pull_request(branch=f"null-{null}")
-            await self.decided(1 + null)
-            await self.until(lambda: not self.rows("SELECT id FROM builds WHERE pending"))
-            assert self.states(pull_request) == {}
-        assert set(self.rows("SELECT state, reason FROM builds")) == {
-            ("cancelled", "the coordinator has no project for acme/site")
-        }
-        assert self.started() == []
-        assert len([each for each in self.coordinator.requests if each.path == "/projects"]) == 2
-
-    async def test_troubles_of_the_coordinator_pass(self) -> None:
-        for trouble in (Answer(500), Answer(200, b"<html></html>", HTML), Answer(200, b"[]", JSON), Hang(), Cut()):
-            self.coordinator.faults.add(Fault(trouble, "/projects", times=1))
-        self.repository.open_pull_request()
-        await self.until(self.started)
-
-    async def test_a_project_without_an_id_is_not_built_and_says_why(self) -> None:
-        del self.coordinator.projects["acme/site"]["id"]
-        self.repository.open_pull_request()
-        await self.decided(1)
-        await self.until(lambda: self.rows("SELECT id FROM builds WHERE attempts > 0 OR NOT pending"))
-        assert self.started() == []
-        ((said,),) = self.rows("SELECT reason || last_error FROM builds")
-        assert "id" in said
-        assert said != "'id'"

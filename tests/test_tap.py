@@ -122,6 +122,8 @@ def parse(*arguments: str) -> tap.Options:
 
 
 def test_options_win_over_files(directory: Path) -> None:
+    consumer = SETTINGS.replace("bbAccessToken: an-access-token", "bbClientKey: key\nbbClientSecret: secret")
+    (directory / "settings.yaml").write_text(consumer)  # what coordinator mode needs
     short = parse("-c", "settings.yaml", "-p", "1", "-P", "/hook", "-s", "secret", "-a", "token").settings
     assert (short.port, short.webhook_url, short.webhook_secrets, short.api_token) == (1, "/hook", ("secret",), "token")
     long = ("--port=1", "--bitbucket-webhook-path=/hook", "--bitbucket-webhook-secret=secret")
@@ -317,20 +319,23 @@ def test_a_log_file_that_cannot_be_made_is_told_in_a_line(directory: Path) -> No
 def test_no_secret_of_the_settings_can_be_logged(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "hide", (secrets := logs.Secrets()).hide)
     monkeypatch.setattr(service, "Handler", lambda settings, reactor: MultiService())
-    (directory / "secrets.yaml").write_text("""
+    everywhere = """
 bbWebhookSecret: [webhook-one, webhook-two]
 bbClientKey: not-secret
 bbClientSecret: client-secret
 bbAccessToken: access-token
 bbRefreshToken: refresh-token
 database: postgresql://probo:p%40ssword@localhost/probo
-api: {url: "http://localhost:3020", token: api-token}
-accounts:
-- {name: other, repositories: other/*, bbEmail: a@example.com, bbApiToken: other-token}
-""")
-    twistd = ServerOptions()
-    twistd.parseOptions(["-n", "probo-bitbucket", "-c", "secrets.yaml"])
-    tap.makeService(twistd.subOptions)
+"""
+    for mode in (
+        "api: {url: 'http://localhost:3020', token: api-token}",
+        "api: {url: 'http://localhost:3020'}\n"
+        "accounts: [{name: other, repositories: other/*, bbEmail: a@example.com, bbApiToken: other-token}]",
+    ):
+        (directory / "secrets.yaml").write_text(everywhere + mode)
+        twistd = ServerOptions()
+        twistd.parseOptions(["-n", "probo-bitbucket", "-c", "secrets.yaml"])
+        tap.makeService(twistd.subOptions)
     for secret in (
         "webhook-one", "webhook-two", "client-secret", "access-token", "refresh-token", "p@ssword", "p%40ssword",
         "postgresql://probo:p%40ssword@localhost/probo", "api-token", "other-token",

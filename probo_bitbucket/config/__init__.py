@@ -54,6 +54,8 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
     credential_reader = CredentialReader(reader)
     credentials = credential_reader.credentials(given)
     accounts = tuple(credential_reader.accounts(given.get("accounts")))
+    if values["api_token"] and not findings.problems:
+        credential_reader.check_for_coordinator(given, credentials)
     if credentials:
         accounts = (*accounts, Account("default", credentials, ("*",)))
     if findings.problems:

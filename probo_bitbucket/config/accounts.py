@@ -15,6 +15,7 @@ from probo_bitbucket.credentials import AccessToken, Account, ApiToken, Credenti
 
 _CONSUMER = ("bbClientKey", "bbClientSecret")
 _USER = ("bbEmail", "bbApiToken")
+_COORDINATED = "in coordinator mode (api.token) the projects' refresh tokens are the coordinator's"
 _KINDS = (
     "give either bbClientKey and bbClientSecret (with bbRefreshToken or without), "
     "or bbAccessToken alone, or bbEmail and bbApiToken"
@@ -40,6 +41,20 @@ class CredentialReader:
             problems.append(f"{given[present[0]].where()}: {wrong}")
             return None
         return _credentials(values)
+
+    def check_for_coordinator(self, given: Mapping[str, Given], credentials: Credentials | None) -> None:
+        """Beside a coordinator there must be the consumer that its refresh tokens belong to, and nothing else.
+
+        The consumer's own tokens, which the Node handlers insisted on, do nothing.
+        """
+        if "accounts" in given and not given["accounts"].written.empty:
+            self._problem(given["accounts"].where(), f"cannot stand beside api.token; {_COORDINATED}")
+        if not isinstance(credentials, OAuthConsumer):
+            wanted = f"{_COORDINATED}; give bbClientKey and bbClientSecret of their consumer"
+            self._problem(given["api.token"].where(), wanted)
+        elif credentials.refresh_token:
+            warning = f"{given['bbRefreshToken'].where()}: does nothing; {_COORDINATED}"
+            self.reader.findings.warnings.append(warning)
 
     def accounts(self, given: Given | None) -> Iterator[Account]:
         if given is None or given.written.empty:

@@ -79,7 +79,7 @@ CREDENTIAL_KEYS = (
         "credentials",
         types.TOKEN,
         "",
-        "Access token of a repository, project or workspace; or the first one of the consumer, beside bbRefreshToken.",
+        "Access token of a repository, project or workspace; beside bbRefreshToken it is not used.",
         secret=True,
     ),
     Key("bbRefreshToken", "credentials", types.TOKEN, "", "First refresh token of the consumer.", secret=True),

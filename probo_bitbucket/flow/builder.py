@@ -16,7 +16,7 @@ from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.errors import NotFound, Permanent, Temporary
 from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.announcement import Announcement
-from probo_bitbucket.flow.projects import Projects
+from probo_bitbucket.flow.projects import NoProject, Projects
 from probo_bitbucket.flow.rules import skip_marker
 from probo_bitbucket.flow.schedule import told_already
 from probo_bitbucket.model import FULL_HASH, Build, BuildKind, BuildState, Repository
@@ -78,18 +78,18 @@ class Builder:
         except NotBuilt as error:
             await self._conclude(error.build, error.state, str(error))
             raise
+        except NoProject as error:
+            await self._conclude(job.build, BuildState.CANCELLED, str(error))
+            raise NotBuilt(job.build, BuildState.CANCELLED, str(error)) from error
 
     async def _prepare(self, job: StoredBuild) -> StoredBuild:
         """Read what the build needs, and store it, so that no later try has to read it again."""
         project = await self.projects.of(job.build)
-        if project is None:
-            reason = f"the coordinator has no project for {job.build.repository.full_name}"
-            raise NotBuilt(job.build, BuildState.CANCELLED, reason)
         build, config = await _both(self._resolved(job.build), self._configuration(job.build))
         if isinstance(config, ConfigurationError):
             raise NotBuilt(build, BuildState.INVALID, config.advice)
         document = documents.build(build, config.document, project["id"], self.site_url)
-        text = msgspec.json.encode({"build": document, "project": _kept(project)}).decode()
+        text = msgspec.json.encode({"build": document, "project": project}).decode()
         prepared = evolve(job, build=build, document=text, state=BuildState.READY)
 
         def ready(tx: Transaction) -> None:
@@ -210,11 +210,6 @@ class Builder:
 
     async def give_up(self, job: StoredBuild, error: Exception) -> None:
         await self._conclude(job.build, BuildState.FAILED, f"The build could not be started: {error}")
-
-
-def _kept(project: dict[str, Any]) -> dict[str, Any]:
-    """What is stored of a project: a coordinator's has credentials in it, which are asked for again at the start."""
-    return {key: value for key, value in project.items() if key != "service_auth"}
 
 
 async def _both(first: Any, second: Any) -> tuple[Any, Any]:

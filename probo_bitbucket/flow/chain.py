@@ -32,7 +32,7 @@ DEAD_PAUSE = 300.0  # seconds before credentials that Bitbucket refused are trie
 class TokenChain:
     """The access to Bitbucket of one OAuth consumer: by refresh tokens, or by client credentials if there is none.
 
-    *renewed* is told of each new pair, with the one before it.
+    *renewed* is called in the transaction that stores a new pair, with the pair before it.
     """
 
     log = Logger()
@@ -46,7 +46,7 @@ class TokenChain:
         clock: IReactorTime,
         node: str,
         budget: Budget,
-        renewed: Callable[[Chain, Chain], None] | None = None,
+        renewed: Callable[[Transaction, Chain], None] = lambda *_: None,
     ) -> None:
         self.name = name
         self.budget = budget
@@ -186,17 +186,19 @@ class TokenChain:
         _hide_tokens(newest)
         while True:
             try:
-                await self._store.transact(credentials.succeed, newest)
+                await self._store.transact(self._succeed, chain, newest)
             except StoreUnavailable as error:
                 self.log.warn("New tokens cannot be stored yet", event="credentials.unstored", reason=str(error))
                 await deferLater(self._clock, PAUSE)
             else:
                 break
         self._chain = newest
-        if self._renewed:
-            self._renewed(chain, newest)
         self.log.info("Access token renewed", event="credentials.renewed", account=self.name, seconds=grant.expires_in)
         return newest
+
+    def _succeed(self, tx: Transaction, previous: Chain, newest: Chain) -> None:
+        if credentials.succeed(tx, newest):
+            self._renewed(tx, previous)
 
 
 def _hide_tokens(chain: Chain) -> None:

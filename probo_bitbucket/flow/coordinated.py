@@ -6,39 +6,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket.budget import Budget
-from probo_bitbucket.errors import DeadCredentials, Permanent, UpstreamError
+from probo_bitbucket.errors import DeadCredentials
 from probo_bitbucket.flow.access import Access
 from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.flow.hand_on import PROJECT
+from probo_bitbucket.flow.projects import NoProject
 from probo_bitbucket.model import Build, Repository
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import Database, Transaction, credentials
-from probo_bitbucket.store.credentials import Chain
-
-HAND_ON_TRIES = 60
 
 MakeChain = Callable[[str, str], TokenChain]  # of a name and a refresh token
-
-
-@define
-class CoordinatorProjects:
-    """The coordinator's documents go to it as they came."""
-
-    coordinator: ContainerManager
-
-    async def of(self, build: Build) -> dict[str, Any] | None:
-        return await self.coordinator.project(build.repository.full_name)
-
-    async def with_service_auth(self, project: dict[str, Any], build: Build) -> dict[str, Any]:
-        """The project with its credentials as the coordinator has them now: they may have been renewed since."""
-        current = await self.coordinator.project(build.repository.full_name)
-        return project if current is None else current
 
 
 @define
@@ -65,16 +45,26 @@ class ProjectAccounts:
         return {chain.name: chain.trouble(tx) for chain in self._chains.values()}
 
     async def _of_project(self, repository: Repository) -> TokenChain:
-        project = await self.coordinator.project(repository.full_name) or {}
+        project = await self.coordinator.project(repository.full_name)
+        if project is None:
+            raise NoProject(repository.full_name)
+        chain = await self.adopt(project)
+        if chain is None:
+            raise DeadCredentials(f"the coordinator has no credentials for {repository.full_name}")
+        return chain
+
+    async def adopt(self, project: dict[str, Any]) -> TokenChain | None:
+        """The chain of a project's refresh token, which may be asked for from now on; None where it has none."""
         auth = project.get("service_auth")
         token = auth.get("refreshToken") if isinstance(auth, dict) else None
         if not isinstance(token, str) or not token:
-            raise DeadCredentials(f"the coordinator has no credentials for {repository.full_name}")
+            return None
         owner = await self.store.transact(credentials.owner, token)
         if owner is not None:
             return self._chain(owner, token)
-        chain = self._chain(f"project {project.get('id')}", token)
+        chain = self._chain(f"{PROJECT}{project['id']}", token)
         chain.begin_anew(token)  # an operator gave it to the coordinator
+        await self.store.transact(chain.begin)
         return chain
 
     def _chain(self, name: str, token: str) -> TokenChain:
@@ -109,50 +99,26 @@ class ProjectAccess:
 
 
 @define
-class HandOn:
-    """Tells the coordinator of renewed tokens, so that every project that shares the chain has the newest.
-
-    Does not hold up who asked for the token; tries again until the coordinator has it or refuses it.
-    """
+class CoordinatorProjects:
+    """The coordinator's documents go to it as they came. Their credentials are left out of what is stored."""
 
     coordinator: ContainerManager
-    clock: IReactorTime
-    _newest: dict[str, Chain] = field(factory=dict)
-    _held: dict[str, str] = field(factory=dict, repr=False)  # the refresh tokens that the coordinator has
+    accounts: ProjectAccounts
 
-    log = Logger()
+    async def of(self, build: Build) -> dict[str, Any]:
+        project = await self._current(build)
+        return {name: value for name, value in project.items() if name != "service_auth"}
 
-    def __call__(self, previous: Chain, newest: Chain) -> None:
-        told = self._newest.get(newest.name)
-        if told is None or told.refresh_token != previous.refresh_token:
-            self._held[newest.name] = previous.refresh_token
-        self._newest[newest.name] = newest
-        Deferred.fromCoroutine(self._tell(newest))
+    async def with_service_auth(self, project: dict[str, Any], build: Build) -> dict[str, Any]:
+        """The project as the coordinator has it now. Its refresh token is what we shall be asked with."""
+        del project  # its credentials may have been renewed since
+        current = await self._current(build)
+        await self.accounts.adopt(current)
+        return current
 
-    async def _tell(self, newest: Chain) -> None:
-        for attempt in range(HAND_ON_TRIES):
-            if self._newest[newest.name] is not newest:
-                return  # a later pair is on its way, and must not be followed by this one
-            try:
-                await self.coordinator.store_tokens(
-                    project_id=newest.name.removeprefix("project "),
-                    token=newest.access_token,
-                    refresh_token=newest.refresh_token,
-                    previous=self._held[newest.name],  # not the last one, where that never arrived
-                    created_at=newest.refreshed_at,
-                    expires_in=newest.expires_at - newest.refreshed_at,
-                )
-            except UpstreamError as error:
-                self.log.warn(
-                    "The coordinator did not take the renewed tokens",
-                    event="credentials.not_handed_on",
-                    account=newest.name,
-                    attempt=attempt + 1,
-                    reason=str(error),
-                )
-                if isinstance(error, Permanent):
-                    return
-                await deferLater(self.clock, min(60.0, 2.0**attempt))
-            else:
-                self._held[newest.name] = newest.refresh_token
-                return
+    async def _current(self, build: Build) -> dict[str, Any]:
+        full_name = build.repository.full_name
+        project = await self.coordinator.project(full_name)
+        if project is None:
+            raise NoProject(full_name)
+        return project

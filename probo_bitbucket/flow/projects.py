@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from attrs import define
 
+from probo_bitbucket.errors import Permanent
 from probo_bitbucket.flow.access import Access
 from probo_bitbucket.flow.accounts import OwnAccounts
 from probo_bitbucket.flow.chain import TokenChain
@@ -14,12 +15,19 @@ from probo_bitbucket.probo import documents
 from probo_bitbucket.store import Database, projects
 
 
+class NoProject(Permanent):
+    """The coordinator has no project for a repository."""
+
+    def __init__(self, full_name: str) -> None:
+        super().__init__(f"the coordinator has no project for {full_name}", 404)
+
+
 class Projects(Protocol):
-    async def of(self, build: Build) -> dict[str, Any] | None:
-        """The project document of a build, None where there is no such project."""
+    async def of(self, build: Build) -> dict[str, Any]:
+        """The project document of a build, without credentials. Raises NoProject."""
 
     async def with_service_auth(self, project: dict[str, Any], build: Build) -> dict[str, Any]:
-        """The project with what the Container Manager sends back to us when it wants a token."""
+        """The project with what the Container Manager sends back to us when it wants a token. Raises NoProject."""
 
 
 @define
@@ -30,7 +38,7 @@ class OwnProjects:
     accounts: OwnAccounts
     hand_out_tokens: bool
 
-    async def of(self, build: Build) -> dict[str, Any] | None:
+    async def of(self, build: Build) -> dict[str, Any]:
         id = await self.store.transact(projects.project_id, build.repository)
         return documents.project(build.repository, build.source, id)
 

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from probo_bitbucket.flow.desire import Subject, asked_for, environment_url, take
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
-from probo_bitbucket.model import InvalidName, Phase, Repository, Status, Update, check_hash
+from probo_bitbucket.model import BuildState, InvalidName, Phase, Repository, Status, Update, check_hash
 from probo_bitbucket.probo.updates import Reported, UpdateError
 from probo_bitbucket.store import Database, Transaction, builds, removals
 from probo_bitbucket.store.builds import StoredBuild
@@ -57,6 +57,8 @@ class Relay:
             return asked_for(subject, update, self.display)  # it is shown as stopped, and stays so
         if stored is None:
             return take(tx, subject, update, now, self.display)
+        if stored.state is BuildState.STARTING:  # the answer may be lost, but here is the proof that it runs
+            builds.conclude(tx, stored.build.id, BuildState.RUNNING, now)
         if update.environment_ready:
             self.ending.make_room(tx, stored, now)
         return take(tx, subject, _with_cause(stored, update), now, self.display)

@@ -103,6 +103,7 @@ class ContainerManager:
     def __init__(self, upstream: Upstream, url: str, token: str = "") -> None:
         self._upstream = upstream
         self._url = url
+        self._is_coordinator = bool(token)
         self._headers: dict[str | bytes, str | bytes] = {"Authorization": f"Bearer {token}"} if token else {}
 
     async def start(self, build: dict[str, Any], project: dict[str, Any]) -> Any:
@@ -117,7 +118,10 @@ class ContainerManager:
             raise Refused(str(error), error.status) from error
 
     async def find(self, build_id: str) -> BuildReport | None:
-        """`GET /builds/{id}`, None where the Container Manager does not know it."""
+        """`GET /builds/{id}`, None where the Container Manager does not know it.
+
+        A coordinator promises no such route: whatever else it answers than a build tells nothing, and is None, too.
+        """
         answer = await self._upstream.request(
             "GET", f"{self._url}/builds/{quote(build_id, safe='')}", headers=self._headers
         )
@@ -125,7 +129,11 @@ class ContainerManager:
             return msgspec.json.decode(answer.checked().body, type=BuildReport)
         except NotFound:
             return None
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (Permanent, msgspec.DecodeError, RecursionError) as error:
+            if self._is_coordinator:
+                return None
+            if isinstance(error, Permanent):
+                raise
             raise Temporary(f"{answer.upstream} answered with an unexpected document: {error}") from error
 
     async def builds(self) -> list[ListedBuild]:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import field, frozen
 
-from probo_bitbucket.store.schema import chain_members, chains
+from probo_bitbucket.store.schema import chain_members, chains, hand_ons
 from probo_bitbucket.store.sql import Lease, insert
 
 LOCK = 90.0  # seconds; nobody renews it, and a request for a token may take half a minute
@@ -59,6 +59,8 @@ def remember(tx: sa.Connection, name: str, refresh_token: str) -> None:
 
 
 def forget(tx: sa.Connection, name: str) -> None:
+    """Delete a chain, and what a coordinator was to be told of it. Its tokens can still be asked for."""
+    tx.execute(sa.delete(hand_ons).where(hand_ons.c.chain == name))
     tx.execute(sa.delete(chains).where(chains.c.name == name))
 
 
@@ -96,10 +98,14 @@ def unlock(tx: sa.Connection, chain: Chain, dead: str = "") -> None:
     tx.execute(sa.update(chains).where(_same(chain)).values(leased_by="", leased_until=0.0, dead=dead))
 
 
-def succeed(tx: sa.Connection, chain: Chain) -> None:
-    """Store the newest pair, and give the right to refresh back. A chain that was begun anew meanwhile stays."""
-    tx.execute(sa.update(chains).where(_same(chain)).values(**_values(chain), leased_by="", leased_until=0.0))
+def succeed(tx: sa.Connection, chain: Chain) -> bool:
+    """Store the newest pair, and give the right to refresh back. A chain that was begun anew meanwhile stays.
+
+    Returns whether it is the newest.
+    """
+    stored = tx.execute(sa.update(chains).where(_same(chain)).values(**_values(chain), leased_by="", leased_until=0.0))
     _remember(tx, chain.name, chain.refresh_token, given_at=chain.refreshed_at)
+    return bool(stored.rowcount)
 
 
 def discard(tx: sa.Connection, name: str, access_token: str) -> None:

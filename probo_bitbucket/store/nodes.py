@@ -12,13 +12,14 @@ from probo_bitbucket.store.schema import (
     comments,
     deliveries,
     forwarded,
+    hand_ons,
     pull_requests,
     removals,
     statuses,
 )
 from probo_bitbucket.store.sql import LEASE
 
-_LEASED = (deliveries, builds, pull_requests, removals, statuses, comments, forwarded)
+_LEASED = (deliveries, builds, pull_requests, removals, statuses, comments, forwarded, hand_ons)
 
 
 def renew(tx: sa.Connection, holders: Collection[str], now: float) -> None:

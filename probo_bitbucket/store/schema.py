@@ -237,6 +237,15 @@ chain_members = Table(
     Index("chain_members_given", "given_at"),
 )
 
+hand_ons = Table(
+    "hand_ons",
+    metadata,
+    Column("chain", String(200), primary_key=True),
+    Column("held", Text, nullable=False),  # the refresh token of the chain that the coordinator has
+    *_work(),
+    _pending("hand_ons_pending", "due_at"),
+)
+
 consumers = Table(
     "consumers",
     metadata,

@@ -46,6 +46,6 @@ def chain_of(
     *,
     node: str = "node",
     name: str = "default",
-    renewed: Any = None,
+    renewed: Any = lambda *_: None,
 ) -> TokenChain:
     return TokenChain(name, refresh_token, endpoint, store, clock, node, Budget(clock, 1000), renewed)

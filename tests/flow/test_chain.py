@@ -11,7 +11,7 @@ from twisted.logger import LogEvent, LogLevel
 
 from probo_bitbucket.errors import DeadCredentials, Temporary
 from probo_bitbucket.flow.chain import DEAD_PAUSE, MARGIN, PAUSE, TokenChain
-from probo_bitbucket.store import Lease, credentials
+from probo_bitbucket.store import Lease, Transaction, credentials
 from probo_bitbucket.store.credentials import LOCK, Chain
 from tests.flow.chains import HOUR, Endpoint, chain_of
 from tests.immediate import ImmediateStore, result_of, run, start
@@ -278,11 +278,28 @@ def test_the_newest_pair_has_life_left(chain: TokenChain, endpoint: Endpoint) ->
     assert (newest.access_token, newest.refresh_token) == ("A1", "R1")
 
 
-def test_who_wants_to_know_is_told_of_both_pairs(endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> None:
-    told: list[tuple[str, str]] = []
-    chain = chain_of(endpoint, store, clock, renewed=lambda a, b: told.append((a.refresh_token, b.refresh_token)))
-    renewed(chain, endpoint)
-    assert told == [("R0", "R1")]
+def test_a_renewal_is_noted_in_the_transaction_that_stores_it(
+    endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    noted: list[tuple[str, str]] = []
+
+    def note(tx: Transaction, previous: Chain) -> None:
+        newest = credentials.find(tx, "default")
+        noted.append((previous.refresh_token, newest.refresh_token if newest else ""))
+
+    renewed(chain_of(endpoint, store, clock, renewed=note), endpoint)
+    assert noted == [("R0", "R1")]
+
+
+def test_a_renewal_of_a_chain_that_was_begun_anew_meanwhile_is_not_noted(
+    endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    noted: list[Chain] = []
+    asking = start(chain_of(endpoint, store, clock, renewed=lambda _, previous: noted.append(previous)).access_token())
+    store.now(credentials.begin, "default", "N0")
+    endpoint.grant("A1", "R1")
+    result_of(asking)
+    assert noted == []
 
 
 def test_a_chain_in_use_is_not_refreshed_for_being_idle(chain: TokenChain, endpoint: Endpoint, clock: Clock) -> None:

@@ -6,17 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from attrs import define, evolve
+from attrs import define
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent
 
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.errors import DeadCredentials
 from probo_bitbucket.flow.accounts import NotOurs
-from probo_bitbucket.flow.coordinated import CoordinatorProjects, HandOn, ProjectAccounts
+from probo_bitbucket.flow.coordinated import CoordinatorProjects, ProjectAccounts
+from probo_bitbucket.flow.projects import NoProject
 from probo_bitbucket.model import Build, BuildKind, Repository
 from probo_bitbucket.probo.container_manager import ContainerManager
-from probo_bitbucket.store.credentials import Chain
 from probo_bitbucket.upstream import Upstream
 from tests.flow.chains import Endpoint, chain_of
 from tests.immediate import ImmediateStore, result_of, run, start
@@ -95,7 +94,7 @@ def test_a_new_token_that_an_operator_gave_the_coordinator_is_used_at_once(desk:
     assert desk.endpoint.shown == ["R0", "N0"]
 
 
-@pytest.mark.parametrize("project", [None, {"id": "p-1"}, {"id": "p-1", "service_auth": {"refreshToken": ""}}])
+@pytest.mark.parametrize("project", [{"id": "p-1"}, {"id": "p-1", "service_auth": {"refreshToken": ""}}])
 def test_a_project_without_credentials_waits_for_them(desk: Desk, project: Any) -> None:
     desk.wire.say(200, project)
     with pytest.raises(DeadCredentials, match="the coordinator has no credentials for acme/site"):
@@ -122,68 +121,34 @@ def test_only_tokens_of_our_chains_are_answered(desk: Desk) -> None:
         run(desk.accounts.by_token("unknown"))
 
 
-def test_a_project_is_sent_with_the_credentials_that_it_has_now(clock: Clock) -> None:
-    wire = Wire()
-    projects = CoordinatorProjects(coordinator(wire, clock))
-    old, new = {"id": "p-1", "service_auth": {"token": "old"}}, {"id": "p-1", "service_auth": {"token": "new"}}
-    wire.say(200, old)
-    wire.say(200, new)
-    wire.say(404)
-    assert run(projects.of(BUILD)) == old
-    assert run(projects.with_service_auth(old, BUILD)) == new
-    assert run(projects.with_service_auth(old, BUILD)) == old
-    assert run(projects.of(BUILD)) is None
+def test_a_project_is_kept_without_its_credentials_and_sent_with_those_that_it_has_now(desk: Desk) -> None:
+    projects = CoordinatorProjects(desk.accounts.coordinator, desk.accounts)
+    desk.has("R0")
+    assert run(projects.of(BUILD)) == {"id": "p-1"}
+    desk.has("N0")
+    assert run(projects.with_service_auth({"id": "p-1"}, BUILD))["service_auth"] == {"refreshToken": "N0"}
 
 
-PREVIOUS = Chain("project p-1", "", "R0")
-NEWEST = Chain("project p-1", "", "R1", "A1", expires_at=9200.0, refreshed_at=2000.0)
+def test_a_token_that_was_sent_with_a_build_may_be_asked_with_at_once(desk: Desk) -> None:
+    projects = CoordinatorProjects(desk.accounts.coordinator, desk.accounts)
+    desk.has("R0")
+    get(desk, SITE, "A1", "R1")
+    desk.has("N0")
+    run(projects.with_service_auth({"id": "p-1"}, BUILD))
+    access, _ = run(desk.accounts.by_token("N0"))
+    asking = start(access.access_token())
+    desk.endpoint.grant("B1", "N1")
+    assert result_of(asking) == "B1"
 
 
-def test_renewed_tokens_are_handed_on_until_they_are_taken(clock: Clock) -> None:
-    wire = Wire()
-    for status in (500, 503, 200):
-        wire.say(status)
-    HandOn(coordinator(wire, clock), clock)(PREVIOUS, NEWEST)
-    clock.pump([1, 2])
-    clock.advance(1000)
-    assert len(wire.asked) == 3
-    sent = {name: values[0] for name, values in wire.asked[-1].headers.items()}
-    assert wire.asked[-1].url == "http://coordinator/projects/tokens"
-    assert (sent["projectid"], sent["token"], sent["refreshtoken"]) == ("p-1", "A1", "R1")
-    assert (sent["previousrefreshtoken"], sent["tokencreatedat"], sent["tokenexpiresin"]) == ("R0", "2000", "7200")
-
-
-def test_a_coordinator_that_refuses_the_tokens_is_not_asked_again(clock: Clock, logged: list[LogEvent]) -> None:
-    wire = Wire()
-    wire.say(400)
-    HandOn(coordinator(wire, clock), clock)(PREVIOUS, NEWEST)
-    clock.advance(1000)
-    assert len(wire.asked) == 1
-    assert [event["account"] for event in logged if event.get("event") == "credentials.not_handed_on"] == [
-        "project p-1"
-    ]
-
-
-def test_a_pair_that_follows_one_that_never_arrived_names_the_token_that_the_coordinator_has(clock: Clock) -> None:
-    """It would not find the other projects of the chain by a token that it was never told."""
-    wire = Wire()
-    for status in (503, 200, 200):
-        wire.say(status)
-    hand_on = HandOn(coordinator(wire, clock), clock)
-    second = evolve(NEWEST, refresh_token="R2", access_token="A2")
-    hand_on(PREVIOUS, NEWEST)
-    hand_on(NEWEST, second)
-    clock.advance(1000)
-    hand_on(second, evolve(second, refresh_token="R3"))
-    told = [(asked.headers["previousrefreshtoken"][0], asked.headers["refreshtoken"][0]) for asked in wire.asked]
-    assert told == [("R0", "R1"), ("R0", "R2"), ("R2", "R3")]
-
-
-def test_a_token_that_an_operator_gave_is_the_one_that_the_coordinator_has(clock: Clock) -> None:
-    wire = Wire()
-    for status in (400, 200):
-        wire.say(status)
-    hand_on = HandOn(coordinator(wire, clock), clock)
-    hand_on(PREVIOUS, NEWEST)
-    hand_on(evolve(PREVIOUS, refresh_token="N0"), evolve(NEWEST, refresh_token="N1"))
-    assert wire.asked[-1].headers["previousrefreshtoken"] == ["N0"]
+def test_a_repository_without_a_project_waits_for_nothing(desk: Desk) -> None:
+    projects = CoordinatorProjects(desk.accounts.coordinator, desk.accounts)
+    for status, body in ((404, b""), (200, b"null")):
+        desk.wire.answers = [(status, {}, body)]
+        for asking in (
+            desk.accounts.of(SITE).authorization(),
+            projects.of(BUILD),
+            projects.with_service_auth({"id": "p-1"}, BUILD),
+        ):
+            with pytest.raises(NoProject, match="the coordinator has no project for acme/site"):
+                run(asking)

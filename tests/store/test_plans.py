@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from probo_bitbucket.store import Engine, Lease, builds, comments, deliveries, forwarded, schema, statuses
+from probo_bitbucket.store import Engine, Lease, builds, comments, deliveries, forwarded, hand_ons, schema, statuses
 
 NOBODY = Lease("north", 1000.0)
 
@@ -18,6 +18,7 @@ _CLAIMS: list[tuple[sa.Table, Callable[[sa.Connection], Any]]] = [
     (schema.statuses, lambda tx: statuses.claim_pending(tx, NOBODY, 10, busy=["acme/site"])),
     (schema.forwarded, lambda tx: forwarded.claim_pending(tx, NOBODY, 10, busy=["github"])),
     (schema.comments, lambda tx: comments.claim_pending(tx, NOBODY, 10)),
+    (schema.hand_ons, lambda tx: hand_ons.claim_pending(tx, NOBODY, 10)),
 ]
 
 

@@ -244,6 +244,13 @@ def _credentials() -> None:
     )
     op.create_index("chain_members_given", "chain_members", ["given_at"])
     op.create_table(
+        "hand_ons",
+        sa.Column("chain", sa.String(200), primary_key=True),
+        sa.Column("held", sa.Text, nullable=False),
+        *_work(),
+    )
+    _index_pending("hand_ons_pending", "hand_ons", "due_at")
+    op.create_table(
         "consumers",
         sa.Column("name", sa.String(200), primary_key=True),
         sa.Column("key", sa.Text, nullable=False),

@@ -1,0 +1,130 @@
+"""Renewed tokens are handed on to the coordinator, whatever comes between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import define, evolve
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent
+
+from probo_bitbucket.flow.hand_on import HandingOn
+from probo_bitbucket.flow.leases import Leases
+from probo_bitbucket.flow.schedule import Schedule
+from probo_bitbucket.flow.worker import Worker
+from probo_bitbucket.probo.container_manager import ContainerManager
+from probo_bitbucket.store import Transaction, credentials, hand_ons
+from probo_bitbucket.upstream import Upstream
+from tests.flow.chains import HOUR
+from tests.immediate import ImmediateStore
+from tests.wire import Wire
+
+NAME = "project p-1"
+
+
+@define
+class Desk:
+    """A project's chain, and a coordinator that is to be told of its tokens."""
+
+    store: ImmediateStore
+    clock: Clock
+    wire: Wire
+    worker: Worker
+
+    def renew(self, number: int) -> None:
+        """Have the pair of that number: A1 and R1, A2 and R2 …"""
+
+        def succeed(tx: Transaction) -> None:
+            chain, now = credentials.begin(tx, NAME, "R0"), self.clock.seconds()
+            pair = evolve(chain, access_token=f"A{number}", refresh_token=f"R{number}", refreshed_at=now)
+            assert credentials.succeed(tx, evolve(pair, expires_at=now + 2 * HOUR))
+            hand_ons.note(tx, chain)
+
+        self.store.now(succeed)
+
+    def told(self) -> list[tuple[str, str]]:
+        """What the coordinator was told so far: the refresh token that it has, and the newest."""
+        sent = [asked.headers for asked in self.wire.asked]
+        return [(headers["previousrefreshtoken"][0], headers["refreshtoken"][0]) for headers in sent]
+
+    def wait(self) -> None:
+        """Let an hour go by, for all tries that come by themselves."""
+        self.clock.pump([1.0] * int(HOUR))
+
+
+@pytest.fixture
+def desk(store: ImmediateStore, clock: Clock) -> Iterator[Desk]:
+    wire = Wire()
+    coordinator = ContainerManager(Upstream("the coordinator", wire.client, clock), "http://coordinator", "secret")
+    step: Any = HandingOn(store, coordinator)
+    worker = Worker(step, Leases(store, clock, "node"), clock, Schedule(24 * HOUR, lambda: 0.5))
+    worker.startService()
+    yield Desk(store, clock, wire, worker)
+    worker.stopService()
+
+
+def test_the_pair_is_told_in_headers(desk: Desk) -> None:
+    desk.wire.say(200)
+    desk.renew(1)
+    desk.wait()
+    [asked] = desk.wire.asked
+    sent = {name: values[0] for name, values in asked.headers.items()}
+    assert (asked.method, asked.url) == ("POST", "http://coordinator/projects/tokens")
+    assert (sent["projectid"], sent["providertype"]) == ("p-1", "bitbucket")
+    assert (sent["token"], sent["refreshtoken"], sent["previousrefreshtoken"]) == ("A1", "R1", "R0")
+    assert (sent["tokencreatedat"], sent["tokenexpiresin"]) == ("1000000", "7200")
+
+
+def test_a_coordinator_that_is_down_is_told_until_it_has_the_pair(desk: Desk) -> None:
+    for status in (500, 503, 200):
+        desk.wire.say(status)
+    desk.renew(1)
+    desk.wait()
+    assert desk.told() == [("R0", "R1")] * 3
+
+
+def test_a_coordinator_that_refuses_a_pair_is_not_told_again_but_of_the_next(
+    desk: Desk, logged: list[LogEvent]
+) -> None:
+    desk.wire.say(400)
+    desk.wire.say(200)
+    desk.renew(1)
+    desk.wait()
+    [event] = [event for event in logged if event.get("event") == "credentials.not_handed_on"]
+    assert event["account"] == NAME
+    desk.renew(2)
+    desk.wait()
+    assert desk.told() == [("R0", "R1"), ("R0", "R2")]
+
+
+def test_a_pair_that_follows_one_that_never_arrived_names_the_token_that_the_coordinator_has(desk: Desk) -> None:
+    """It would not find the other projects of the chain by a token that it was never told."""
+    for status in (503, 200):
+        desk.wire.say(status)
+    desk.renew(1)
+    desk.clock.advance(1)
+    desk.renew(2)
+    desk.wait()
+    desk.renew(3)
+    desk.wait()
+    assert desk.told() == [("R0", "R1"), ("R0", "R2"), ("R2", "R3")]
+
+
+def test_a_pair_that_came_while_the_one_before_was_told_is_told_as_well(desk: Desk) -> None:
+    desk.wire.say(200)
+    desk.renew(1)
+    [telling] = desk.store.now(hand_ons.claim_pending, desk.worker.leases.new(), 10)
+    desk.renew(2)
+    desk.store.now(hand_ons.taken, telling)
+    desk.wait()
+    assert desk.told() == [("R1", "R2")]
+
+
+def test_what_an_operator_gave_the_coordinator_is_not_overwritten(desk: Desk) -> None:
+    desk.wire.say(200)
+    desk.renew(1)
+    desk.store.now(credentials.begin, NAME, "N0")
+    desk.wait()
+    assert desk.told() == []
