@@ -87,6 +87,8 @@ class Metrics:
     def _make_counters(self) -> None:
         make = self._make
         self.events = make(Counter, "log_events", "Events in the log, also those below `log_level`.", "event")
+        for name in _NAMES:
+            self.events.labels(name)  # at 0: to Prometheus a series that begins with 1 has not increased
         self.deliveries = make(Counter, "deliveries", "Deliveries, and what became of them.", "event", "outcome")
         self.builds = make(Counter, "builds", "Builds, and what became of them.", "outcome")
         self.statuses = make(Counter, "statuses", "Statuses, and what became of them.", "state", "outcome")

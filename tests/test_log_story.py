@@ -60,7 +60,7 @@ class Story(StageTestCase):
         await self.built(self.repository.open_pull_request())
         await self.deliver("pullrequest:approved", b"{}")
         await self.deliver("pullrequest:created", b"{}")
-        listed = {event.name for event in EVENTS}
-        heard = {event["event"] for event in self.events if "event" in event}
+        listed = {(event.name, event.level) for event in EVENTS}
+        heard = {(event["event"], event["log_level"].name) for event in self.events if "event" in event}
         assert heard - listed == set()
         assert len(heard) > 8

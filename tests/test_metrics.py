@@ -8,6 +8,7 @@ from twisted.logger import Logger, LogPublisher
 
 from probo_bitbucket import breaker
 from probo_bitbucket.bitbucket import payloads
+from probo_bitbucket.log_events import EVENTS
 from probo_bitbucket.metrics import Metrics, kind_of
 from probo_bitbucket.sandbox.faults import Answer, Cut, Fault
 from probo_bitbucket.store import StoreUnavailable
@@ -109,8 +110,14 @@ def test_an_event_key_from_outside_makes_no_label() -> None:
     assert of(found, "deliveries_total", event="other", outcome="ignored") == 1
 
 
+def test_every_listed_event_is_there_from_the_start_so_that_its_first_time_is_an_increase() -> None:
+    found = samples_of(Metrics(()).text().decode())
+    assert [event.name for event in EVENTS if of(found, "log_events_total", event=event.name) != 0] == []
+
+
 def test_an_event_without_a_listed_name_is_not_counted() -> None:
-    assert not [name for name, _ in counted(event="build.somehow") if name == "probo_bitbucket_log_events_total"]
+    assert of(counted(event="build.somehow"), "log_events_total", event="build.somehow") is None
+    assert of(counted(event="build.started"), "log_events_total", event="build.started") == 1
 
 
 def test_calls_are_told_apart_by_what_they_are_about_whatever_the_repository_is_called() -> None:
