@@ -123,7 +123,7 @@ def postpone(tx: sa.Connection, known: KnownPullRequest, *, due_at: float, error
 
 def send_again(tx: sa.Connection, repository: str, number: int) -> None:
     """Have one looked after again that was given up on."""
-    which = sa.and_(_key(repository, number), pull_requests.c.last_error != "")
+    which = sa.and_(_key(repository, number), ~pull_requests.c.pending, pull_requests.c.last_error != "")
     tx.execute(sa.update(pull_requests).where(which).values(**ANEW))
 
 

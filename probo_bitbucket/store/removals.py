@@ -65,8 +65,7 @@ def withdraw(tx: sa.Connection, build_id: str) -> None:
 
 def forget_failed(tx: sa.Connection, build_id: str) -> None:
     """Let a build be wanted to be gone again whose removal was given up."""
-    failed = (removals.c.build_id == build_id, ~removals.c.pending, removals.c.last_error != "")
-    tx.execute(sa.delete(removals).where(*failed))
+    tx.execute(sa.delete(removals).where(_failed(build_id)))
 
 
 def postpone(tx: sa.Connection, removal: Removal, *, due_at: float, error: str) -> None:
@@ -76,7 +75,11 @@ def postpone(tx: sa.Connection, removal: Removal, *, due_at: float, error: str) 
 
 def send_again(tx: sa.Connection, build_id: str) -> None:
     """Have a removal tried again that was given up on."""
-    tx.execute(sa.update(removals).where(removals.c.build_id == build_id, removals.c.last_error != "").values(**ANEW))
+    tx.execute(sa.update(removals).where(_failed(build_id)).values(**ANEW))
+
+
+def _failed(build_id: str) -> sa.ColumnElement[bool]:
+    return sa.and_(removals.c.build_id == build_id, ~removals.c.pending, removals.c.last_error != "")
 
 
 def _update(tx: sa.Connection, build_id: str, values: dict[str, Any]) -> None:
