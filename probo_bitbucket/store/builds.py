@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import evolve, frozen
 
-from probo_bitbucket.model import Build, BuildState, Repository
+from probo_bitbucket.model import Build, BuildState, PullRequestState, Repository
 from probo_bitbucket.store.columns import dump, load
-from probo_bitbucket.store.schema import builds
+from probo_bitbucket.store.schema import builds, pull_requests
 from probo_bitbucket.store.sql import (
     ANEW,
     Claims,
@@ -211,6 +211,15 @@ def _update(tx: sa.Connection, id: str, values: dict[str, Any]) -> None:
 
 
 def prune(tx: sa.Connection, before: float, limit: int) -> int:
-    """Delete up to *limit* builds that nothing was heard of since a time. Returns how many."""
-    old = sa.select(builds.c.id).where(builds.c.changed_at < before, ~builds.c.pending).limit(limit)
+    """Delete up to *limit* builds that nothing was heard of since a time. Returns how many.
+
+    The newest of an open pull request stays: an edit of its title would have the same commit built again.
+    """
+    still_open = sa.exists().where(
+        pull_requests.c.repository == builds.c.repository,
+        pull_requests.c.number == builds.c.pull_request,
+        pull_requests.c.state == PullRequestState.OPEN,
+    )
+    claimed = sa.and_(builds.c.claim.is_not(None), still_open)
+    old = sa.select(builds.c.id).where(builds.c.changed_at < before, ~builds.c.pending, ~claimed).limit(limit)
     return tx.execute(sa.delete(builds).where(builds.c.id.in_(old))).rowcount

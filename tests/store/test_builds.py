@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
+from attrs import evolve
 
-from probo_bitbucket.model import Build, BuildKind, BuildState, Repository
-from probo_bitbucket.store import LEASE, Lease, LeaseLost, builds
+from probo_bitbucket.model import (
+    Build,
+    BuildKind,
+    BuildState,
+    PullRequest,
+    PullRequestChanged,
+    PullRequestClosed,
+    PullRequestState,
+    Repository,
+)
+from probo_bitbucket.store import LEASE, Lease, LeaseLost, builds, pull_requests
 
+SITE = Repository("acme", "site")
+PULL_REQUEST = PullRequest(7, "Title", "", "", "", "", PullRequestState.OPEN, "feature", "a" * 12, SITE)
 BUILD = Build("b1", BuildKind.BRANCH, Repository("acme", "site"), Repository("acme", "site"), "a" * 40, "", 0.0, "main")
 
 
@@ -34,3 +46,15 @@ def test_a_build_whose_lease_ran_out_unnoticed_goes_on(tx: sa.Connection) -> Non
     [stored] = builds.claim_pending(tx, Lease("slow", 0.0), 1)
     builds.advance(tx, stored, BuildState.STARTING, LEASE + 5)
     assert builds.find(tx, BUILD.id).state is BuildState.STARTING  # type: ignore[union-attr]
+
+
+def test_the_build_of_an_open_pull_request_is_kept_until_it_is_closed_however_old(tx: sa.Connection) -> None:
+    """Or an edit of its title would have the same commit built again."""
+    build = evolve(BUILD, kind=BuildKind.PULL_REQUEST, pull_request=PULL_REQUEST)
+    pull_requests.tell_open(tx, PullRequestChanged(SITE, PULL_REQUEST), 0.0)
+    builds.request(tx, build, 0.0)
+    builds.conclude(tx, build.id, BuildState.ENDED, 0.0)
+    assert builds.prune(tx, 1000.0, 10) == 0
+    assert builds.request(tx, evolve(build, id="b2"), 1000.0) == build.id
+    pull_requests.tell_closed(tx, PullRequestClosed(SITE, 7, PullRequestState.MERGED, "feature"), 1000.0, look=False)
+    assert builds.prune(tx, 1000.0, 10) == 1
