@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, cast
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, DeferredLock, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.logger import Logger, globalLogPublisher
 
 from probo_bitbucket.assembly import Foundation, Parts, assemble
@@ -21,21 +20,10 @@ from probo_bitbucket.config import Settings
 from probo_bitbucket.flow.resumption import tell_waiting
 from probo_bitbucket.metrics import Metrics
 from probo_bitbucket.store import StoreUnavailable, Transaction, nodes
-from probo_bitbucket.web.doors import CannotListen, Door
+from probo_bitbucket.web.doors import CannotListen, Door, OpenDoor
 
 LAST_REQUESTS = 8.0  # seconds that requests on their way may take to end; as long as a worker waits for its work
 LAST_REFRESH = 2.0  # seconds that a token refresh may take to end when everything else has stopped
-
-
-@frozen
-class OpenDoor:
-    """A door, and the port that it is at."""
-
-    door: Door
-    port: IListeningPort
-
-    async def close(self) -> None:
-        await maybeDeferred(self.port.stopListening)
 
 
 class Handler(Service):
@@ -96,7 +84,7 @@ class Handler(Service):
         opened: list[OpenDoor] = []
         try:
             for door in doors:
-                opened.append(OpenDoor(door, door.open(self._reactor)))
+                opened.append(door.open(self._reactor))
         except CannotListen:
             for each in opened:
                 each.port.stopListening()
@@ -120,19 +108,25 @@ class Handler(Service):
     async def _change(self, settings: Settings) -> None:
         parts = assemble(settings, self._foundation, self._reactor)
         known = {each.door.endpoint: each for each in self._open}
+        renewed = [(door, door.certificate()) for door in parts.doors if door.endpoint in known]
         opened = self._opened(door for door in parts.doors if door.endpoint not in known)
         try:
             await self._foundation.store.transact(parts.take_over)
         except Exception:
             await DeferredList([Deferred.fromCoroutine(each.close()) for each in opened])
             raise
-        kept = [(known.pop(door.endpoint), door) for door in parts.doors if door.endpoint in known]
-        for each, door in kept:
-            each.door.hand_to(door.gate)
-        self._open = [each for each, _ in kept] + opened
-        former, self._parts, self.settings = self._parts, parts, settings
+        kept = [(known.pop(door.endpoint), door.gate, certificate) for door, certificate in renewed]
+        for each, gate, certificate in kept:
+            each.hand_to(gate, certificate)
+        former, unwanted = self._parts, list(known.values())
+        self._open = [*(each for each, _, _ in kept), *opened]
+        self._parts, self.settings = parts, settings
         self._start(opened)
-        retiring = Deferred.fromCoroutine(self._retire(former, known.values()))
+        self._see_off(former, unwanted)
+
+    def _see_off(self, parts: Parts, doors: Iterable[OpenDoor]) -> None:
+        """Let *parts* end beside those that took over. A stop waits for them, too."""
+        retiring = Deferred.fromCoroutine(self._retire(parts, doors))
         self._retiring.add(retiring)
         retiring.addBoth(lambda _: self._retiring.discard(retiring))
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import tempfile
 from contextlib import closing
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs
 
 from probo_bitbucket.sandbox.faults import Answer, Fault, Slow
@@ -15,6 +19,7 @@ from probo_bitbucket.sandbox.hooks import sign
 from probo_bitbucket.sandbox.stage import HOOK_SECRET, KEY, SECRET
 from probo_bitbucket.web.doors import CannotListen
 from tests.staged import StageTestCase
+from tests.web.certificates import write_certificates
 from tests.web.hostile import EVENT, pull_request
 from tests.web.wire import Wire, connect, status
 
@@ -169,6 +174,39 @@ class Reload(ReloadTestCase):
         await handler.reload(self.stage.settings())
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", int(self.stage.url.rpartition(":")[2])))
+
+
+class Renewed(ReloadTestCase):
+    """The certificate of an `ssl:` endpoint, which is replaced every few weeks."""
+
+    async def prepare(self) -> None:
+        self.certificates = Path(tempfile.mkdtemp(dir=self.folder))
+        _, key, certificate = write_certificates(self.certificates)
+        endpoint = f"ssl:{free_port()}:privateKey={key}:certKey={certificate}:interface=127.0.0.1"
+        await self.stage.reload(listen=endpoint)
+
+    async def shown(self) -> str:
+        """The certificate that a new connection gets."""
+        found: str = await deferToThread(ssl.get_server_certificate, ("127.0.0.1", self.handler.port), timeout=10)
+        return found
+
+    async def test_it_is_shown_after_a_reload_by_the_same_port(self) -> None:
+        former, port = await self.shown(), self.handler._open[0].port
+        write_certificates(self.certificates)
+        assert await self.shown() == former
+        await self.stage.reload()
+        assert await self.shown() == (self.certificates / "cert.pem").read_text() != former
+        assert self.handler._open[0].port is port
+
+    async def test_one_that_does_not_fit_to_its_key_is_refused_and_the_former_goes_on(self) -> None:
+        former = await self.shown()
+        key = (self.certificates / "key.pem").read_bytes()
+        write_certificates(self.certificates)
+        (self.certificates / "key.pem").write_bytes(key)
+        with pytest.raises(CannotListen, match="setting `listen`"):
+            await self.stage.reload(instanceName="Other")
+        assert await self.shown() == former
+        assert self.handler.settings.instance_name == "ProboCI"
 
 
 class DeadCredentials(ReloadTestCase):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from attrs import evolve, frozen
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
@@ -15,6 +16,7 @@ from probo_bitbucket.config import Settings
 from probo_bitbucket.web.access import Rules
 from probo_bitbucket.web.gate import Gate, Rooms
 from probo_bitbucket.web.site import BoundedSite
+from probo_bitbucket.web.tls import Certificate
 
 
 class CannotListen(CannotListenError):
@@ -43,27 +45,59 @@ class Door:
     def gate(self) -> Gate:
         return cast(Gate, self.site.resource)
 
-    def hand_to(self, gate: Gate) -> None:
-        """Let *gate* answer from the next request on, also where a connection is open already."""
-        self.site.resource = gate
+    def certificate(self) -> Certificate | None:
+        """What an endpoint of TLS shows; None for others. Raises CannotListen."""
+        if not self.endpoint.startswith("ssl:"):
+            return None
+        try:
+            return Certificate(self.endpoint)
+        except Exception as error:
+            raise self._unusable(error) from error
 
-    def open(self, reactor: Any) -> IListeningPort:
+    def open(self, reactor: Any) -> OpenDoor:
         """Listen, at once.
 
         Raises CannotListen, before the process goes into the background: a daemon that listens nowhere must not live.
         """
-        ports: list[IListeningPort] = []
-        failures: list[Failure] = []
+        certificate = self.certificate()
         try:
-            listening = serverFromString(reactor, self.endpoint).listen(self.site)
-            listening.addCallbacks(ports.append, failures.append)
-            if failures:
-                failures[0].raiseException()
-            return ports[0]
+            port = certificate.listen(reactor, self.site) if certificate else self._listen(reactor)
         except CannotListenError as error:
             raise CannotListen(self, error.socketError.strerror or str(error.socketError), error.port) from error
-        except Exception as error:  # endpoints read files, descriptors and plugins: each has errors of its own
-            raise CannotListen(self, f"{type(error).__name__}: {error}") from error
+        except Exception as error:
+            raise self._unusable(error) from error
+        return OpenDoor(self, port, certificate)
+
+    def _listen(self, reactor: Any) -> IListeningPort:
+        ports: list[IListeningPort] = []
+        failures: list[Failure] = []
+        listening = serverFromString(reactor, self.endpoint).listen(self.site)
+        listening.addCallbacks(ports.append, failures.append)
+        if failures:
+            failures[0].raiseException()
+        return ports[0]
+
+    def _unusable(self, error: Exception) -> CannotListen:
+        """Endpoints read files, descriptors and plugins: each has errors of its own."""
+        return CannotListen(self, f"{type(error).__name__}: {error}")
+
+
+@frozen
+class OpenDoor:
+    """A door, and the port that it is at."""
+
+    door: Door
+    port: IListeningPort
+    certificate: Certificate | None
+
+    def hand_to(self, gate: Gate, certificate: Certificate | None) -> None:
+        """Let *gate* answer from the next request on, also where a connection is open already."""
+        self.door.site.resource = gate
+        if self.certificate and certificate:
+            self.certificate.become(certificate)
+
+    async def close(self) -> None:
+        await maybeDeferred(self.port.stopListening)
 
 
 def doors(settings: Settings, rooms: Rooms) -> Iterator[Door]:

@@ -37,7 +37,7 @@ class Tls(TestCase):
         self.addCleanup(folder.cleanup)
         self.ca_file, key, certificate = write_certificates(Path(folder.name))
         endpoint = f"ssl:0:privateKey={key}:certKey={certificate}:interface=127.0.0.1"
-        self.port = Door("listen", endpoint, BoundedSite(notFound())).open(reactor)
+        self.port = Door("listen", endpoint, BoundedSite(notFound())).open(reactor).port
         self.addCleanup(self.port.stopListening)
 
     async def status(self, host: str, ca_file: str) -> int:
