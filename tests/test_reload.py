@@ -68,7 +68,7 @@ class Reload(ReloadTestCase):
 
         async def call() -> None:
             wire = await connect(self.handler.port)
-            while going_on:
+            while going_on and not wire.closed.called:
                 answers.append(await self.answered(wire, delivery(HOOK_SECRET)))
             hang_up(wire)
 
