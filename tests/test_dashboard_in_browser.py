@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
+from selenium.webdriver.common.keys import Keys
 from twisted.internet.threads import deferToThread
 
+from probo_bitbucket.sandbox.faults import Answer, Fault
 from tests.dashboard_browser import DashboardTestCase
 
 HOSTILE = "<img src=x onerror=document.title='taken'> & \"quotes\""
@@ -55,3 +59,130 @@ class FromNothing(DashboardTestCase):
         for name in ("Pull requests", "Builds", "Repositories"):
             self.browser.press(name)
             self.look(f"8-{name.lower().replace(' ', '-')}")
+
+
+class WithoutJavaScript(FromNothing):
+    """The same way by reloading; nothing is there that needs a script."""
+
+    javascript = False
+
+    def appears(self) -> None:
+        """Not by itself."""
+
+    def after(self) -> None:
+        self.open("/")
+        self.browser.await_text("succeeded")
+        assert not self.browser.find("#live").is_displayed()
+        self.browser.press("Change the README")
+        self.browser.await_text("ProboCI/env")
+        self.browser.press("Rebuild")
+        self.browser.await_text("This is the new build.")
+        self.browser.press("Deliveries")
+        self.browser.labelled("Search").send_keys("README", Keys.ENTER)
+        self.browser.await_text("pullrequest:created")
+        self.browser.picture("dashboard-without-javascript")
+
+    def before(self) -> None:
+        self.open("/")
+        self.browser.await_text("All is well")
+
+
+class InTrouble(DashboardTestCase):
+    """What goes wrong is seen, with what to do."""
+
+    settings: ClassVar[dict[str, Any]] = {"retryFor": 0}
+
+    async def test_what_was_given_up_on_is_sent_again_by_a_button(self) -> None:
+        refusing = Fault(Answer(503), path="/startbuild")
+        self.container_manager.faults.add(refusing)
+        pull_request = self.repository.open_pull_request(HOSTILE, "feature/<b>bold</b>", {"a": b"1"})
+        await self.until(lambda: self.states(pull_request).get("ProboCI/env") == "FAILED")
+        await self.settled()
+        await deferToThread(self.given_up)
+        self.container_manager.faults.remove(refusing)
+        await deferToThread(self.send_again)
+        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
+        await deferToThread(self.browser.await_text, "All is well")
+
+    def given_up(self) -> None:
+        self.open("/")
+        self.browser.await_text("Given up")
+        self.browser.await_text("the Container Manager answered 503")
+        self.browser.await_text(HOSTILE)
+        assert "taken" not in self.browser.run("return document.title")
+        self.look("9-given-up")
+        self.browser.find("td.main > a").click()
+        self.browser.await_text("feature/<b>bold</b>")
+        self.look("9-given-up-pull-request")
+
+    def send_again(self) -> None:
+        self.open("/")
+        self.browser.find("#main form button").click()
+        self.browser.await_text("It is sent again.")
+
+    async def test_what_stands_in_the_way_is_named(self) -> None:
+        self.cloud.credentials.revoke_refresh_tokens()
+        self.cloud.credentials.revoke_access_tokens()
+        self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
+        await deferToThread(self.in_the_way)
+
+    def in_the_way(self) -> None:
+        self.open("/")
+        self.browser.await_text("Something is in the way")
+        self.browser.await_text("in the way")
+        self.look("9-in-the-way")
+        self.open("/builds/no-such-build")
+        self.browser.await_text("There is no build no-such-build, or not any more.")
+        self.look("9-not-there")
+
+
+class ByKeyboard(DashboardTestCase):
+    async def test_what_changes_leaves_alone_what_a_person_is_at(self) -> None:
+        await self.built(self.repository.open_pull_request("First", "first", {"a": b"1"}))
+        await deferToThread(self.begin)
+        await self.built(self.repository.open_pull_request("Second", "second", {"b": b"1"}))
+        await deferToThread(self.go_on)
+
+    def begin(self) -> None:
+        self.open("/pull-requests")
+        self.browser.await_text("Live")
+        self.browser.type(Keys.TAB)
+        assert self.browser.focus() == "Skip to the content"
+        self.browser.type(Keys.ENTER)
+        self.browser.type(Keys.TAB)
+        assert self.browser.focus() == "q"
+        self.browser.type("half a wo")
+        self.browser.type(Keys.TAB * 3)
+        assert self.browser.focus() == "First"
+
+    def go_on(self) -> None:
+        self.browser.await_text("Second")
+        assert self.browser.focus() == "First"
+        assert self.browser.labelled("Search").get_attribute("value") == "half a wo"
+        self.browser.type(Keys.ENTER)
+        self.browser.await_text("Open on Bitbucket")
+        self.browser.await_text("acme/site#1")
+
+
+class WithMuch(DashboardTestCase):
+    async def test_long_lists_go_on_on_further_pages(self) -> None:
+        for number in range(60):
+            await self.deliver("repo:fork", {"repository": {"full_name": f"acme/site-{number:02}"}})
+        await deferToThread(self.leaf)
+
+    def leaf(self) -> None:
+        self.open("/deliveries")
+        self.browser.await_text("acme/site-59")
+        assert "acme/site-09" not in self.browser.text
+        self.browser.press("Show more")
+        self.browser.await_text("acme/site-09")
+        self.look("10-much")
+        self.browser.press("Back to the first")
+        self.browser.await_text("acme/site-59")
+        self.open("/repositories")
+        self.browser.await_text("acme/site-00")
+        self.browser.press("Show more")
+        self.browser.await_text("acme/site-59")
+        self.browser.labelled("Search").send_keys("42", Keys.ENTER)
+        self.browser.await_text("acme/site-42")
+        assert "acme/site-59" not in self.browser.text

@@ -1,0 +1,138 @@
+"""The dashboard over the wire: who gets it, what its forms need, and what it tells while it is open."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from twisted.logger import capturedLogs
+
+from probo_bitbucket.bitbucket.signature import sign
+from probo_bitbucket.logs import Secrets
+from probo_bitbucket.sandbox.stage import HOOK_SECRET
+from probo_bitbucket.web import events, struck_out
+from tests.staged import Answered, StageTestCase
+from tests.web.wire import Wire, connect
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+SECRET = "pass-me-not-on"
+
+
+class DashboardTestCase(StageTestCase):
+    async def page(self, path: str, status: int = 200) -> str:
+        answered = await self.call("GET", path)
+        self.assertEqual(answered.status, status, path)
+        self.assertEqual(answered.headers.getRawHeaders("content-type"), ["text/html; charset=utf-8"])
+        return answered.body.decode()
+
+    async def send(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> Answered:
+        """Send a form as a browser does."""
+        said = {**FORM, "Origin": self.stage.url, **(headers or {})}
+        return await self.call("POST", path, urlencode(fields).encode(), said)
+
+    async def token(self) -> str:
+        """The token of a page's forms."""
+        found = re.search(r'name="token" value="(\w+)"', await self.page("/deliveries/1"))
+        assert found is not None
+        return found[1]
+
+
+class Forms(DashboardTestCase):
+    async def test_a_form_needs_the_token_of_our_own_pages(self) -> None:
+        await self.built(self.repository.open_pull_request("Once", "once", {"a": b"1"}))
+        path, token = "/deliveries/1/send-again", await self.token()
+        self.assertEqual((await self.send(path)).status, 403)
+        self.assertEqual((await self.send(path, token="x" * 64)).status, 403)
+        self.assertEqual((await self.send(path, {"Origin": "http://evil.example.com"}, token=token)).status, 403)
+        self.assertEqual((await self.send(path, {"Sec-Fetch-Site": "cross-site"}, token=token)).status, 403)
+        self.assertEqual((await self.send(path, token=token, more="x" * 9000)).status, 413)
+        self.assertEqual(self.rows("SELECT state FROM deliveries"), [("accepted",)])
+        sent = await self.send(path, token=token)
+        self.assertEqual((sent.status, sent.headers.getRawHeaders("location")), (303, ["/deliveries/1?said=sent"]))
+        self.assertIn("It is sent again.", await self.page("/deliveries/1?said=sent"))
+
+    async def test_the_token_stays_good_after_a_restart_and_is_in_no_log(self) -> None:
+        await self.built(self.repository.open_pull_request("Once", "once", {"a": b"1"}))
+        with capturedLogs() as logged:
+            token = await self.token()
+            await self.stage.stop_handler()
+            self.stage.start_handler()
+            self.assertEqual((await self.send("/deliveries/1/send-again", token=token)).status, 303)
+        self.assertNotIn(token, repr(logged))
+
+    async def test_what_an_address_says_is_shown_only_where_it_is_ours(self) -> None:
+        self.assertNotIn("evil", await self.page("/?said=evil"))
+        self.assertNotIn("<script>alert", await self.page("/builds?q=<script>alert(1)</script>"))
+        self.assertIn("no state", await self.page("/builds?state=<b>", 400))
+
+    async def test_secrets_in_a_body_are_struck_out(self) -> None:
+        known = Secrets()
+        known.hide(HOOK_SECRET)
+        self.patch(struck_out, "redact", known.redact)
+        body = {
+            "repository": {"full_name": "acme/site"},
+            "token": SECRET,
+            "nested": [{"apiKey": SECRET, "clone": f"https://ada:{SECRET}@bitbucket.org/acme/site"}],
+            "words": f"our hook has the secret {HOOK_SECRET}",
+            "app": "ATBB0123456789abcdefghij0123",
+        }
+        await self.deliver("repo:fork", body)
+        for shown in (await self.page("/deliveries/1"), (await self.call("GET", "/api/deliveries/1")).body.decode()):
+            self.assertIn("bitbucket.org/acme/site", shown)
+            self.assertIn("our hook has the secret", shown)
+            for secret in (SECRET, HOOK_SECRET, "ATBB0123456789abcdefghij0123"):
+                self.assertNotIn(secret, shown)
+
+
+class AtTheRoot(DashboardTestCase):
+    settings: ClassVar[dict[str, Any]] = {"bbWebhookUrl": "/"}
+
+    async def test_the_webhook_and_the_dashboard_can_have_one_path(self) -> None:
+        self.assertIn("All is well", await self.page("/"))
+        body = b'{"repository": {"full_name": "acme/site"}}'
+        headers = {"X-Event-Key": "repo:fork", "X-Hub-Signature": sign(HOOK_SECRET, body)}
+        self.assertEqual((await self.call("POST", "/", body, headers)).status, 200)
+        self.assertEqual(len(self.decisions()), 1)
+
+
+class Closed(DashboardTestCase):
+    settings: ClassVar[dict[str, Any]] = {"internalAccess": "203.0.113.0/24", "bbWebhookUrl": "/"}
+
+    async def test_strangers_see_nothing(self) -> None:
+        for path in ("/", "/builds", "/deliveries/1", "/events", "/api/status"):
+            self.assertEqual((await self.call("GET", path)).status, 403, path)
+
+
+class Live(DashboardTestCase):
+    async def prepare(self) -> None:
+        self.patch(events, "BEAT", 0.02)
+
+    async def listen(self) -> Wire:
+        wire = await connect(self.handler.port)
+        wire.send(b"GET /events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        await self.until(lambda: b"retry: 5000" in wire.received or b" 503 " in wire.received)
+        return wire
+
+    async def test_a_change_is_told_and_silence_is_broken(self) -> None:
+        self.patch(events, "SILENCE", 0.05)
+        wire = await self.listen()
+        await self.until(lambda: b": nothing new" in wire.received)
+        self.assertNotIn(b"data: changed", wire.received)
+        await self.deliver("repo:fork", {"repository": {"full_name": "acme/site"}})
+        await self.until(lambda: b"data: changed" in wire.received)
+
+    async def test_a_stream_ends_with_the_daemon(self) -> None:
+        wire = await self.listen()
+        await self.stage.stop_handler()
+        self.assertIn(b"text/event-stream", await wire.closed)
+
+    async def test_only_so_many_streams_are_open_and_one_that_left_makes_room(self) -> None:
+        self.patch(events, "STREAMS", 1)
+        first = await self.listen()
+        self.assertIn(b" 503 ", (await self.listen()).received)
+        assert first.transport is not None
+        first.transport.loseConnection()
+        await first.closed
+        while b" 200 " not in (await self.listen()).received:
+            pass
