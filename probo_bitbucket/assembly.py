@@ -376,7 +376,7 @@ class Keys:
         name: str,
         consumer: OAuthConsumer,
         refresh_token: str,
-        renewed: Callable[[Transaction, Chain], None] = lambda *_: None,
+        renewed: Callable[[Transaction, Chain, Chain], None] = lambda *_: None,
     ) -> TokenChain:
         oauth = self._oauth(consumer.key, consumer.secret)
         chain = TokenChain(

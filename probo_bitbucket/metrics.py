@@ -32,6 +32,7 @@ _POSTPONED = {
     "forward.postponed": "updates",
     "build.removal_postponed": "removals",
     "closing.postponed": "closings",
+    "credentials.not_handed_on": "hand_ons",
 }
 
 OTHER = "other"

@@ -108,7 +108,16 @@ class Lists(ApiTestCase):
             status["queues"],
             [
                 {"work": work, "waiting": 0, "oldest_at": None, "given_up": 0}
-                for work in ("deliveries", "builds", "statuses", "updates", "comments", "removals", "closings")
+                for work in (
+                    "deliveries",
+                    "builds",
+                    "statuses",
+                    "updates",
+                    "comments",
+                    "removals",
+                    "closings",
+                    "hand_ons",
+                )
             ],
         )
 

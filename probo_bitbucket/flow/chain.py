@@ -32,7 +32,7 @@ DEAD_PAUSE = 300.0  # seconds before credentials that Bitbucket refused are trie
 class TokenChain:
     """The access to Bitbucket of one OAuth consumer: by refresh tokens, or by client credentials if there is none.
 
-    *renewed* is called in the transaction that stores a new pair, with the pair before it.
+    *renewed* is called in the transaction that stores a new pair, with the pair before it and the new one.
     """
 
     log = Logger()
@@ -46,7 +46,7 @@ class TokenChain:
         clock: IReactorTime,
         node: str,
         budget: Budget,
-        renewed: Callable[[Transaction, Chain], None] = lambda *_: None,
+        renewed: Callable[[Transaction, Chain, Chain], None] = lambda *_: None,
     ) -> None:
         self.name = name
         self.budget = budget
@@ -198,7 +198,7 @@ class TokenChain:
 
     def _succeed(self, tx: Transaction, previous: Chain, newest: Chain) -> None:
         if credentials.succeed(tx, newest):
-            self._renewed(tx, previous)
+            self._renewed(tx, previous, newest)
 
 
 def _hide_tokens(chain: Chain) -> None:

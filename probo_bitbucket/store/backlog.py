@@ -5,7 +5,16 @@ from __future__ import annotations
 import sqlalchemy as sa
 from attrs import frozen
 
-from probo_bitbucket.store.schema import builds, comments, deliveries, forwarded, pull_requests, removals, statuses
+from probo_bitbucket.store.schema import (
+    builds,
+    comments,
+    deliveries,
+    forwarded,
+    hand_ons,
+    pull_requests,
+    removals,
+    statuses,
+)
 
 # What waits, and the column that says since when.
 _WORK = {
@@ -16,6 +25,7 @@ _WORK = {
     "comments": (comments, comments.c.changed_at),
     "removals": (removals, removals.c.wanted_at),
     "closings": (pull_requests, pull_requests.c.changed_at),
+    "hand_ons": (hand_ons, hand_ons.c.renewed_at),
 }
 
 
@@ -23,7 +33,7 @@ _WORK = {
 class Waiting:
     """One kind of work: how much of it waits, since when the oldest does, and when the next try is due."""
 
-    work: str  # one of _WORK; updates are for the handlers of other providers, closings are of pull requests
+    work: str  # one of _WORK: updates for other providers' handlers, closings of pull requests, hand-ons of tokens …
     count: int
     since: float  # 0 where nothing waits
     due_at: float  # 0 for at once

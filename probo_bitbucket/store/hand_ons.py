@@ -22,10 +22,12 @@ class HandOn:
     effort: Effort
 
 
-def note(tx: sa.Connection, previous: Chain) -> None:
-    """The chain *previous* has a newer pair. The coordinator has what it was told last, or else *previous*."""
-    fresh = insert(tx, hand_ons).values(chain=previous.name, held=previous.refresh_token, pending=True)
-    tx.execute(fresh.on_conflict_do_update(index_elements=["chain"], set_=ANEW))
+def note(tx: sa.Connection, previous: Chain, newest: Chain) -> None:
+    """A chain has a newer pair. The coordinator has what it was told last, or else *previous*."""
+    fresh = {"chain": newest.name, "held": previous.refresh_token, "renewed_at": newest.refreshed_at, "pending": True}
+    since = sa.case((hand_ons.c.pending, hand_ons.c.renewed_at), else_=newest.refreshed_at)
+    again = {"index_elements": ["chain"], "set_": {**ANEW, "renewed_at": since}}
+    tx.execute(insert(tx, hand_ons).values(**fresh).on_conflict_do_update(**again))
 
 
 _CLAIMS = Claims(hand_ons, sa.select(hand_ons).order_by(hand_ons.c.due_at), owner="chain")

@@ -242,6 +242,7 @@ hand_ons = Table(
     metadata,
     Column("chain", String(200), primary_key=True),
     Column("held", Text, nullable=False),  # the refresh token of the chain that the coordinator has
+    Column("renewed_at", Double, nullable=False),  # since when it has to be told
     *_work(),
     _pending("hand_ons_pending", "due_at"),
 )

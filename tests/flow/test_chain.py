@@ -283,9 +283,9 @@ def test_a_renewal_is_noted_in_the_transaction_that_stores_it(
 ) -> None:
     noted: list[tuple[str, str]] = []
 
-    def note(tx: Transaction, previous: Chain) -> None:
-        newest = credentials.find(tx, "default")
-        noted.append((previous.refresh_token, newest.refresh_token if newest else ""))
+    def note(tx: Transaction, previous: Chain, newest: Chain) -> None:
+        assert credentials.find(tx, "default") == newest
+        noted.append((previous.refresh_token, newest.refresh_token))
 
     renewed(chain_of(endpoint, store, clock, renewed=note), endpoint)
     assert noted == [("R0", "R1")]
@@ -295,7 +295,7 @@ def test_a_renewal_of_a_chain_that_was_begun_anew_meanwhile_is_not_noted(
     endpoint: Endpoint, store: ImmediateStore, clock: Clock
 ) -> None:
     noted: list[Chain] = []
-    asking = start(chain_of(endpoint, store, clock, renewed=lambda _, previous: noted.append(previous)).access_token())
+    asking = start(chain_of(endpoint, store, clock, renewed=lambda _, *pairs: noted.extend(pairs)).access_token())
     store.now(credentials.begin, "default", "N0")
     endpoint.grant("A1", "R1")
     result_of(asking)

@@ -39,8 +39,9 @@ class Desk:
         def succeed(tx: Transaction) -> None:
             chain, now = credentials.begin(tx, NAME, "R0"), self.clock.seconds()
             pair = evolve(chain, access_token=f"A{number}", refresh_token=f"R{number}", refreshed_at=now)
-            assert credentials.succeed(tx, evolve(pair, expires_at=now + 2 * HOUR))
-            hand_ons.note(tx, chain)
+            newest = evolve(pair, expires_at=now + 2 * HOUR)
+            assert credentials.succeed(tx, newest)
+            hand_ons.note(tx, chain, newest)
 
         self.store.now(succeed)
 

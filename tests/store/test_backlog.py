@@ -21,7 +21,7 @@ def record(tx: sa.Connection, at: float, event: PullRequestChanged | Ignored = C
 
 
 def test_where_nothing_waits_that_is_said_of_every_kind(tx: sa.Connection) -> None:
-    kinds = ("deliveries", "builds", "statuses", "updates", "comments", "removals", "closings")
+    kinds = ("deliveries", "builds", "statuses", "updates", "comments", "removals", "closings", "hand_ons")
     assert backlog.waiting(tx) == [Waiting(work, 0, 0.0, 0.0) for work in kinds]
 
 
@@ -43,7 +43,7 @@ def test_the_oldest_renewal_is_told_where_there_was_one(tx: sa.Connection) -> No
 
 def test_counting_reads_the_index_of_what_is_pending(engine: Engine) -> None:
     tables = [table for table in schema.metadata.sorted_tables if "pending" in table.columns]
-    assert len(tables) == 7
+    assert len(tables) == 8
     with engine.begin() as tx:
         for table in tables:
             tx.execute(sa.insert(table), [_row(table, number) for number in range(3000)])

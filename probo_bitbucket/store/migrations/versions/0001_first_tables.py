@@ -247,6 +247,7 @@ def _credentials() -> None:
         "hand_ons",
         sa.Column("chain", sa.String(200), primary_key=True),
         sa.Column("held", sa.Text, nullable=False),
+        sa.Column("renewed_at", sa.Double, nullable=False),
         *_work(),
     )
     _index_pending("hand_ons_pending", "hand_ons", "due_at")
