@@ -75,6 +75,7 @@ from probo_bitbucket.web.dashboard import Dashboard
 from probo_bitbucket.web.doors import Door, doors
 from probo_bitbucket.web.events import Events
 from probo_bitbucket.web.gate import Gate, Rooms
+from probo_bitbucket.web.hook_pages import HookPages
 from probo_bitbucket.web.hooks import HookRoutes
 from probo_bitbucket.web.own_forms import OwnForms
 from probo_bitbucket.web.setup import SetupPages
@@ -294,6 +295,7 @@ def for_people(
         Api(store, glance, again),
         HookRoutes(oversight.hooks, oversight.trial, oversight.check),
         Dashboard(store, glance, forms, clock),
+        HookPages(oversight.hooks, oversight.trial, forms, clock),
         Actions(again, forms),
         events,
     ):

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from selenium.webdriver.common.keys import Keys
 from twisted.internet.threads import deferToThread
 
+from probo_bitbucket.flow import trial
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from tests.dashboard_browser import DashboardTestCase
 
@@ -186,3 +187,36 @@ class WithMuch(DashboardTestCase):
         self.browser.labelled("Search").send_keys("42", Keys.ENTER)
         self.browser.await_text("acme/site-42")
         assert "acme/site-59" not in self.browser.text
+
+
+class WithWebhooks(DashboardTestCase):
+    """A webhook is made, tried and removed by buttons."""
+
+    async def prepare(self) -> None:
+        self.patch(trial, "PAUSE", 0.02)
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.cloud.hooks.clear()
+        self.stage._given["publicUrl"] = self.stage.url
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+
+    async def test_a_webhook_is_made_tried_and_removed(self) -> None:
+        await deferToThread(self.by_hand)
+
+    def by_hand(self) -> None:
+        self.open("/hooks")
+        self.browser.await_text("No webhook is looked after yet.")
+        self.look("11-no-webhook")
+        self.browser.labelled("Add a webhook").send_keys("acme/site", Keys.ENTER)
+        self.browser.await_text("made")
+        self.browser.press("Test acme/site")
+        self.browser.await_text("works, ")
+        self.look("12-webhook-tried")
+        self.browser.press("All webhooks")
+        self.browser.await_text("acme/site")
+        self.look("13-webhooks")
+        self.browser.press("Remove acme/site")
+        self.browser.await_text("removed")
+        assert not self.cloud.hooks.get("acme/site")

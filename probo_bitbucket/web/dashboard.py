@@ -12,16 +12,17 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request
 
 from probo_bitbucket.bodies import BodyError
+from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.again import NotNow, NotThere
 from probo_bitbucket.flow.glance import Glance
 from probo_bitbucket.flow.requests import NotWanted
-from probo_bitbucket.model import BuildState, DeliveryState
+from probo_bitbucket.model import BuildState, DeliveryState, InvalidName
 from probo_bitbucket.store import Database, StoreUnavailable, Transaction, failures
 from probo_bitbucket.store.failures import Failure
 from probo_bitbucket.store.views import builds, deliveries, pull_requests, repositories
 from probo_bitbucket.store.views.filters import Filter
 from probo_bitbucket.store.views.paging import BadCursor
-from probo_bitbucket.web.answers import status_of
+from probo_bitbucket.web.answers import BodyTooLarge, status_of
 from probo_bitbucket.web.api import headers, there
 from probo_bitbucket.web.asked import Asked, asked
 from probo_bitbucket.web.browsers import Handler, Route, Stranger
@@ -140,6 +141,13 @@ def _latest(tx: Transaction) -> tuple[Sequence[Any], Sequence[Any], Sequence[Fai
     return pulled.items[:LATEST], delivered.items[:LATEST], failures.given_up(tx, LATEST)
 
 
+# What people can do something about. The rest is answered, and logged, as everywhere.
+_TOLD = (
+    NotThere, NotNow, NotWanted, Stranger, BodyError, BadCursor, BodyTooLarge, InvalidName, UpstreamError,
+    StoreUnavailable,
+)  # fmt: skip
+
+
 def in_words(handler: Handler) -> Handler:
     """*handler*, with what goes wrong told on a page."""
 
@@ -147,7 +155,7 @@ def in_words(handler: Handler) -> Handler:
     async def shown(request: Request, **parts: str) -> bytes:
         try:
             return await handler(request, **parts)
-        except (NotThere, NotNow, NotWanted, Stranger, BodyError, BadCursor, StoreUnavailable) as error:
+        except _TOLD as error:
             return page(request, "trouble.html", status=status_of(error), what=str(error), path="", said="")
 
     return shown

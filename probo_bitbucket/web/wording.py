@@ -7,13 +7,14 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from probo_bitbucket.flow.verdict import Grade
 from probo_bitbucket.model import BuildState, DeliveryState, StatusState
 from probo_bitbucket.store.views.outcome import Outcome
 
 
 @frozen
 class Badge:
-    """*tone* is a class of the style sheet: good, bad, busy or quiet."""
+    """*tone* is a class of the style sheet: good, bad, warn, busy or quiet."""
 
     tone: str
     sign: str
@@ -37,6 +38,9 @@ _BADGES: dict[tuple[type[StrEnum], str], Badge] = {
         (Outcome.SKIPPED, Badge("quiet", "–", "skipped")),
         (Outcome.REMOVED, Badge("quiet", "■", "taken down")),
         (Outcome.REPLACED, Badge("quiet", "–", "replaced")),
+        (Grade.OK, Badge("good", "✓", "fine")),
+        (Grade.WARNING, Badge("warn", "!", "look at it")),
+        (Grade.WRONG, Badge("bad", "✕", "wrong")),
         (StatusState.INPROGRESS, Badge("busy", "●", "in progress")),
         (StatusState.SUCCESSFUL, Badge("good", "✓", "successful")),
         (StatusState.FAILED, Badge("bad", "✕", "failed")),
