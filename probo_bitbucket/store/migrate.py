@@ -1,18 +1,26 @@
-"""Brings a database's tables to the form that this version works with."""
+"""Brings a database's tables to the form that this version works with.
+
+Alembic is imported where there may be something to do: it takes longer than the rest of a start, and 11 MiB.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from attrs import frozen
 
 from probo_bitbucket.store.engine import Engine
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+NEWEST = "0001"  # the last migration
+
 # Any number will do that nothing else on the server locks.
 _ADVISORY_LOCK = 0x70726F626F
+
+_REVISIONS = sa.table("alembic_version", sa.column("version_num", sa.String))  # Alembic's own
 
 
 class StoreTooNew(Exception):
@@ -54,11 +62,26 @@ def upgrade(engine: Engine) -> tuple[Migration, ...]:
     Nodes that start at the same time wait for each other. Raises StoreTooNew or StoreUnavailable.
     """
     with engine.begin() as connection:
+        if _revision(connection) == NEWEST:
+            return ()
         _wait_for_others(connection)
         pending = _form(connection, engine.address).pending
         if pending:
-            command.upgrade(_config(connection), "head")
+            _run_pending(connection)
     return pending
+
+
+def _revision(connection: sa.Connection) -> str:
+    """The last migration that a database has had, "" for an empty one."""
+    if not sa.inspect(connection).has_table(_REVISIONS.name):
+        return ""
+    return connection.scalar(sa.select(_REVISIONS.c.version_num)) or ""
+
+
+def _run_pending(connection: sa.Connection) -> None:
+    from alembic import command
+
+    command.upgrade(_config(connection), "head")
 
 
 def _wait_for_others(connection: sa.Connection) -> None:
@@ -70,7 +93,9 @@ def _wait_for_others(connection: sa.Connection) -> None:
 
 
 def _form(connection: sa.Connection, address: str) -> Form:
-    current = MigrationContext.configure(connection).get_current_revision() or ""
+    from alembic.script import ScriptDirectory
+
+    current = _revision(connection)
     newest_first = list(ScriptDirectory.from_config(_config(connection)).walk_revisions())
     revisions = [script.revision for script in newest_first]
     if current and current not in revisions:
@@ -83,6 +108,8 @@ def _form(connection: sa.Connection, address: str) -> Form:
 
 
 def _config(connection: sa.Connection) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", "probo_bitbucket.store:migrations")
     config.set_main_option("path_separator", "os")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from probo_bitbucket.store import Engine, StoreUnavailable
-from probo_bitbucket.store.migrate import StoreTooNew, form, upgrade
+from probo_bitbucket.store.migrate import NEWEST, StoreTooNew, form, upgrade
 from probo_bitbucket.store.schema import metadata
-
-NEWEST = "0001"
 
 
 def _described(connection: sa.Connection) -> dict[str, Any]:
@@ -61,6 +61,20 @@ def test_what_is_pending_is_listed_in_the_order_of_its_application(url: str) -> 
     assert pending[0].revision == "0001"
     assert pending[0].subject == "The first tables."
     engine.close()
+
+
+def test_a_start_imports_neither_alembic_nor_psycopg_when_it_does_not_need_them(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    upgrade(Engine(url))
+    start = f"""if True:
+        import sys
+        import probo_bitbucket.tap
+        from probo_bitbucket.store import Engine
+        from probo_bitbucket.store.migrate import upgrade
+        upgrade(Engine({url!r}))
+        print(*sorted({{"alembic", "psycopg"}} & set(sys.modules)))
+    """
+    assert subprocess.run([sys.executable, "-c", start], capture_output=True, check=True, text=True).stdout == "\n"
 
 
 def test_nodes_that_start_at_once_upgrade_once(url: str) -> None:
