@@ -19,8 +19,8 @@ class RecordedPayloads(StageTestCase):
             answer = await self.deliver(_event_key(path), path.read_bytes())
             assert (answer.status, answer.json) == (200, {"ok": True}), (path.name, answer)
         decisions = await self.decided(len(paths))
-        assert {state for _, state, _ in decisions} <= {"accepted", "ignored"}
-        assert all(reason for _, state, reason in decisions if state == "ignored")
+        assert {state for _, state, _ in decisions} <= {"accepted", "ignored", "refused"}
+        assert all(reason for _, state, reason in decisions if state != "accepted")
         await self.until(lambda: not self.rows("SELECT id FROM builds WHERE pending"))
         assert {state for (state,) in self.rows("SELECT state FROM builds")} == {"cancelled"}
         assert self.started() == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
@@ -13,6 +12,7 @@ from probo_bitbucket.sandbox.coordinator import Coordinator
 from probo_bitbucket.sandbox.faults import Answer, Cut, Fault, LoseAnswer, Slow
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from probo_bitbucket.sandbox.server import Recorded
+from probo_bitbucket.sandbox.stage import KEY
 from tests.staged import StageTestCase
 
 BROKEN = b"steps: [{name: One, command: 'true'}"
@@ -318,53 +318,29 @@ class GivenUp(Environments):
 
 
 class Coordinated(Environments):
-    PROJECT: ClassVar[dict[str, Any]] = {
-        "id": "project-1",
-        "owner": "acme",
-        "repo": "site",
-        "slug": "acme/site",
-        "service_auth": {"token": "t", "refreshToken": "r"},
-        "provider": {"type": "bitbucket", "slug": "bitbucket"},
-    }
-
     async def prepare(self) -> None:
-        self.coordinator = Coordinator(
-            reactor, self.container_manager, token="the-token", projects={"acme/site": {**self.PROJECT}}
-        )
+        auth = {"token": "t", "refreshToken": self.cloud.credentials.issue_refresh_token(KEY), "type": "token"}
+        provider = {"type": "bitbucket", "slug": "bitbucket"}
+        project = {"id": "project-1", "owner": "acme", "repo": "site", "slug": "acme/site", "provider": provider}
+        projects = {"acme/site": {**project, "service_auth": auth}}
+        self.coordinator = Coordinator(reactor, self.container_manager, token="the-token", projects=projects)
         self.stage._given["api"] = {"url": await self.coordinator.listen(reactor), "token": "the-token"}
 
     async def tearDown(self) -> None:  # type: ignore[override]
-        await self.coordinator.stop()
         await super().tearDown()
+        await self.coordinator.stop()
 
-    def closings(self) -> list[Recorded]:
-        return [request for request in self.coordinator.requests if request.path == "/pr-closed"]
-
-    async def test_a_coordinator_is_told_of_the_end_and_takes_the_environments_down_itself(self) -> None:
+    async def test_environments_are_the_coordinators_matter_which_is_told_of_the_end(self) -> None:
         pull_request = self.repository.open_pull_request()
-        await self.until(lambda: self.container_manager.started)
-        await self.settled()
-        self.coordinator.faults.add(Fault(Answer(502), "/pr-closed", times=2))
-        pull_request.merge()
-        await self.settled()
-        assert self.coordinator.closed == [("project-1", "feature/change")]
-        assert json.loads(self.closings()[-1].body) == {"projectId": "project-1", "branchName": "feature/change"}
-        assert self.deletions() == []
-
-    async def test_a_refusal_of_the_coordinator_is_not_repeated(self) -> None:
-        self.coordinator.faults.add(Fault(Answer(400), "/pr-closed"))
-        self.unannounced().decline()
-        await self.settled()
-        assert len(self.closings()) == 1
-
-    async def test_environments_that_newer_ones_replace_are_the_coordinators_matter(self) -> None:
-        pull_request = self.repository.open_pull_request()
-        await self.until(lambda: self.container_manager.started)
-        await self.settled()
-        pull_request.push()
-        await self.until(lambda: len(self.container_manager.started) == 2)
-        await self.settled()
+        for count in (1, 2):
+            await self.until(lambda count=count: len(self.container_manager.started) == count)
+            await self.settled()
+            pull_request.push() if count == 1 else pull_request.merge()
         assert self.rows("SELECT build_id FROM removals") == []
+        await self.until(lambda: self.coordinator.closed == [("project-1", "feature/change")])
+        await self.settled()
+        assert (self.deletions(), len(self.standing())) == ([], 2)
+        assert {state for (state,) in self.rows("SELECT state FROM builds")} == {"removed"}
 
 
 del Environments  # it has no tests of its own
