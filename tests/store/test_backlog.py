@@ -43,7 +43,7 @@ def test_the_oldest_renewal_is_told_where_there_was_one(tx: sa.Connection) -> No
 
 def test_counting_reads_the_index_of_what_is_pending(engine: Engine) -> None:
     tables = [table for table in schema.metadata.sorted_tables if "pending" in table.columns]
-    assert len(tables) == 8
+    assert {work for work, _ in backlog._WORK.values()} == set(tables)
     with engine.begin() as tx:
         for table in tables:
             tx.execute(sa.insert(table), [_row(table, number) for number in range(3000)])
