@@ -202,8 +202,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     oversight = oversee(
         settings,
         store=store,
-        clock=reactor,
-        http=http,
+        reactor=reactor,
         api=api,
         accounts=accounts,
         container_manager=container_manager,

@@ -119,8 +119,7 @@ async def _look_from(ground: _Ground, reactor: Any, settings: Settings) -> list[
         oversight = oversee(
             settings,
             store=store,
-            clock=reactor,
-            http=http,
+            reactor=reactor,
             api=api,
             accounts=accounts,
             container_manager=container_manager,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import frozen
-from treq.client import HTTPClient
-from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.bitbucket.caller import Caller
@@ -20,7 +20,7 @@ from probo_bitbucket.flow.standing import Standing
 from probo_bitbucket.flow.trial import Trial
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import Database
-from probo_bitbucket.upstream import Upstream
+from probo_bitbucket.upstream import Upstream, http_client_of_strangers
 
 
 @frozen
@@ -34,8 +34,7 @@ def oversee(
     settings: Settings,
     *,
     store: Database,
-    clock: IReactorTime,
-    http: HTTPClient,
+    reactor: Any,
     api: Upstream,
     accounts: Accounts,
     container_manager: ContainerManager,
@@ -47,27 +46,34 @@ def oversee(
     caller = Caller(api, settings.bitbucket_api_url)
     webhooks = Webhooks(caller, accounts)
     inspection = Inspection(webhooks, store, refused, settings.public_url, settings.webhook_url, settings.repositories)
-    front_door = FrontDoor(Upstream("the public URL", http, clock), store, signatures, clock, inspection.url)
+    # Without our caFile: Bitbucket, who calls there, does not know that authority.
+    front_door = FrontDoor(
+        Upstream("the public URL", http_client_of_strangers(reactor), reactor),
+        store,
+        signatures,
+        reactor,
+        inspection.url,
+    )
     bitbucket = Bitbucket(api, settings.bitbucket_api_url, accounts)
     return Oversight(
-        hooks=Hooks(inspection, webhooks, store, clock),
+        hooks=Hooks(inspection, webhooks, store, reactor),
         trial=Trial(
             bitbucket,
             inspection,
             front_door,
             refused,
             store,
-            clock,
+            reactor,
             settings.instance_name,
             settings.bitbucket_site_url,
         ),
         check=Check(
             store=store,
-            clock=clock,
+            clock=reactor,
             bitbucket=api,
             bitbucket_api_url=settings.bitbucket_api_url,
             accounts=accounts,
-            standing=Standing(caller, clock),
+            standing=Standing(caller, reactor),
             container_manager=container_manager,
             coordinated=bool(settings.api_token),
             inspection=inspection,

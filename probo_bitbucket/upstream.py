@@ -245,6 +245,12 @@ def _innermost(error: BaseException) -> BaseException:
     return _innermost(reasons[0].value) if reasons else error
 
 
+def http_client_of_strangers(reactor: Any) -> HTTPClient:
+    """An HTTP client that trusts whom everybody trusts, and keeps no connection."""
+    pool = HTTPConnectionPool(reactor, persistent=False)
+    return HTTPClient(Agent(reactor, BrowserLikePolicyForHTTPS(), connectTimeout=CONNECT_TIMEOUT, pool=pool))
+
+
 def http_client(reactor: Any, ca_file: str = "") -> tuple[HTTPClient, HTTPConnectionPool]:
     """An HTTP client with verified TLS and a pool that keeps as many connections as we have calls at once.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, cast
 
 from twisted.internet import reactor
-from twisted.web.resource import Resource
+from twisted.internet.endpoints import serverFromString
+from twisted.web.pages import notFound
 from twisted.web.server import Site
 
 from probo_bitbucket.sandbox.faults import Answer, Cut, Fault
 from tests.test_cli import CommandTestCase
 from tests.test_hooks import HookTestCase
+from tests.web.certificates import write_certificates
 
 
 class CheckTestCase(HookTestCase, CommandTestCase):
@@ -121,9 +125,27 @@ class WrongPublicUrl(CheckTestCase):
         self.assertIn("could not be reached", said)
 
 
+class WithACertificateOfOurOwn(CheckTestCase):
+    async def prepare(self) -> None:
+        self.keys = TemporaryDirectory()
+        authority, key, certificate = write_certificates(Path(self.keys.name))
+        endpoint = serverFromString(reactor, f"ssl:0:privateKey={key}:certKey={certificate}:interface=127.0.0.1")
+        self.other = await endpoint.listen(Site(notFound()))
+        port = cast(Any, self.other).getHost().port
+        self.stage._given |= {"publicUrl": f"https://localhost:{port}", "caFile": str(authority)}
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        await super().tearDown()
+        await self.other.stopListening()
+        self.keys.cleanup()
+
+    async def test_an_authority_that_bitbucket_does_not_know_is_no_good(self) -> None:
+        self.assertIn("→ TLS: install a certificate", await self.wrong("public URL"))
+
+
 class OfAnotherServer(CheckTestCase):
     async def prepare(self) -> None:
-        self.other = cast(Any, reactor).listenTCP(0, Site(Resource()), interface="127.0.0.1")
+        self.other = cast(Any, reactor).listenTCP(0, Site(notFound()), interface="127.0.0.1")
         self.stage._given["publicUrl"] = f"http://127.0.0.1:{self.other.getHost().port}"
 
     async def tearDown(self) -> None:  # type: ignore[override]

@@ -18,6 +18,7 @@ from probo_bitbucket.store import (
     credentials,
     deliveries,
     forwarded,
+    hooks,
     pull_requests,
     removals,
     statuses,
@@ -60,6 +61,7 @@ class Janitor:
         ):
             while deleted := await self.store.transact(prune, now - kept, CHUNK):
                 total += deleted
+        total += await self.store.transact(hooks.prune, now)
         if total:
             self.log.info("Old rows deleted", event="store.pruned", count=total)
 

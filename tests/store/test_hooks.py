@@ -1,0 +1,59 @@
+"""Webhooks and the generations of their secrets, on both databases."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from probo_bitbucket.model import Delivery, Ignored
+from probo_bitbucket.store import deliveries, hooks
+from probo_bitbucket.store.hooks import GRACE, KnownHook
+
+NOW = 1_800_000_000.0
+
+
+def test_the_first_secret_is_made_when_it_is_needed_and_stays(tx: sa.Connection) -> None:
+    assert hooks.secrets(tx) == ()
+    generation, secret = hooks.newest_secret(tx, NOW)
+    assert hooks.newest_secret(tx, NOW) == (generation, secret)
+    assert len(secret) >= 32
+    assert hooks.secrets(tx) == (secret,)
+
+
+def test_a_secret_is_good_until_no_webhook_has_it_and_nothing_signed_with_it_is_on_its_way(tx: sa.Connection) -> None:
+    first, old = hooks.newest_secret(tx, NOW)
+    for place in ("acme/a", "acme/b"):
+        hooks.keep(tx, KnownHook(place, f"uuid of {place}", first, NOW))
+    second, new = hooks.new_secret(tx, NOW)
+    hooks.keep(tx, KnownHook("acme/a", "uuid", second, NOW))
+    hooks.prune(tx, NOW + 2 * GRACE)
+    assert hooks.secrets(tx) == (new, old)  # acme/b still has it
+    hooks.keep(tx, KnownHook("acme/b", "uuid", second, NOW + 2 * GRACE))
+    hooks.prune(tx, NOW + 2 * GRACE + 1)
+    assert hooks.secrets(tx) == (new, old)
+    assert hooks.prune(tx, NOW + 3 * GRACE + 1) == 1
+    assert hooks.secrets(tx) == (new,)
+
+
+def test_the_newest_secret_outlives_all_webhooks(tx: sa.Connection) -> None:
+    generation, secret = hooks.newest_secret(tx, NOW)
+    hooks.keep(tx, KnownHook("acme/a", "uuid", generation, NOW))
+    hooks.forget(tx, "acme/a")
+    hooks.prune(tx, NOW + 2 * GRACE)
+    assert hooks.newest_secret(tx, NOW)[1] == secret
+
+
+def test_a_webhook_is_known_by_its_last_delivery(tx: sa.Connection) -> None:
+    assert hooks.last_delivery(tx, "u") is None
+    before = hooks.newest_delivery(tx)
+    for at, uuid in ((1.0, "u"), (2.0, "u"), (3.0, "other")):
+        deliveries.record(tx, Delivery("repo:push", b"{}", at, uuid, f"request {at:g}"), Ignored("a push"))
+    assert hooks.last_delivery(tx, "u") == 2.0
+    assert hooks.bodies_after(tx, before, "repo:push") == [b"{}"] * 3
+    assert hooks.bodies_after(tx, hooks.newest_delivery(tx), "repo:push") == []
+    assert hooks.arrived_after(tx, before, "request 3")
+    assert not hooks.arrived_after(tx, before, "request 4")
+
+
+def test_a_secret_is_in_no_repr(tx: sa.Connection) -> None:
+    generation, secret = hooks.newest_secret(tx, NOW)
+    assert secret not in repr(KnownHook("acme/a", "uuid", generation, NOW))
