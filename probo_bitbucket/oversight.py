@@ -78,6 +78,7 @@ def oversee(
             coordinated=bool(settings.api_token),
             inspection=inspection,
             front_door=front_door,
+            signatures=signatures,
             running=running,
         ),
     )

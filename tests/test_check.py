@@ -52,6 +52,7 @@ class WithDaemon(CheckTestCase):
                 "scopes default",
                 "Container Manager",
                 "public URL",
+                "signatures",
                 "webhook acme/site",
             ],
         )

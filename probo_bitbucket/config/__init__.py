@@ -60,7 +60,7 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
         accounts = (*accounts, Account("default", credentials, ("*",)))
     if findings.problems:
         raise SettingsError(tuple(findings.problems))
-    if not values["webhook_secrets"]:
+    if not values["webhook_secrets"] and not values["public_url"]:  # webhooks that are made here have a secret
         findings.warnings.append(_UNSIGNED)
     basic = [account.name for account in accounts if isinstance(account.credentials, ApiToken)]
     findings.warnings.extend(_NO_DOWNLOAD.format(name=name) for name in basic)

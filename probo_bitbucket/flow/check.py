@@ -14,6 +14,7 @@ from probo_bitbucket.flow.accounts import Accounts, OwnAccounts
 from probo_bitbucket.flow.front_door import SUBJECT as PUBLIC_URL
 from probo_bitbucket.flow.front_door import FrontDoor
 from probo_bitbucket.flow.inspection import Inspection
+from probo_bitbucket.flow.signatures import Signatures
 from probo_bitbucket.flow.standing import Standing
 from probo_bitbucket.flow.verdict import Verdict
 from probo_bitbucket.probo.container_manager import ContainerManager
@@ -43,6 +44,7 @@ class Check:
     coordinated: bool
     inspection: Inspection
     front_door: FrontDoor
+    signatures: Signatures
     running: bool
 
     async def run(self) -> list[Verdict]:
@@ -52,6 +54,7 @@ class Check:
             "credentials": self._credentials,
             "coordinator" if self.coordinated else "Container Manager": self._container_manager,
             PUBLIC_URL: self._public_url,
+            "signatures": self._signatures,
             "webhooks": self._hooks,
         }
         looks = [Deferred.fromCoroutine(_look(subject, part)) for subject, part in parts.items()]
@@ -94,6 +97,12 @@ class Check:
         if not self.running:
             return [Verdict.warning(PUBLIC_URL, "not tried: no daemon is there to answer", "start the daemon")]
         return [await self.front_door.try_it()]
+
+    async def _signatures(self) -> list[Verdict]:
+        if await self.signatures.any():
+            return [Verdict.ok("signatures", "only signed deliveries are taken")]
+        what = "whoever knows the webhook's URL can send deliveries in Bitbucket's name: no webhook has a secret"
+        return [Verdict.warning("signatures", what, "probo-bitbucket hooks add WORKSPACE/REPOSITORY")]
 
     async def _hooks(self) -> list[Verdict]:
         places = await self.inspection.places()
