@@ -26,9 +26,11 @@ from probo_bitbucket.flow.accounts import Accounts, OwnAccounts
 from probo_bitbucket.flow.again import Again
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.builder import Builder
+from probo_bitbucket.flow.by_hand import ByHand
 from probo_bitbucket.flow.catchup import CatchUp
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.closing import Closing
+from probo_bitbucket.flow.commander import Commander
 from probo_bitbucket.flow.commenter import Commenter
 from probo_bitbucket.flow.coordinated import CoordinatorProjects, ProjectAccounts
 from probo_bitbucket.flow.decision import Decision
@@ -46,6 +48,7 @@ from probo_bitbucket.flow.lookup import Lookup
 from probo_bitbucket.flow.measuring import Measuring
 from probo_bitbucket.flow.projects import OwnProjects, Projects
 from probo_bitbucket.flow.providers import Providers
+from probo_bitbucket.flow.reconciler import Reconciler
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.flow.reporter import Reporter
 from probo_bitbucket.flow.requests import HashRequests
@@ -127,16 +130,19 @@ class Parts:
     gates: tuple[Gate, ...]
     workers: tuple[Service, ...]
     set_up: SetUp | None
+    reconciler: Reconciler | None
     chains: Sequence[TokenChain]
     pool: HTTPConnectionPool
     node: str
 
     def begin(self, tx: Transaction) -> None:
-        """Choose credentials, and make their tokens known."""
+        """Choose credentials, make their tokens known, and look for what was missed before."""
         if self.set_up:
             self.set_up.begin(tx)
         for chain in self.chains:
             chain.begin(tx)
+        if self.reconciler:
+            self.reconciler.begin(tx)
 
     def take_over(self, tx: Transaction) -> None:
         """Begin in place of others. What waits for its next try may have waited for these settings."""
@@ -187,7 +193,19 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     teardown = work(Teardown(store, reactor, environments))
     closing = work(Closing(store, reactor, environments, teardown.wake))
     ending, responder = _ending(settings, display), make_responder(settings)
-    decision = work(Decision(store, reactor, site_url, responder, _all(builder, reporter, closing, teardown)))
+    react = _all(builder, reporter, closing, teardown)
+    decision = work(Decision(store, reactor, site_url, responder, settings.reconcile, react))
+    commander = work(Commander(store, reactor, bitbucket, ByHand(responder, ending), react))
+    reconciler = Reconciler(
+        store=store,
+        clock=reactor,
+        bitbucket=bitbucket,
+        covered=settings.repositories,
+        site_url=site_url,
+        interval=settings.reconcile,
+        random=random.random,
+        wake=decision.wake,
+    )
     news = _all(reporter, teardown)
     catch_up = CatchUp(store, reactor, container_manager, display, ending, news)
     forward = work(Forward(store, handlers))
@@ -236,11 +254,14 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
             teardown,
             forward,
             commenter,
-            events,
             *hand_on,
+            commander,
+            *([work(reconciler)] if settings.reconcile else []),
+            events,
             *again_and_again,
         ),
         set_up=set_up,
+        reconciler=reconciler if settings.reconcile else None,
         chains=keys.chains,
         pool=pool,
         node=node,
@@ -251,7 +272,7 @@ def make_responder(settings: Settings) -> Responder:
     """What decides on events as *settings* say. Has no state, and needs nothing but the store."""
     display = _display(settings)
     policy = Policy(settings.drafts, settings.forks, settings.pushes, settings.branches)
-    return Responder(policy, _ending(settings, display), Announcement(display))
+    return Responder(policy, _ending(settings, display), Announcement(display), settings.commands)
 
 
 def _display(settings: Settings) -> Display:

@@ -115,6 +115,18 @@ EVENTS = (
         "The Container Manager tells of builds of a provider that `forward` has no handler for.",
         "Put its handler's URL into `forward`.",
     ),
+    LogEvent("reconciliation.found", "info", "Bitbucket did not tell of this by its webhook: it was found by looking."),
+    LogEvent("reconciliation.postponed", "info", "Bitbucket could not be asked what was missed; it will be later."),
+    LogEvent(
+        "reconciliation.failed",
+        "info",
+        "Bitbucket does not let a repository be looked at, or it is gone: it is looked at once a day.",
+    ),
+    LogEvent("command.decided", "info", "A command in a comment was carried out, or not; the reason says why not."),
+    LogEvent("command.postponed", "info", "A command could not be carried out or answered yet; it will be."),
+    LogEvent(
+        "command.failed", "warn", "A command was given up on.", "Read the reason, and do by hand what was asked for."
+    ),
     LogEvent("comment.written", "info", "Our comment on a pull request is up to date."),
     LogEvent("comment.postponed", "info", "Bitbucket did not take our comment yet; it will be tried again."),
     LogEvent(

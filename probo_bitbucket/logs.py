@@ -23,8 +23,8 @@ HIDDEN = "‹hidden›"
 # What a line may tell, in this order. An event can carry more, whole documents and tokens even: none of that is shown.
 FIELDS = (
     "account", "delivery", "request", "event_key", "repository", "pull_request", "branch", "commit", "build", "context",
-    "key", "state", "client", "method", "path", "upstream", "status", "step", "work", "attempt", "retry_at", "seconds",
-    "count", "file", "reason",
+    "key", "state", "command", "client", "method", "path", "upstream", "status", "step", "work", "attempt", "retry_at",
+    "seconds", "count", "file", "reason",
 )  # fmt: skip
 
 # They announce every connection that is made, and every one that its client left open.

@@ -267,6 +267,14 @@ class Comment:
     text: str  # Markdown
 
 
+class Command(StrEnum):
+    """What people with the right to write can ask for in a comment: `probo rebuild`."""
+
+    REBUILD = "rebuild"  # the same commit once more
+    STOP = "stop"  # no more of what there is
+    BUILD = "build"  # a commit of a fork
+
+
 class Phase(StrEnum):
     """How far a task of the Container Manager is, or how it ended."""
 

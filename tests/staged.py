@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import treq
-from attrs import frozen
+from attrs import evolve, frozen
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool
@@ -30,8 +33,10 @@ from probo_bitbucket.flow import comment, desire, lookup, schedule, summary, wor
 from probo_bitbucket.sandbox.hooks import sign
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from probo_bitbucket.sandbox.server import Recorded
-from probo_bitbucket.sandbox.stage import CONFIGURATION, HOOK_SECRET, Stage
+from probo_bitbucket.sandbox.stage import CONFIGURATION, HOOK_SECRET, KEY, Stage
 from probo_bitbucket.service import Handler
+
+T = TypeVar("T")
 
 # What takes seconds in life, and how long it takes here.
 FASTER: tuple[tuple[Any, str, float], ...] = (
@@ -101,6 +106,15 @@ class StageTestCase(TestCase):
         await self.stage.close()
         await self.pool.closeCachedConnections()
 
+    def grant(self, *scopes: str) -> None:
+        """From now on the consumer has these scopes only."""
+        credentials = self.cloud.credentials
+        changed = evolve(credentials.consumers[KEY], scopes=frozenset(scopes))
+        credentials.add_consumer(changed)
+        credentials.revoke_access_tokens()
+        for token in credentials._refresh_tokens.values():
+            token.consumer = changed
+
     @property
     def handler(self) -> Handler:
         """The handler, while it runs."""
@@ -156,10 +170,14 @@ class StageTestCase(TestCase):
 
     def unannounced(self, **asked: Any) -> PullRequest:
         """A pull request whose webhook got lost."""
+        return self.quietly(lambda: self.repository.open_pull_request(**asked))
+
+    def quietly(self, do: Callable[[], T]) -> T:
+        """Do something whose webhooks get lost."""
         hooks, self.cloud.hooks = self.cloud.hooks, {}
-        pull_request = self.repository.open_pull_request(**asked)
+        done = do()
         self.cloud.hooks = hooks
-        return pull_request
+        return done
 
     def pull_request_body(self, pull_request: PullRequest) -> dict[str, Any]:
         """The body of an event of *pull_request*, as Bitbucket would send it now."""
@@ -205,6 +223,14 @@ class StageTestCase(TestCase):
         for build_id in list(self.container_manager.started):
             await self.container_manager.wait_for(build_id)
         await self.until(lambda: not self.rows(PENDING))
+
+    async def run_command(self, *words: str, status: int = 0) -> str:
+        """What `probo-bitbucket` says; it must end with *status*."""
+        name, *arguments = words
+        command = [sys.executable, "-m", "probo_bitbucket", name, "-c", str(self.folder / "settings.yaml"), *arguments]
+        done = await deferToThread(subprocess.run, command, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return str(done.stdout + done.stderr)
 
     def check_container_manager(self) -> None:
         """It must have survived whatever the handler sent and answered."""

@@ -68,11 +68,11 @@ class WithDaemon(CheckTestCase):
         self.assertIn("open /setup", await self.wrong("credentials default", "webhook acme/site"))
 
     async def test_a_scope_missing(self) -> None:
-        self.consumer("webhook")
+        self.grant("webhook")
         self.assertIn("missing: repository, pullrequest", await self.wrong("scopes default"))
 
     async def test_the_scope_for_webhooks_missing_is_a_warning(self) -> None:
-        self.consumer("pullrequest")
+        self.grant("pullrequest")
         said = await self.look()
         self.assertEqual(said["scopes default"]["grade"], "warning")
         self.assertIn("“Webhooks: Read and write”", said["scopes default"]["advice"])

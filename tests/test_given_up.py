@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any, ClassVar
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThread
 
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from tests.other_handler import OtherHandler
@@ -22,15 +19,15 @@ class GivenUp(StageTestCase):
         fault = self.container_manager.faults.add(Fault(Answer(503), path="/startbuild"))
         pull_request = self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
         await self.until(lambda: self.states(pull_request).get("ProboCI/env") == "FAILED")
-        said = await self.command("failed")
+        said = await self.run_command("failed")
         self.assertIn("could not be started: the Container Manager answered 503", said)
         [name] = [line.split()[1] for line in said.splitlines() if line.startswith("build")]
 
         self.container_manager.faults.remove(fault)
-        self.assertEqual(await self.command("send-again", name), f"{name}: sent again\n")
+        self.assertEqual(await self.run_command("send-again", name), f"{name}: sent again\n")
         await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
         await self.until(lambda: self.states(pull_request).get("ProboCI/env") == "SUCCESSFUL")
-        self.assertEqual(await self.command("failed"), "Nothing was given up on.\n")
+        self.assertEqual(await self.run_command("failed"), "Nothing was given up on.\n")
         self.assertEqual(list(self.container_manager.started.values()), [1])
 
     async def test_a_status_that_could_not_be_reported_is_reported_after_all(self) -> None:
@@ -42,7 +39,7 @@ class GivenUp(StageTestCase):
         await self.until(lambda: len(self.rows("SELECT 1 FROM statuses WHERE failed AND NOT pending")) == 3)
 
         self.cloud.faults.remove(fault)
-        await self.command("send-again", build_id)
+        await self.run_command("send-again", build_id)
         await self.until(lambda: set(self.states(pull_request).values()) == {"SUCCESSFUL"})
 
     async def test_an_update_that_another_handler_did_not_take_is_passed_on_after_all(self) -> None:
@@ -55,15 +52,15 @@ class GivenUp(StageTestCase):
         await self.call("POST", "/update", body, {"Content-Type": "application/json"})
         await self.until(lambda: self.rows("SELECT 1 FROM forwarded WHERE failed"))
         self.assertEqual(
-            await self.command("failed"),
+            await self.run_command("failed"),
             "update    gh-1  hub/site  Acme/env: the github handler answered 500\n",
         )
 
         github.faults.remove(fault)
-        await self.command("send-again", "gh-1")
+        await self.run_command("send-again", "gh-1")
         await self.until(lambda: github.updates)
         await self.until(lambda: not self.rows("SELECT 1 FROM forwarded WHERE pending"))
-        self.assertEqual(await self.command("failed"), "Nothing was given up on.\n")
+        self.assertEqual(await self.run_command("failed"), "Nothing was given up on.\n")
 
     async def restart_with(self, **settings: Any) -> None:
         await self.stage.stop_handler()
@@ -71,16 +68,8 @@ class GivenUp(StageTestCase):
         self.stage.start_handler()
 
     async def test_what_was_not_given_up_on_is_not_sent_again(self) -> None:
-        said = await self.command("send-again", "no-such-build", status=1)
+        said = await self.run_command("send-again", "no-such-build", status=1)
         self.assertEqual(said, "Error: Nothing of the name no-such-build was given up on.\n")
 
     async def test_the_database_of_a_daemon_that_runs_is_up_to_date(self) -> None:
-        self.assertEqual(await self.command("migrate"), "The database is up to date.\n")
-
-    async def command(self, *words: str, status: int = 0) -> str:
-        """What the command says; it must end with *status*."""
-        name, *arguments = words
-        command = [sys.executable, "-m", "probo_bitbucket", name, "-c", str(self.folder / "settings.yaml"), *arguments]
-        done = await deferToThread(subprocess.run, command, capture_output=True, text=True, check=False)
-        self.assertEqual(done.returncode, status, done.stderr)
-        return str(done.stdout + done.stderr)
+        self.assertEqual(await self.run_command("migrate"), "The database is up to date.\n")

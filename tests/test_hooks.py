@@ -8,10 +8,8 @@ from typing import Any
 from probo_bitbucket.bitbucket.hooks import EVENTS
 from probo_bitbucket.flow import signatures, trial
 from probo_bitbucket.model import Delivery, Ignored
-from probo_bitbucket.sandbox.credentials import Consumer
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from probo_bitbucket.sandbox.hooks import Hook
-from probo_bitbucket.sandbox.stage import KEY
 from probo_bitbucket.store import StoreUnavailable, deliveries
 from tests.staged import StageTestCase
 
@@ -56,15 +54,6 @@ class HookTestCase(StageTestCase):
             with contextlib.suppress(StoreUnavailable):
                 while True:
                     await store.transact(deliveries.record, Delivery("", b"x" * size, 0.0), Ignored("full"))
-
-    def consumer(self, *scopes: str) -> None:
-        """From now on the consumer has these scopes only."""
-        before = self.cloud.credentials.consumers[KEY]
-        narrowed = Consumer(KEY, before.secret, before.callback_url, frozenset(scopes))
-        self.cloud.credentials.add_consumer(narrowed)
-        self.cloud.credentials.revoke_access_tokens()
-        for token in self.cloud.credentials._refresh_tokens.values():
-            token.consumer = narrowed
 
 
 def _no_more_pages(tx: Any) -> None:
@@ -243,14 +232,14 @@ class Tried(HookTestCase):
         self.assertIn("refresh_token", what)
 
     async def test_the_scope_for_webhooks_missing_keeps_nobody_from_trying(self) -> None:
-        self.consumer("pullrequest")
+        self.grant("pullrequest")
         grade, what, advice = await self.tried()
         self.assertEqual(grade, "warning")
         self.assertIn("It needs webhook", what)
         self.assertIn("“Webhooks: Read and write”", advice)
 
     async def test_the_scope_for_statuses_missing(self) -> None:
-        self.consumer("webhook")
+        self.grant("webhook")
         grade, what, advice = await self.tried()
         self.assertEqual(grade, "wrong")
         self.assertIn("It needs repository", what)

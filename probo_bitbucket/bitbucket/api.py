@@ -16,6 +16,20 @@ from probo_bitbucket.upstream import Answer, Upstream
 
 T = TypeVar("T")
 
+PULL_REQUESTS_PAGE = 50  # pull requests; the most that Bitbucket gives at once of these
+_OPEN_FIELDS = ",".join(
+    (
+        "next",
+        *(f"values.{name}" for name in ("id", "state", "title", "description", "draft", "updated_on")),
+        *(f"values.author.{name}" for name in ("display_name", "nickname", "uuid")),
+        "values.links.html.href",
+        *(
+            f"values.source.{name}"
+            for name in ("repository.full_name", "repository.uuid", "branch.name", "commit.hash")
+        ),
+    )
+)
+
 
 class Accounts(Protocol):
     """Knows whose credentials a repository is reached with."""
@@ -67,6 +81,15 @@ class _Comment(msgspec.Struct):
     id: int
     content: _Content = msgspec.field(default_factory=_Content)
     deleted: bool = False
+
+
+class _Numbered(msgspec.Struct):
+    id: int
+
+
+class _Permission(msgspec.Struct):
+    permission: str
+    user: _Account
 
 
 class _PullRequest(msgspec.Struct):
@@ -136,6 +159,29 @@ class Bitbucket:
             author.display_name or author.nickname,
             author.uuid,
         )
+
+    async def open_pull_requests(self, repository: Repository) -> dict[int, bytes]:
+        """What Bitbucket tells of each open pull request: as much as a webhook's body needs."""
+        query = urlencode({"state": "OPEN", "pagelen": PULL_REQUESTS_PAGE, "fields": _OPEN_FIELDS}, safe=",")
+        path = _below(repository, f"pullrequests?{query}")
+        listed = self._caller.pages(self._accounts.of(repository), path, msgspec.Raw, urgent=False)
+        documents = [bytes(document) async for document in listed]
+        return {msgspec.json.decode(document, type=_Numbered).id: document for document in documents}
+
+    async def pull_request_document(self, repository: Repository, number: int) -> bytes:
+        """The same of one pull request, whatever its state."""
+        path = _below(repository, f"pullrequests/{number}")
+        return (await self._caller.checked(self._accounts.of(repository), "GET", path, urgent=False)).body
+
+    async def may_write(self, repository: Repository, user: str) -> bool:
+        """Whether the account *user*, `{…}`, can write to a repository, by its own right or that of a group.
+
+        Only who administers the repository is told.
+        """
+        query = urlencode({"q": f'user.uuid="{user}"', "fields": "next,values.permission,values.user.uuid"})
+        path = f"workspaces/{repository.workspace}/permissions/repositories/{repository.slug}?{query}"
+        granted = self._caller.pages(self._accounts.of(repository), path, _Permission, urgent=False)
+        return any([each.permission in ("write", "admin") async for each in granted if each.user.uuid == user])
 
     async def branches(self, repository: Repository) -> list[dict[str, Any]]:
         """All branches, as Bitbucket describes them."""

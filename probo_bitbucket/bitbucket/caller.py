@@ -56,8 +56,8 @@ class Caller:
         return decode(await self.checked(access, "GET", path, urgent=urgent), kind)
 
     async def pages(self, access: Access, path: str, kind: type[T], *, urgent: bool = True) -> AsyncIterator[T]:
-        """The entries of a listing, from all of its pages."""
-        url = f"{path}?pagelen={PAGE}"
+        """The entries of a listing, from all of its pages; as long as *path* says, or else as long as can be."""
+        url = path if "?" in path else f"{path}?pagelen={PAGE}"
         for _ in range(PAGES):
             page = await self.read(access, url, Page[kind], urgent=urgent)  # type: ignore[valid-type]
             for value in page.values:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
+import msgspec
 from msgspec import Raw
 
 from probo_bitbucket.bitbucket import links, shapes
@@ -36,6 +37,9 @@ _COMMENT = 10_000
 _CLOSED = frozenset(PullRequestState) - {PullRequestState.OPEN}
 
 
+FOUND = "reconciliation"  # the event key of a delivery that we make of what Bitbucket's API tells
+
+
 class PayloadError(BodyError):
     """A webhook call that lacks what its event key must have; the message names the path."""
 
@@ -48,6 +52,12 @@ def read(event_key: str, body: bytes, site_url: str = links.SITE_URL) -> Event:
     if reader is None:
         return _ignore(event_key, body)
     return reader(body, site_url)
+
+
+def found(repository: Repository, document: bytes) -> bytes:
+    """The body of a delivery that tells of a pull request what the API's *document* of it does."""
+    home = msgspec.json.encode({"full_name": repository.full_name, "uuid": repository.uuid})
+    return b'{"repository":%s,"pullrequest":%s}' % (home, document)
 
 
 def _read_pull_request(body: bytes, site_url: str) -> Event:
@@ -203,6 +213,7 @@ _READERS: dict[str, Callable[[bytes, str], Event]] = {
     "pullrequest:created": _read_pull_request,
     "pullrequest:updated": _read_pull_request,
     "pullrequest:push": _read_pull_request,
+    FOUND: _read_pull_request,
     "pullrequest:fulfilled": partial(_read_closed, state=PullRequestState.MERGED),
     "pullrequest:rejected": partial(_read_closed, state=PullRequestState.DECLINED),
     "pullrequest:comment_created": _read_comment,

@@ -14,6 +14,7 @@ from probo_bitbucket.upstream import Answer
 PERMISSIONS = {
     "repository": "Repositories: Read",
     "pullrequest": "Pull requests: Read",
+    "account": "Account: Read",
     "webhook": "Webhooks: Read and write",
 }
 

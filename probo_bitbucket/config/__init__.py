@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _UNSIGNED = "bbWebhookSecret is not set: whoever knows the webhook's URL can send deliveries in Bitbucket's name"
+_UNSIGNED_COMMANDS = "commands: needs bbWebhookSecret, without which anybody could give commands in anybody's name"
 _NO_DOWNLOAD = (
     "the API token of the account {name} cannot be used for the Container Manager's download of the source, which "
     "needs a Bearer token: builds of its repositories will fail there; use an OAuth consumer or an access token"
@@ -58,6 +59,8 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
         credential_reader.check_for_coordinator(given, credentials)
     if credentials:
         accounts = (*accounts, Account("default", credentials, ("*",)))
+    if values.get("commands") and not values.get("webhook_secrets"):
+        findings.problems.append(_UNSIGNED_COMMANDS)
     if findings.problems:
         raise SettingsError(tuple(findings.problems))
     if not values["webhook_secrets"] and not values["public_url"]:  # webhooks that are made here have a secret

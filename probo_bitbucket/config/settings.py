@@ -44,6 +44,8 @@ class Settings:
     build_url: str
     statuses: ShownStatuses
     comment: bool
+    commands: bool
+    reconcile: float  # seconds; 0 for never
     bitbucket_api_url: str
     bitbucket_site_url: str
     ca_file: str

@@ -205,6 +205,7 @@ PERIOD = Type("a period (1h, 1d, 1w, 1m, 1y, hourly, daily, weekly, monthly or y
 LOG_LEVEL = Type(f"a level ({', '.join(LOG_LEVELS)}, or 10 to 60)", _log_level)
 LOG_FORMAT = Type("text or bunyan", LogFormat)
 HAND_OUT = Type("handle or token", HandOut)
+INTERVAL = Type(f"{DURATION.expects}, or never", lambda text: 0.0 if text == "never" else _duration(text))
 SHOWN_STATUSES = Type("steps, summary or both", ShownStatuses)
 PUSHES = Type("marker, branches or never", Pushes)
 FORKS = Type("never, approve or always", Forks)

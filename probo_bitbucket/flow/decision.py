@@ -13,7 +13,7 @@ from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.responder import Responder, Response
 from probo_bitbucket.model import DeliveryState, Event
-from probo_bitbucket.store import Database, Lease, Transaction, deliveries
+from probo_bitbucket.store import Database, Lease, Transaction, deliveries, repositories
 from probo_bitbucket.store.deliveries import WaitingDelivery
 
 
@@ -25,6 +25,7 @@ class Decision:
     clock: IReactorTime
     site_url: str
     responder: Responder
+    reconcile: float  # seconds after news of a repository until it is looked at, 0 for never
     wake: Callable[[], None]
 
     name = "decision"
@@ -39,15 +40,18 @@ class Decision:
 
     async def work(self, job: WaitingDelivery) -> None:
         event = payloads.read(job.delivery.event_key, job.delivery.body, self.site_url)
-        response = await self.store.transact(self._decide, job.id, event)
+        response = await self.store.transact(self._decide, job, event)
         self._log(job, response)
         self.wake()
 
-    def _decide(self, tx: Transaction, delivery_id: int, event: Event) -> Response:
+    def _decide(self, tx: Transaction, job: WaitingDelivery, event: Event) -> Response:
         """Respond and write the decision down, in one transaction: that is what makes it one build."""
         now = self.clock.seconds()
-        response = self.responder.respond(tx, event, now, f"delivery {delivery_id}")
-        deliveries.decide(tx, delivery_id, response.state, response.reason, now, build_id=response.build_id)
+        found = ", found by reconciliation" if job.delivery.event_key == payloads.FOUND else ""
+        response = self.responder.respond(tx, event, now, f"delivery {job.id}{found}")
+        if self.reconcile and event.repository is not None:
+            repositories.active(tx, event.repository, now, self.reconcile)
+        deliveries.decide(tx, job.id, response.state, response.reason, now, build_id=response.build_id)
         return response
 
     def _log(self, job: WaitingDelivery, response: Response) -> None:

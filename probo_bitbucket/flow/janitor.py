@@ -14,6 +14,7 @@ from probo_bitbucket.store import (
     Database,
     budget,
     builds,
+    commands,
     comments,
     credentials,
     deliveries,
@@ -56,6 +57,7 @@ class Janitor:
             (removals.prune, self.retention),
             (statuses.prune, self.retention),
             (forwarded.prune, self.retention),
+            (commands.prune, self.retention),
             (comments.prune, max(self.retention, LIFE_OF_COMMENTS)),
             (credentials.prune, max(self.retention, LIFE_OF_TOKENS)),
         ):

@@ -24,7 +24,7 @@ from probo_bitbucket.model import (
     Pushed,
     Repository,
 )
-from probo_bitbucket.store import Transaction, builds, pull_requests, statuses
+from probo_bitbucket.store import Transaction, builds, commands, pull_requests, statuses
 
 
 @frozen
@@ -49,6 +49,7 @@ class Responder:
     policy: Policy
     ending: Ending
     announcement: Announcement
+    commands: bool
 
     def respond(self, tx: Transaction, event: Event, now: float, origin: str) -> Response:
         """Carry out what *event* asks for. *origin* names who told of it, such as `delivery 17`."""
@@ -60,7 +61,7 @@ class Responder:
             case Pushed():
                 return self._push(tx, event, now, origin)
             case Commented():
-                return _ignored("commands in comments are off")
+                return self._command(tx, event, now)
             case Ignored():
                 return _ignored(event.reason)
 
@@ -73,9 +74,9 @@ class Responder:
             case Ignore(reason):
                 return _ignored(reason)
             case Refuse(words):
-                self.announcement.refused(tx, _build_of(event, now), words, now)
+                self.announcement.refused(tx, build_of(event, now), words, now)
                 return Response(DeliveryState.REFUSED, words)
-        return self._build(tx, _build_of(event, now), origin)
+        return self._build(tx, build_of(event, now), origin)
 
     def _build(self, tx: Transaction, build: Build, origin: str) -> Response:
         """Ask for a build; a newer commit of a pull request takes the place of what waits."""
@@ -98,6 +99,20 @@ class Responder:
         words = f"pull request #{event.number} is {event.state.lower()}"
         count = self.ending.close(tx, event.repository.full_name, event.number, words, now)
         return Response(DeliveryState.ACCEPTED, f"{words}; builds ended: {count}")
+
+    def _command(self, tx: Transaction, event: Commented, now: float) -> Response:
+        """Write down what a comment asks for. Whether its author may ask for it is found out later."""
+        if not self.commands:
+            return _ignored("commands in comments are off")
+        command = rules.command_in(event.text)
+        if command is None:
+            return _ignored("the comment is no command")
+        given = commands.count_since(tx, event.repository.full_name, event.author_id, now - rules.COMMANDS_WINDOW)
+        if given >= rules.COMMANDS_LIMIT:
+            return _ignored(f"its author gave too many commands: {given} in an hour")
+        if not commands.record(tx, command, event, now):
+            return _ignored("the command is known already")
+        return Response(DeliveryState.ACCEPTED, f"probo {command}")
 
     def _push(self, tx: Transaction, event: Pushed, now: float, origin: str) -> Response:
         wanted: list[Build] = []
@@ -124,7 +139,7 @@ def _ignored(reason: str) -> Response:
     return Response(DeliveryState.IGNORED, reason)
 
 
-def _build_of(event: PullRequestChanged, now: float) -> Build:
+def build_of(event: PullRequestChanged, now: float) -> Build:
     return Build(
         id=str(uuid4()),
         kind=BuildKind.PULL_REQUEST,

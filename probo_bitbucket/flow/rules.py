@@ -5,16 +5,20 @@ docs/events.md has them as a table. Nothing here reads or writes anything.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from attrs import frozen
 
 from probo_bitbucket.config import Forks, Pushes
-from probo_bitbucket.model import SHORT_HASH, BranchPushed, PullRequestChanged, PullRequestClosed
+from probo_bitbucket.model import SHORT_HASH, BranchPushed, Command, PullRequestChanged, PullRequestClosed
 from probo_bitbucket.store.pull_requests import KnownPullRequest
 
 BUILD_MARKER = "[build]"
+COMMANDS_LIMIT = 10  # that one person can give in a repository …
+COMMANDS_WINDOW = 3600.0  # … in so many seconds
+_COMMAND = re.compile(r"^[ \t]*probo[ \t]+(rebuild|stop|build)[ \t]*\.?[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 SKIP_MARKERS = ("[skip ci]", "[ci skip]", "[skip probo]")
 
 
@@ -50,6 +54,12 @@ class Refuse:
 def skip_marker(text: str) -> str:
     """The marker in *text* that asks for no build, empty if there is none."""
     return next((marker for marker in SKIP_MARKERS if marker in text.lower()), "")
+
+
+def command_in(text: str) -> Command | None:
+    """The command of a comment: it stands alone on a line. Of several the first counts."""
+    found = _COMMAND.search(text)
+    return Command(found[1].lower()) if found else None
 
 
 def outdated(event: PullRequestChanged, known: KnownPullRequest | None) -> Ignore | None:

@@ -82,6 +82,23 @@ def _body(request: Request) -> bytes:
     return request.content.read() if request.content else b""
 
 
+def partial(request: Request, document: Any) -> Any:
+    """*document*, with nothing but the `fields` that the query asks for where it does: `next,values.id`."""
+    asked = [name for text in query(request).get("fields", []) for name in text.split(",")]
+    return _only(document, [name.split(".") for name in asked]) if asked else document
+
+
+def _only(value: Any, paths: list[list[str]]) -> Any:
+    if isinstance(value, list):
+        return [_only(each, paths) for each in value]
+    if not isinstance(value, dict) or [] in paths:
+        return value
+    names = {path[0] for path in paths} & set(value)
+    return {
+        name: _only(value[name], [path[1:] for path in paths if path[0] == name]) for name in value if name in names
+    }
+
+
 def page(request: Request, url: str, values: Sequence[Any], default: int = 10, largest: int = 100) -> dict[str, Any]:
     """The page of *values* that the query asks for. *url* is this listing's, for the link to the next page."""
     arguments = query(request)

@@ -54,6 +54,7 @@ class Repository:
         self.branches: dict[str, str] = dict(parent.branches) if parent else {}
         self.tags: dict[str, str] = {}
         self.pull_requests: dict[int, PullRequest] = {}
+        self.permissions = {AUTHOR: "write"}
         self.statuses: dict[tuple[str, str], list[BuildStatus]] = {}  # by full hash and key, oldest first
         self.clock = clock
         self.announce = announce

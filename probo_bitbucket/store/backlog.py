@@ -7,6 +7,7 @@ from attrs import frozen
 
 from probo_bitbucket.store.schema import (
     builds,
+    commands,
     comments,
     deliveries,
     forwarded,
@@ -26,6 +27,7 @@ _WORK = {
     "removals": (removals, removals.c.wanted_at),
     "closings": (pull_requests, pull_requests.c.changed_at),
     "hand_ons": (hand_ons, hand_ons.c.renewed_at),
+    "commands": (commands, commands.c.created_at),
 }
 
 

@@ -79,6 +79,12 @@ def decide(
     _update(tx, _pending(id), {**done(deliveries), **decision})
 
 
+def undecided(tx: sa.Connection, repository: str) -> set[int | None]:
+    """The numbers of the pull requests of a repository of which there is news that is not decided yet."""
+    waiting = (deliveries.c.repository == repository, deliveries.c.pending)
+    return set(tx.scalars(sa.select(deliveries.c.pull_request).where(*waiting)))
+
+
 def postpone(tx: sa.Connection, waiting: WaitingDelivery, *, due_at: float, error: str) -> None:
     """Put a delivery back, to be decided at *due_at*."""
     _update(tx, _pending(waiting.id), postponed(waiting.effort, due_at=due_at, error=error))

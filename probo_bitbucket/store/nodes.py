@@ -9,17 +9,30 @@ import sqlalchemy as sa
 from probo_bitbucket.store.schema import (
     builds,
     chains,
+    commands,
     comments,
     deliveries,
     forwarded,
     hand_ons,
     pull_requests,
     removals,
+    repositories,
     statuses,
 )
 from probo_bitbucket.store.sql import LEASE
 
-_LEASED = (deliveries, builds, pull_requests, removals, statuses, comments, forwarded, hand_ons)
+_LEASED = (
+    deliveries,
+    builds,
+    pull_requests,
+    removals,
+    statuses,
+    comments,
+    commands,
+    repositories,
+    forwarded,
+    hand_ons,
+)
 
 
 def renew(tx: sa.Connection, holders: Collection[str], now: float) -> None:

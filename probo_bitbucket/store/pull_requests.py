@@ -80,6 +80,12 @@ def _tell(
     tx.execute(made.on_conflict_do_update(index_elements=["repository", "number"], set_=values))
 
 
+def open_numbers(tx: sa.Connection, repository: str) -> set[int]:
+    """The numbers of the pull requests of a repository that are known as open."""
+    known = (pull_requests.c.repository == repository, pull_requests.c.state == PullRequestState.OPEN)
+    return set(tx.scalars(sa.select(pull_requests.c.number).where(*known)))
+
+
 def open_from(tx: sa.Connection, repository: str, branch: str) -> int | None:
     """The number of an open pull request of the repository that asks for this branch of it, if one is known."""
     same = (pull_requests.c.source == repository, pull_requests.c.repository == repository)

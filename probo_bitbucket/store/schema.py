@@ -196,6 +196,39 @@ forwarded = Table(
     Index("forwarded_failed", "received_at", sqlite_where=text("failed = 1"), postgresql_where=text("failed")),
 )
 
+# Every repository that a delivery was decided for. Looking at it is always something to do, at its time.
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("name", String(260), primary_key=True),
+    Column("home", Text, nullable=False),  # model.Repository as JSON
+    Column("interval", Double, nullable=False),  # seconds between the last two looks
+    Column("active_at", Double, nullable=False),  # when it was last told of
+    Column("looked_at", Double, nullable=False),  # 0 before the first look
+    *_work(),
+    _pending("repositories_pending", "due_at"),
+)
+
+# What people asked for in comments. A row stays when it is carried out: Bitbucket can send the comment again.
+commands = Table(
+    "commands",
+    metadata,
+    Column("repository", String(260), primary_key=True),
+    Column("pull_request", BigInteger, primary_key=True),
+    Column("number", BigInteger, primary_key=True),  # Bitbucket's id of the comment
+    Column("author", String(255), nullable=False),
+    Column("lane", Text, nullable=False),  # commands of one lane are carried out one after the other
+    Column("command", String(20), nullable=False),
+    Column("comment", Text, nullable=False),  # model.Commented as JSON
+    Column("answer", Text),  # what is said of it; null before it is carried out
+    Column("created_at", Double, nullable=False),
+    *_work(),
+    _pending("commands_pending", "number"),
+    _pending("commands_pending_lane", "lane", "number"),
+    Index("commands_of_author", "repository", "author", "created_at"),
+    Index("commands_created", "created_at"),
+)
+
 comments = Table(
     "comments",
     metadata,

@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from probo_bitbucket.store import Engine, Lease, builds, comments, deliveries, forwarded, hand_ons, schema, statuses
+from probo_bitbucket.store import (
+    Engine,
+    Lease,
+    builds,
+    commands,
+    comments,
+    deliveries,
+    forwarded,
+    hand_ons,
+    repositories,
+    schema,
+    statuses,
+)
 
 NOBODY = Lease("north", 1000.0)
 
@@ -17,6 +29,8 @@ _CLAIMS: list[tuple[sa.Table, Callable[[sa.Connection], Any]]] = [
     (schema.builds, lambda tx: builds.claim_pending(tx, NOBODY, 10)),
     (schema.statuses, lambda tx: statuses.claim_pending(tx, NOBODY, 10, busy=["acme/site"])),
     (schema.forwarded, lambda tx: forwarded.claim_pending(tx, NOBODY, 10, busy=["github"])),
+    (schema.commands, lambda tx: commands.claim_pending(tx, NOBODY, 10)),
+    (schema.repositories, lambda tx: repositories.claim_due(tx, NOBODY, 10)),
     (schema.comments, lambda tx: comments.claim_pending(tx, NOBODY, 10)),
     (schema.hand_ons, lambda tx: hand_ons.claim_pending(tx, NOBODY, 10)),
 ]

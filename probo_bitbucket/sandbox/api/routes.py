@@ -9,7 +9,7 @@ from klein import Klein
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from probo_bitbucket.sandbox.answers import Refused, answer_error, answer_json, on_error, page
+from probo_bitbucket.sandbox.answers import Refused, answer_error, answer_json, on_error, page, partial
 from probo_bitbucket.sandbox.gate import Gate
 from probo_bitbucket.sandbox.repository import NoSuchCommit
 
@@ -68,7 +68,7 @@ def _answered(request: Request, result: Any, status: int) -> bytes:
     if result is None:
         request.setResponseCode(204)
         return b""
-    return answer_json(request, result, status)
+    return answer_json(request, partial(request, result), status)
 
 
 def _no_such_commit(request: Request, error: NoSuchCommit) -> bytes:

@@ -20,6 +20,8 @@ def upgrade() -> None:
     _removals()
     _statuses()
     _forwarded()
+    _repositories()
+    _commands()
     _comments()
     _credentials()
     _others()
@@ -203,6 +205,39 @@ def _forwarded() -> None:
         sqlite_where=sa.text("failed = 1"),
         postgresql_where=sa.text("failed"),
     )
+
+
+def _repositories() -> None:
+    op.create_table(
+        "repositories",
+        sa.Column("name", sa.String(260), primary_key=True),
+        sa.Column("home", sa.Text, nullable=False),
+        sa.Column("interval", sa.Double, nullable=False),
+        sa.Column("active_at", sa.Double, nullable=False),
+        sa.Column("looked_at", sa.Double, nullable=False),
+        *_work(),
+    )
+    _index_pending("repositories_pending", "repositories", "due_at")
+
+
+def _commands() -> None:
+    op.create_table(
+        "commands",
+        sa.Column("repository", sa.String(260), primary_key=True),
+        sa.Column("pull_request", sa.BigInteger, primary_key=True),
+        sa.Column("number", sa.BigInteger, primary_key=True),
+        sa.Column("author", sa.String(255), nullable=False),
+        sa.Column("lane", sa.Text, nullable=False),
+        sa.Column("command", sa.String(20), nullable=False),
+        sa.Column("comment", sa.Text, nullable=False),
+        sa.Column("answer", sa.Text),
+        sa.Column("created_at", sa.Double, nullable=False),
+        *_work(),
+    )
+    _index_pending("commands_pending", "commands", "number")
+    _index_pending("commands_pending_lane", "commands", "lane", "number")
+    op.create_index("commands_of_author", "commands", ["repository", "author", "created_at"])
+    op.create_index("commands_created", "commands", ["created_at"])
 
 
 def _comments() -> None:

@@ -1,0 +1,86 @@
+"""By hand: what people have done with the builds of a pull request, by a comment or at the command line."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from attrs import frozen
+
+from probo_bitbucket.flow.ending import Ending
+from probo_bitbucket.flow.responder import Responder, build_of
+from probo_bitbucket.model import (
+    SHORT_HASH,
+    Build,
+    BuildKind,
+    Command,
+    Commented,
+    DeliveryState,
+    PullRequest,
+    PullRequestChanged,
+    RemovalReason,
+    Repository,
+    check_hash,
+)
+from probo_bitbucket.store import Transaction, builds, pull_requests
+
+
+class NotKnown(Exception):
+    """There is no such pull request, as far as Bitbucket told."""
+
+
+@frozen
+class ByHand:
+    """Every method returns why nothing was done, and nothing where it was: then the statuses show it."""
+
+    responder: Responder
+    ending: Ending
+
+    def carry_out(self, tx: Transaction, command: Command, comment: Commented, now: float) -> str:
+        """Do what a comment asks for, with the commit that the pull request had when it was written."""
+        repository, pull_request = comment.repository, comment.pull_request
+        origin = f"comment {comment.comment_id}"
+        if command is Command.STOP:
+            return self.stop(tx, repository, comment.number, now)
+        if pull_request is None:
+            return "This pull request is not open, or its branch is gone: there is nothing to build."
+        if command is Command.REBUILD:
+            return self.rebuild(tx, repository, pull_request, now, origin)
+        return self.allow(tx, repository, pull_request, now, origin)
+
+    def allow(self, tx: Transaction, repository: Repository, told: PullRequest, now: float, origin: str) -> str:
+        """Have a commit built, though it comes from a fork."""
+        event = PullRequestChanged(repository, told)
+        pull_requests.approve(tx, repository.full_name, told.number, told.commit)
+        response = self.responder.respond(tx, event, now, origin)
+        return "" if response.state is DeliveryState.ACCEPTED else f"Not built: {response.reason}"
+
+    def rebuild(self, tx: Transaction, repository: Repository, told: PullRequest, now: float, origin: str) -> str:
+        """Have a commit built once more. What a fork asks for needs its approval first."""
+        for stored in builds.of_pull_request(tx, repository.full_name, told.number):
+            builds.release(tx, stored.build)
+        response = self.responder.respond(tx, PullRequestChanged(repository, told), now, origin)
+        return "" if response.state is DeliveryState.ACCEPTED else f"Not built: {response.reason}"
+
+    def stop(self, tx: Transaction, repository: Repository, number: int, now: float) -> str:
+        """Have no more of what there is."""
+        found = builds.of_pull_request(tx, repository.full_name, number)
+        ended = [self.ending.end(tx, stored, RemovalReason.BY_HAND, "asked for by hand", now) for stored in found]
+        return "" if any(ended) else "There is nothing to stop."
+
+
+def from_outside(tx: Transaction, full_name: str, what: str, now: float) -> Build:
+    """Have pull request number *what*, or else commit *what*, built: an operator's word stands above the rules.
+
+    Raises NotKnown or InvalidName.
+    """
+    known = pull_requests.find(tx, full_name, int(what)) if what.isdecimal() and len(what) < SHORT_HASH else None
+    if known is not None and known.open and known.pull_request is not None:
+        build = build_of(PullRequestChanged(known.repository, known.pull_request), now)
+        builds.release(tx, build)
+    elif what.isdecimal() and len(what) < SHORT_HASH:
+        raise NotKnown(f"no webhook told of an open pull request #{what} of {full_name}")
+    else:
+        repository = builds.repository_named(tx, full_name) or Repository.parse(full_name)
+        build = Build(str(uuid4()), BuildKind.HASH, repository, repository, check_hash(what), what, now)
+    builds.request(tx, build, now, "the command line")
+    return build

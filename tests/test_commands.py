@@ -1,0 +1,173 @@
+"""Commands in comments: who may give them, what they do, and that each is carried out once."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+
+from probo_bitbucket.flow import rules
+from probo_bitbucket.model import Command
+from probo_bitbucket.sandbox import stage
+from probo_bitbucket.sandbox.commits import APP_USER, AUTHOR, Account
+from probo_bitbucket.sandbox.faults import Answer, Cut, Fault, LoseAnswer
+from probo_bitbucket.sandbox.pullrequest import PullRequest
+from tests.staged import StageTestCase
+
+STRANGER = Account("Sam Strange", "sam")
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("probo rebuild", Command.REBUILD),
+        ("Please look:\r\n\r\n  Probo  Stop. \r\nThanks", Command.STOP),
+        ("probo build\nprobo stop", Command.BUILD),
+        ("why does probo rebuild not work?", None),
+        ("> probo rebuild", None),
+        ("probo rebuild now", None),
+        ("", None),
+    ],
+)
+def test_a_command_stands_alone_on_a_line(text: str, command: Command | None) -> None:
+    assert rules.command_in(text) is command
+
+
+class CommandsOnStage(StageTestCase):
+    settings: ClassVar[dict[str, Any]] = {"commands": True}
+    scopes: ClassVar[tuple[str, ...]] = (*stage.SCOPES, "account")
+
+    async def prepare(self) -> None:
+        self.grant(*self.scopes)
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.cloud.hooks.clear()
+        self.stage.watch("acme/site", "pullrequest:comment_created")
+        self.pull_request = self.repository.open_pull_request()
+        await self.built(self.pull_request)
+
+    async def say(self, text: str, author: Account = AUTHOR) -> list[str]:
+        """Comment on the pull request; return what it was answered, once all is done."""
+        before = set(self.pull_request.comments)
+        count = len(self.decisions())
+        self.pull_request.comment(text, author)
+        await self.decided(count + 1)
+        await self.until(lambda: not self.rows("SELECT 1 FROM commands WHERE pending"))
+        await self.settled()
+        return [each.text for each in self.answers(self.pull_request) if each.number not in before]
+
+    def environments(self) -> list[str]:
+        return [id for id, build in self.container_manager.builds.items() if not build.get("reaped")]
+
+    def answers(self, pull_request: PullRequest) -> list[Any]:
+        return [each for each in pull_request.comments.values() if each.author is APP_USER]
+
+    def permissions_asked(self) -> int:
+        return len(self.asked("/permissions/"))
+
+
+class Commands(CommandsOnStage):
+    async def test_rebuild_builds_the_commit_once_more(self) -> None:
+        assert await self.say("probo rebuild") == []
+        documents = self.started()
+        assert len(documents) == 2
+        assert documents[0]["build"]["id"] != documents[1]["build"]["id"]
+        assert documents[1]["build"]["commit"]["ref"] == self.pull_request.commit
+        assert self.environments() == [documents[1]["build"]["id"]]  # which took the place of the first
+
+    async def test_stop_takes_the_environment_down(self) -> None:
+        assert await self.say("probo stop") == []
+        assert self.environments() == []
+        [answer] = await self.say("probo stop")
+        assert answer.startswith("There is nothing to stop.")
+
+    async def test_who_cannot_write_is_told_so_and_nothing_is_done(self) -> None:
+        for reader in (False, True):
+            self.repository.permissions |= {STRANGER: "read"} if reader else {}
+            [answer] = await self.say("probo rebuild", STRANGER)
+            assert answer.startswith("Only people who can write to this repository")
+        assert len(self.started()) == 1
+
+    async def test_the_right_to_write_is_remembered_for_a_while(self) -> None:
+        await self.say("probo rebuild")
+        await self.say("probo rebuild")
+        assert len(self.started()) == 3
+        assert self.permissions_asked() == 1
+
+    async def test_other_comments_cost_nothing(self) -> None:
+        assert await self.say("Shall probo rebuild this?") == []
+        assert self.permissions_asked() == 0
+
+    async def test_the_same_comment_again_has_no_effect(self) -> None:
+        await self.say("probo rebuild")
+        comment = max(self.pull_request.comments.values(), key=lambda each: each.number)
+        body = {**self.pull_request_body(self.pull_request), "comment": self.cloud.documents.comment(comment)}
+        await self.deliver("pullrequest:comment_created", body)
+        decisions = await self.decided(3)
+        await self.settled()
+        assert decisions[-1][1:] == ("ignored", "the command is known already")
+        assert len(self.started()) == 2
+
+    async def test_an_answer_is_given_once_whatever_happens_to_it(self) -> None:
+        for effect in (Cut(), LoseAnswer()):
+            self.cloud.faults.add(Fault(effect, ".*/comments", method="POST", times=1))
+        assert len(await self.say("probo rebuild", STRANGER)) == 1
+
+    async def test_a_flood_is_not_answered(self) -> None:
+        for _ in range(rules.COMMANDS_LIMIT):
+            await self.say("probo rebuild", STRANGER)
+        assert await self.say("probo rebuild", STRANGER) == []
+        assert self.permissions_asked() == rules.COMMANDS_LIMIT
+        assert "too many" in self.decisions()[-1][2]
+
+    async def test_a_trouble_of_bitbucket_only_delays_it(self) -> None:
+        self.cloud.faults.add(Fault(Answer(503), ".*/permissions/.*", times=2))
+        assert await self.say("probo rebuild") == []
+        assert len(self.started()) == 2
+
+
+class WithoutThePermission(CommandsOnStage):
+    """The credentials may not ask who can write: nobody can give commands, and everybody is told why."""
+
+    scopes = stage.SCOPES
+
+    async def test_the_answer_says_what_is_missing(self) -> None:
+        [answer] = await self.say("probo rebuild")
+        assert "It needs account" in answer
+        assert len(self.started()) == 1
+
+
+class Approval(StageTestCase):
+    settings: ClassVar[dict[str, Any]] = {"commands": True, "forks": "approve"}
+
+    async def prepare(self) -> None:
+        self.grant(*stage.SCOPES, "account")
+
+    async def test_a_commit_of_a_fork_is_built_when_somebody_who_can_write_allows_it(self) -> None:
+        self.cloud.hooks.clear()
+        self.stage.watch("acme/site", "pullrequest:comment_created")
+        fork = self.cloud.fork(self.repository, "stranger/site")
+        pull_request = self.repository.open_pull_request(source=fork)
+        await self.decided(1)
+        await self.settled()
+        assert set(self.states(pull_request).values()) == {"STOPPED"}
+        pull_request.comment("probo build", STRANGER)
+        await self.decided(2)
+        assert self.started() == []
+        pull_request.comment("probo build", AUTHOR)
+        assert set((await self.built(pull_request)).values()) == {"SUCCESSFUL"}
+        pull_request.push({"other": b""})
+        await self.decided(4)
+        await self.settled()
+        assert len(self.started()) == 1  # another commit needs another approval
+
+
+class Off(StageTestCase):
+    async def test_commands_are_off_unless_the_settings_want_them(self) -> None:
+        self.cloud.hooks.clear()
+        self.stage.watch("acme/site", "pullrequest:comment_created")
+        pull_request = self.repository.open_pull_request()
+        await self.built(pull_request)
+        pull_request.comment("probo rebuild")
+        assert (await self.decided(2))[-1][1:] == ("ignored", "commands in comments are off")

@@ -1,0 +1,182 @@
+"""What Bitbucket's webhooks did not tell is found, and dealt with as if they had."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+from probo_bitbucket.sandbox.faults import Answer, Fault
+from probo_bitbucket.sandbox.pullrequest import PullRequest
+from probo_bitbucket.sandbox.server import Recorded
+from tests.staged import StageTestCase
+
+CONFIGURATION = b"steps: [{name: Hello, command: echo hi}]"
+
+
+class Looking(StageTestCase):
+    """No look but those right after a start."""
+
+    settings: ClassVar[dict[str, Any]] = {"reconcile": "1h"}
+
+    async def known(self) -> PullRequest:
+        """A pull request that a webhook told of: its repository is known then."""
+        pull_request = self.repository.open_pull_request(branch="feature/known")
+        await self.built(pull_request)
+        return pull_request
+
+    async def look(self) -> None:
+        """Look at every repository, and wait until all is done that this leads to."""
+        since = time.time()
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+        await self.until(lambda: self.rows("SELECT min(looked_at) FROM repositories")[0][0] >= since)
+        await self.decided(len(self.decisions()))
+        await self.settled()
+
+    def listings(self) -> list[Recorded]:
+        return [each for each in self.cloud.requests if each.method == "GET" and each.path.endswith("/pullrequests")]
+
+    def found(self) -> list[tuple[Any, ...]]:
+        """The numbers of what was found, and what became of it."""
+        query = "SELECT pull_request, state FROM deliveries WHERE event_key = 'reconciliation' ORDER BY id"
+        return self.rows(query)
+
+    def environments(self) -> list[tuple[str, str]]:
+        """Pull request and commit of every environment that there is."""
+        builds = [build for build in self.container_manager.builds.values() if not build.get("reaped")]
+        return sorted((build["pullRequest"]["number"], build["commit"]["ref"]) for build in builds)
+
+
+class Reconciliation(Looking):
+    async def test_a_pull_request_that_no_webhook_told_of_is_built(self) -> None:
+        await self.known()
+        missed = self.unannounced(branch="feature/missed")
+        await self.look()
+        assert set(self.states(missed).values()) == {"SUCCESSFUL"}
+        assert self.found() == [(missed.number, "accepted")]
+        origins = dict(self.rows("SELECT pull_request, origin FROM builds"))
+        assert "found by reconciliation" in origins[missed.number]
+
+    async def test_a_commit_that_no_webhook_told_of_is_built(self) -> None:
+        pull_request = await self.known()
+        self.quietly(lambda: pull_request.push({".probo.yaml": CONFIGURATION}))
+        await self.look()
+        assert set(self.states(pull_request).values()) == {"SUCCESSFUL"}
+        assert self.environments() == [(str(pull_request.number), pull_request.commit)]
+
+    async def test_a_pull_request_that_was_closed_unseen_is_taken_down(self) -> None:
+        pull_request = await self.known()
+        self.quietly(lambda: pull_request.merge(close_source_branch=True))
+        await self.look()
+        assert self.environments() == []
+        assert self.rows("SELECT state FROM pull_requests") == [("MERGED",)]
+
+    async def test_where_nothing_was_missed_a_look_costs_one_request_and_leads_to_nothing(self) -> None:
+        pull_request = await self.known()
+        pull_request.comment("Nice!")  # which changes the time of its last change
+        before = len(self.cloud.requests)
+        await self.look()
+        asked = [each.path for each in list(self.cloud.requests)[before:] if each.path.startswith("/2.0/")]
+        assert asked == ["/2.0/repositories/acme/site/pullrequests"]
+        assert self.found() == []
+
+    async def test_what_was_found_once_is_not_found_again(self) -> None:
+        await self.known()
+        self.unannounced(branch="feature/missed")
+        await self.look()
+        await self.look()
+        assert len(self.found()) == 1
+
+    async def test_the_same_rules_apply(self) -> None:
+        await self.known()
+        self.unannounced(branch="feature/skipped", title="Not now [skip ci]")
+        await self.look()
+        assert [state for _, state in self.found()] == ["ignored"]
+        assert len(self.started()) == 1
+
+    async def test_all_pages_are_read(self) -> None:
+        await self.known()
+        for number in range(60):
+            self.unannounced(branch=f"feature/{number}", title="[skip ci]")
+        await self.look()
+        assert len(self.found()) == 60
+        assert len(self.listings()) == 2
+
+    async def test_a_repository_that_is_gone_is_no_trouble(self) -> None:
+        await self.known()
+        self.cloud.faults.add(Fault(Answer(404, b'{"error": {"message": "gone"}}'), ".*/pullrequests"))
+        await self.look()
+        assert "gone" in self.rows("SELECT last_error FROM repositories")[0][0]
+
+    async def test_a_repository_is_looked_at_less_and_less_often_until_something_happens(self) -> None:
+        await self.known()
+        intervals: list[float] = []
+        for _ in range(6):
+            await self.look()
+            intervals += self.rows("SELECT interval FROM repositories")[0]
+        assert intervals == [3600.0, 7200.0, 14400.0, 28800.0, 57600.0, 86400.0]
+        self.repository.open_pull_request(branch="feature/other")
+        await self.decided(2)
+        [(interval, due_in)] = self.rows("SELECT interval, due_at - active_at FROM repositories")
+        assert (interval, due_in) == (3600.0, 3600.0)
+
+
+class Never(Looking):
+    settings: ClassVar[dict[str, Any]] = {"reconcile": "never"}
+
+    async def test_nothing_is_looked_for(self) -> None:
+        await self.known()
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+        pull_request = self.repository.open_pull_request(branch="feature/told")
+        await self.built(pull_request)
+        assert self.listings() == []
+
+
+class EverySecondHookDropped(Looking):
+    """Opened, changed, merged, declined: told of by half, or in full."""
+
+    async def test_after_two_rounds_nothing_differs_from_a_run_without_drops(self) -> None:
+        told = await self.play()
+        self.cloud.deliveries.drop_every = 2
+        half = await self.play()
+        assert half != told, "nothing of importance was dropped"
+        self.cloud.deliveries.drop_every = 0
+        before = len(self.listings())
+        looks = [await self.after_a_look(half.keys()) for _ in range(2)]
+        assert list(looks[-1].values()) == list(told.values())
+        assert looks[0] == looks[1]
+        assert len(self.listings()) - before == 2  # one a round; what was missed costs what it would have cost at first
+
+    async def play(self) -> dict[int, Any]:
+        """Some pull requests and what happens to them. Returns how each is in the end, by its number."""
+        opened = [self.repository.open_pull_request(branch=f"feature/{number}-{time.time()}") for number in range(8)]
+        await self.quiet()
+        for number, what in enumerate(("push", "push", "merge", "merge", "decline", "decline")):
+            getattr(opened[number], what)()
+            await self.quiet()
+        for pull_request in opened[:2]:
+            pull_request.push({".probo.yaml": b"steps: [{name: Fail, command: 'false'}]"})
+            await self.quiet()
+        return self.ends(pull_request.number for pull_request in opened)
+
+    async def after_a_look(self, numbers: Any) -> dict[int, Any]:
+        await self.look()
+        return self.ends(numbers)
+
+    async def quiet(self) -> None:
+        await self.cloud.settled()
+        await self.decided(len(self.decisions()))
+        await self.settled()
+
+    def ends(self, numbers: Any) -> dict[int, Any]:
+        """State, statuses and number of environments of each pull request.
+
+        What was opened and closed unseen was never built: of closed ones the environments alone count.
+        """
+        standing = [number for number, _ in self.environments()]
+        asked = [self.repository.pull_requests[number] for number in numbers]
+        return {
+            each.number: (each.state, each.open and self.states(each), standing.count(str(each.number)))
+            for each in asked
+        }
