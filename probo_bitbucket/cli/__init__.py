@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from probo_bitbucket import __version__
+from probo_bitbucket.cli.build import build
 from probo_bitbucket.cli.builds import builds
 from probo_bitbucket.cli.check import check
 from probo_bitbucket.cli.deliveries import deliveries
@@ -29,6 +30,7 @@ def main() -> None:
 
 
 for command in (
+    build,
     builds,
     check,
     deliveries,

@@ -14,7 +14,7 @@ from probo_bitbucket.cli.options import load, settings_files
 T = TypeVar("T")
 
 
-def _transact(files: tuple[Path, ...], operation: Callable[..., T], *arguments: Any) -> T:
+def transact(files: tuple[Path, ...], operation: Callable[..., T], *arguments: Any) -> T:
     """Run an operation on the daemon's store."""
     from probo_bitbucket.store import Engine, StoreUnavailable
 
@@ -57,7 +57,7 @@ def failed(*, files: tuple[Path, ...]) -> None:
     """Show what the daemon has given up on, and why. `send-again` has it tried again."""
     from probo_bitbucket.store import failures
 
-    found = _transact(files, failures.given_up)
+    found = transact(files, failures.given_up)
     for failure in found:
         click.echo(f"{failure.kind:<8}  {failure.name}  {failure.repository}  {failure.what}: {failure.reason}")
     if not found:
@@ -75,7 +75,7 @@ def send_again(*, files: tuple[Path, ...], names: tuple[str, ...]) -> None:
     from probo_bitbucket.store import failures
 
     for name in names:
-        count = _transact(files, failures.send_again, name, time.time())
+        count = transact(files, failures.send_again, name, time.time())
         if not count:
             raise click.ClickException(f"Nothing of the name {name} was given up on.")
         click.echo(f"{name}: sent again")

@@ -1,0 +1,33 @@
+"""The command `build`: has something built that no webhook asks for."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from probo_bitbucket.cli.options import load, settings_files
+from probo_bitbucket.cli.store import transact
+
+
+@click.command()
+@settings_files
+@click.argument("repository", metavar="WORKSPACE/REPOSITORY")
+@click.argument("what", metavar="NUMBER|COMMIT")
+def build(*, files: tuple[Path, ...], repository: str, what: str) -> None:
+    """Have a pull request or a commit built, also one that was built before or comes from a fork.
+
+    A pull request is named by its NUMBER, which a webhook must have told of; a commit by 7 digits of its hash or more.
+    A daemon that runs begins within a second.
+    """
+    from probo_bitbucket.flow.by_hand import NotKnown, from_outside
+    from probo_bitbucket.model import InvalidName
+
+    if not load(files).covers(repository):
+        raise click.ClickException(f"{repository} is not among the `repositories` of the settings")
+    try:
+        wanted = transact(files, from_outside, repository, what, time.time())
+    except (NotKnown, InvalidName) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"Build {wanted.id} of {wanted.commit[:12]} is wanted.")
