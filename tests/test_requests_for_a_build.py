@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from probo_bitbucket.flow import desire
 from probo_bitbucket.sandbox.faults import Fault, Slow
 from probo_bitbucket.sandbox.stage import KEY
 from tests.staged import StageTestCase
@@ -14,6 +15,7 @@ STEP_TIME = 0.08  # seconds: longer than what the reporter waits for the next ch
 
 class RequestsForABuild(StageTestCase):
     async def prepare(self) -> None:
+        self.patch(desire, "PILE", 4 * STEP_TIME)  # in life, too, it is longer than from "built" to the download
         self.container_manager.setting.step_time = STEP_TIME
         self.cloud.faults.add(Fault(Slow(STEP_TIME), ".*/get/.*"))
 
