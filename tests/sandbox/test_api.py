@@ -60,6 +60,14 @@ class AccessTests(CloudTestCase):
     async def test_listings_across_workspaces_are_gone(self) -> None:
         assert (await self.get("/repositories")).status == 410
 
+    async def test_the_repositories_of_one_workspace_are_listed_as_far_as_they_can_be_seen(self) -> None:
+        self.cloud.add_repository("acme/other")
+        self.cloud.add_repository("robin/site")
+        self.cloud.credentials.add_access_token("one", ["repository"], "acme/other")
+        for token, seen in (("t", ["acme/site", "acme/other"]), ("one", ["acme/other"])):
+            listed = (await self.get("/repositories/acme", token)).document["values"]
+            assert [each["full_name"] for each in listed] == seen
+
     async def test_an_unknown_path_is_a_404_in_json(self) -> None:
         assert (await self.get(f"{REPOSITORY}/nope")).document["type"] == "error"
 

@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from probo_bitbucket.sandbox.faults import Answer, Cut, Fault, Hang
-from probo_bitbucket.sandbox.hooks import sign
+from probo_bitbucket.sandbox.hooks import MOST_HOOKS, sign
 from probo_bitbucket.sandbox.server import Server
 from tests.sandbox.cloud import CloudTestCase
 
@@ -233,6 +233,12 @@ class SubscriptionTests(CloudTestCase):
         ]
         for bad in wrong:
             assert (await self.post("/repositories/acme/site/hooks", {**good, **bad})).status == 400
+
+    async def test_a_repository_has_so_many_hooks_and_no_more(self) -> None:
+        for _ in range(MOST_HOOKS):
+            self.cloud.add_hook("acme/site", "http://127.0.0.1:9/", ["repo:push"])
+        body = {"description": "d", "url": "http://127.0.0.1:9/", "events": ["repo:push"]}
+        assert (await self.post("/repositories/acme/site/hooks", body)).status == 400
 
     async def test_hooks_need_the_scope_webhook(self) -> None:
         self.cloud.credentials.add_access_token("poor", ["pullrequest"], "acme")
