@@ -16,6 +16,8 @@ from probo_bitbucket.store import removals as removal_rows
 from probo_bitbucket.store import statuses as status_rows
 from probo_bitbucket.store.schema import builds, deliveries, forwarded, pull_requests, removals, statuses
 
+_NONE: sa.ColumnElement[str] = sa.literal_column("''")  # written out: by a parameter SQLite would not find the index
+
 
 @frozen
 class Failure:
@@ -54,13 +56,13 @@ def _builds(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
 
 
 def _removals(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
-    query = sa.select(removals).where(~removals.c.pending, removals.c.last_error != "")
+    query = sa.select(removals).where(~removals.c.pending, removals.c.last_error != _NONE)
     for row in tx.execute(query.order_by(removals.c.wanted_at.desc()).limit(limit)):
         yield Failure("removal", row.build_id, row.repository, row.words, row.last_error, row.wanted_at)
 
 
 def _closings(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
-    query = sa.select(pull_requests).where(~pull_requests.c.pending, pull_requests.c.last_error != "")
+    query = sa.select(pull_requests).where(~pull_requests.c.pending, pull_requests.c.last_error != _NONE)
     for row in tx.execute(query.order_by(pull_requests.c.changed_at.desc()).limit(limit)):
         name = f"{row.repository}#{row.number}"
         yield Failure("closing", name, row.repository, row.state.lower(), row.last_error, row.changed_at)

@@ -46,6 +46,11 @@ def _pending(name: str, *columns: str) -> Index:
     return Index(name, *columns, sqlite_where=text("pending = 1"), postgresql_where=text("pending"))
 
 
+def _troubled(name: str, *columns: str) -> Index:
+    """An index of the rows whose last try failed: those that are tried again, and those that were given up on."""
+    return Index(name, *columns, sqlite_where=text("last_error <> ''"), postgresql_where=text("last_error <> ''"))
+
+
 deliveries = Table(
     "deliveries",
     metadata,
@@ -129,6 +134,7 @@ pull_requests = Table(
     _pending("pull_requests_pending", "changed_at"),
     Index("pull_requests_of_branch", "source", "branch"),
     Index("pull_requests_changed", "changed_at"),
+    _troubled("pull_requests_troubled", "changed_at"),
 )
 
 # Builds that nobody wants any more. A row stays when its environment was taken down: what is told of it is not shown.
@@ -144,6 +150,7 @@ removals = Table(
     *_work(),
     _pending("removals_pending", "wanted_at"),
     Index("removals_wanted", "wanted_at"),
+    _troubled("removals_troubled", "wanted_at"),
 )
 
 statuses = Table(

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from probo_bitbucket.model import Build, BuildKind, BuildState, DeliveryState, Repository
-from probo_bitbucket.store import Engine, schema
+from probo_bitbucket.store import Engine, failures, schema
 from probo_bitbucket.store.columns import dump
 from probo_bitbucket.store.views import builds, deliveries, pull_requests, queue, repositories
 from probo_bitbucket.store.views.filters import Filter
@@ -39,6 +39,7 @@ def fill(tx: sa.Connection, count: int = MANY) -> None:
     tx.execute(sa.insert(schema.deliveries), came)
 
 
+TABLES = ("deliveries", "builds", "statuses", "removals", "pull_requests", "forwarded")
 SHOWN: dict[str, Callable[[sa.Connection], Any]] = {
     "deliveries": lambda tx: deliveries.page(tx, Filter(), "2000"),
     "failed deliveries": lambda tx: deliveries.page(tx, Filter(failed=True)),
@@ -52,8 +53,16 @@ SHOWN: dict[str, Callable[[sa.Connection], Any]] = {
     "pull requests": lambda tx: pull_requests.page(tx, Filter()),
     "repositories": repositories.page,
     "pulse": queue.pulse,
+    "failures": lambda tx: failures.given_up(tx, 8),
 }
-WHOLE = {f"{how} {table}" for how in ("SCAN", "Seq Scan on") for table in ("deliveries", "builds")}
+
+
+def filled(line: str) -> bool:
+    """PostgreSQL reads tables that are empty as they are."""
+    return line.endswith((" deliveries", " builds"))
+
+
+WHOLE = {f"{how} {table}" for how in ("SCAN", "Seq Scan on") for table in TABLES}
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -68,7 +77,7 @@ def test_no_list_reads_a_whole_table(engine: Engine, name: str) -> None:
         explain = "EXPLAIN " if engine.dialect == "postgresql" else "EXPLAIN QUERY PLAN "
         plans = [tx.exec_driver_sql(explain + text, values).all() for text, values in list(asked)]
     lines = {str(row[-1]).strip(" ->").partition("  (")[0] for plan in plans for row in plan}
-    assert lines & WHOLE == set()
+    assert {line for line in lines if line in WHOLE and (filled(line) or engine.dialect == "sqlite")} == set()
     if not name.startswith("failed") and not name.endswith("commit"):  # of which there are few, to be sorted
         assert not [line for line in lines if "TEMP B-TREE FOR ORDER" in line]
 

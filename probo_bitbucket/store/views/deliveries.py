@@ -75,7 +75,8 @@ def _matching(tx: sa.Connection, wanted: Filter, after: str) -> Iterator[sa.Colu
     if wanted.build:
         yield columns.build_id == wanted.build
     if wanted.commit:
-        yield columns.build_id.in_(sa.select(builds.c.id).where(begins_with(builds.c.commit, wanted.commit)))
+        of_commit = sa.select(builds.c.id).where(begins_with(builds.c.commit, wanted.commit)).limit(SEARCHED)
+        yield columns.build_id.in_(of_commit)
     if wanted.words:
         yield mentions([columns.repository, columns.event_key, columns.reason, _title(tx)], wanted.words)
     if after:

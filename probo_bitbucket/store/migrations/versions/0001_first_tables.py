@@ -45,6 +45,11 @@ def _index_pending(name: str, table: str, *columns: str) -> None:
     op.create_index(name, table, columns, sqlite_where=sa.text("pending = 1"), postgresql_where=sa.text("pending"))
 
 
+def _index_troubled(name: str, table: str, *columns: str) -> None:
+    troubled = sa.text("last_error <> ''")
+    op.create_index(name, table, columns, sqlite_where=troubled, postgresql_where=troubled)
+
+
 def _deliveries() -> None:
     op.create_table(
         "deliveries",
@@ -128,6 +133,7 @@ def _pull_requests() -> None:
     _index_pending("pull_requests_pending", "pull_requests", "changed_at")
     op.create_index("pull_requests_of_branch", "pull_requests", ["source", "branch"])
     op.create_index("pull_requests_changed", "pull_requests", ["changed_at"])
+    _index_troubled("pull_requests_troubled", "pull_requests", "changed_at")
 
 
 def _removals() -> None:
@@ -143,6 +149,7 @@ def _removals() -> None:
     )
     _index_pending("removals_pending", "removals", "wanted_at")
     op.create_index("removals_wanted", "removals", ["wanted_at"])
+    _index_troubled("removals_troubled", "removals", "wanted_at")
 
 
 def _statuses() -> None:
