@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from probo_bitbucket.store.sql import (
     LeaseLost,
     done,
     first_of_lane,
-    insert,
+    insert_by,
     postponed,
 )
 
@@ -58,10 +59,14 @@ def request(tx: sa.Connection, build: Build, now: float, origin: str = "") -> st
         "commit": build.commit,
         "build": dump(build),
     }
+    return str(tx.scalar(_request(tx.dialect.name), values))
+
+
+@cache
+def _request(dialect: str) -> Any:
     # An update that changes nothing: unlike "do nothing" it returns the row, and no other node can release it between.
     same = {"index_elements": ["claim"], "set_": {"claim": builds.c.claim}}
-    made = insert(tx, builds).values(**values).on_conflict_do_update(**same).returning(builds.c.id)
-    return str(tx.scalar(made))
+    return insert_by(dialect, builds).on_conflict_do_update(**same).returning(builds.c.id)
 
 
 def request_now(tx: sa.Connection, build: Build, lease: Lease) -> StoredBuild:
@@ -88,8 +93,11 @@ def _stored(row: sa.Row[Any]) -> StoredBuild:
     return StoredBuild(build, state, row.reason, row.document, Effort.of(row), row.leased_by, row.ready_at)
 
 
+_FIND = sa.select(builds).where(builds.c.id == sa.bindparam("_id"))
+
+
 def find(tx: sa.Connection, id: str) -> StoredBuild | None:
-    row = tx.execute(sa.select(builds).where(builds.c.id == id)).first()
+    row = tx.execute(_FIND, {"_id": id}).first()
     return None if row is None else _stored(row)
 
 
@@ -111,11 +119,17 @@ def repository_named(tx: sa.Connection, full_name: str) -> Repository | None:
     return None if row is None else _stored(row).build.repository
 
 
+_IN_PULL_REQUEST = sa.and_(
+    builds.c.repository == sa.bindparam("_repository"), builds.c.pull_request == sa.bindparam("_number")
+)
+_OF_PULL_REQUEST = (
+    sa.select(builds).where(_IN_PULL_REQUEST).order_by(builds.c.created_at.desc(), builds.c.id.desc()).with_for_update()
+)
+
+
 def of_pull_request(tx: sa.Connection, repository: str, number: int) -> list[StoredBuild]:
     """All builds of a pull request, the newest first; locked until the transaction ends."""
-    which = (builds.c.repository == repository, builds.c.pull_request == number)
-    query = sa.select(builds).where(*which).order_by(builds.c.created_at.desc(), builds.c.id.desc()).with_for_update()
-    return [_stored(row) for row in tx.execute(query)]
+    return [_stored(row) for row in tx.execute(_OF_PULL_REQUEST, {"_repository": repository, "_number": number})]
 
 
 def running(tx: sa.Connection, untouched_since: float, limit: int) -> list[StoredBuild]:
@@ -134,6 +148,19 @@ def _quiet(untouched_since: float) -> sa.ColumnElement[bool]:
     return sa.and_(builds.c.state == BuildState.RUNNING, builds.c.changed_at <= untouched_since)
 
 
+_UPDATE = sa.update(builds).where(builds.c.id == sa.bindparam("_id"))
+# Still to be started, by the one who had it when it was read.
+_UPDATE_HELD = _UPDATE.where(builds.c.pending, builds.c.leased_by == sa.bindparam("_holder"))
+_CONCLUDE = _UPDATE.values(**done(builds))
+_READY = _UPDATE.values(ready_at=sa.func.coalesce(builds.c.ready_at, sa.bindparam("_now")))
+_TOUCH = _UPDATE.values(
+    state=sa.case((builds.c.state == BuildState.ENDED, BuildState.RUNNING.value), else_=builds.c.state)
+)
+_RELEASE_OTHERS = (
+    sa.update(builds).where(_IN_PULL_REQUEST, builds.c.id != sa.bindparam("_newest")).values(claim=sa.null())
+)
+
+
 def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: float) -> None:
     """Note how far a build is that goes on being worked on, and renew its lease.
 
@@ -148,7 +175,7 @@ def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: floa
         "document": stored.document,
         **Lease(stored.leased_by, now).values,
     }
-    if not tx.execute(sa.update(builds).where(_held(stored)).values(**values)).rowcount:
+    if not tx.execute(_UPDATE_HELD, {**_held(stored), **values}).rowcount:
         raise LeaseLost(f"build {stored.build.id} is in other hands")
 
 
@@ -157,18 +184,18 @@ def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: 
     gone = (BuildState.REFUSED, BuildState.CANCELLED, BuildState.REMOVED)
     released = {"claim": None} if state in gone else {}
     started = {"started_at": now} if state is BuildState.RUNNING else {}
-    _update(tx, id, {**done(builds), **released, **started, "state": state, "changed_at": now, "reason": reason})
+    said = {"state": state, "changed_at": now, "reason": reason}
+    tx.execute(_CONCLUDE, {"_id": id, **released, **started, **said})
 
 
 def postpone(tx: sa.Connection, stored: StoredBuild, *, due_at: float, error: str) -> None:
     """Put a build back, to be tried again at *due_at*, unless another node has it meanwhile."""
     values = postponed(stored.effort, due_at=due_at, error=error)
-    tx.execute(sa.update(builds).where(_held(stored)).values(**values))
+    tx.execute(_UPDATE_HELD, {**_held(stored), **values})
 
 
-def _held(stored: StoredBuild) -> sa.ColumnElement[bool]:
-    """Still to be started, by the one who had it when it was read."""
-    return sa.and_(builds.c.id == stored.build.id, builds.c.pending, builds.c.leased_by == stored.leased_by)
+def _held(stored: StoredBuild) -> dict[str, str]:
+    return {"_id": stored.build.id, "_holder": stored.leased_by}
 
 
 def release(tx: sa.Connection, build: Build) -> None:
@@ -179,13 +206,13 @@ def release(tx: sa.Connection, build: Build) -> None:
 def release_others(tx: sa.Connection, newest: Build) -> None:
     """Let the other commits of a pull request be asked for again: it has gone on, and may come back to any of them."""
     number = newest.pull_request.number if newest.pull_request else None
-    others = (builds.c.repository == newest.repository.full_name, builds.c.pull_request == number)
-    tx.execute(sa.update(builds).where(*others, builds.c.id != newest.id).values(claim=None))
+    which = {"_repository": newest.repository.full_name, "_number": number, "_newest": newest.id}
+    tx.execute(_RELEASE_OTHERS, which)
 
 
 def ready(tx: sa.Connection, id: str, now: float) -> None:
     """The environment is there. A build that is run again is as old as it was."""
-    _update(tx, id, {"ready_at": sa.func.coalesce(builds.c.ready_at, now)})
+    tx.execute(_READY, {"_id": id, "_now": now})
 
 
 def explain(tx: sa.Connection, id: str, reason: str) -> None:
@@ -195,8 +222,7 @@ def explain(tx: sa.Connection, id: str, reason: str) -> None:
 
 def touch(tx: sa.Connection, id: str, now: float) -> None:
     """The Container Manager has just told something of this build. One that had ended is run again."""
-    again = sa.case((builds.c.state == BuildState.ENDED, BuildState.RUNNING), else_=builds.c.state)
-    _update(tx, id, {"changed_at": now, "state": again})
+    tx.execute(_TOUCH, {"_id": id, "changed_at": now})
 
 
 def send_again(tx: sa.Connection, id: str, now: float) -> None:
@@ -207,7 +233,7 @@ def send_again(tx: sa.Connection, id: str, now: float) -> None:
 
 
 def _update(tx: sa.Connection, id: str, values: dict[str, Any]) -> None:
-    tx.execute(sa.update(builds).where(builds.c.id == id).values(**values))
+    tx.execute(_UPDATE, {"_id": id, **values})
 
 
 def prune(tx: sa.Connection, before: float, limit: int) -> int:

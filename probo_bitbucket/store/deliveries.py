@@ -68,6 +68,11 @@ def _waiting(row: sa.Row[Any]) -> WaitingDelivery:
     return WaitingDelivery(row.id, row.repository, delivery, Effort.of(row), row.pull_request)
 
 
+_UPDATE = sa.update(deliveries).where(deliveries.c.id == sa.bindparam("_id"))
+_UPDATE_PENDING = _UPDATE.where(deliveries.c.pending)
+_DECIDE = _UPDATE_PENDING.values(**done(deliveries))
+
+
 def decide(
     tx: sa.Connection, id: int, state: DeliveryState, reason: str, now: float, build_id: str | None = None
 ) -> None:
@@ -76,7 +81,7 @@ def decide(
     *build_id* is the build that it led to, or that was there already: the first of them.
     """
     decision = {"state": state, "reason": reason, "build_id": build_id, "decided_at": now}
-    _update(tx, _pending(id), {**done(deliveries), **decision})
+    tx.execute(_DECIDE, {"_id": id, **decision})
 
 
 def undecided(tx: sa.Connection, repository: str) -> set[int | None]:
@@ -87,21 +92,13 @@ def undecided(tx: sa.Connection, repository: str) -> set[int | None]:
 
 def postpone(tx: sa.Connection, waiting: WaitingDelivery, *, due_at: float, error: str) -> None:
     """Put a delivery back, to be decided at *due_at*."""
-    _update(tx, _pending(waiting.id), postponed(waiting.effort, due_at=due_at, error=error))
+    tx.execute(_UPDATE_PENDING, {"_id": waiting.id, **postponed(waiting.effort, due_at=due_at, error=error)})
 
 
 def send_again(tx: sa.Connection, id: int) -> None:
     """Have a delivery decided anew, as if it had just come in."""
     anew = {"state": DeliveryState.WAITING, "reason": "", "build_id": None, "decided_at": None}
-    _update(tx, deliveries.c.id == id, {**ANEW, **anew})
-
-
-def _pending(id: int) -> sa.ColumnElement[bool]:
-    return sa.and_(deliveries.c.id == id, deliveries.c.pending)
-
-
-def _update(tx: sa.Connection, which: sa.ColumnElement[bool], values: dict[str, Any]) -> None:
-    tx.execute(sa.update(deliveries).where(which).values(**values))
+    tx.execute(_UPDATE, {"_id": id, **ANEW, **anew})
 
 
 def prune(tx: sa.Connection, before: float, limit: int) -> int:

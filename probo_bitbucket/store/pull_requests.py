@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from probo_bitbucket.model import (
 )
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, pull_requests
-from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert, postponed
+from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert_by, postponed
 
 
 @frozen
@@ -39,9 +40,15 @@ class KnownPullRequest:
         return self.state is PullRequestState.OPEN
 
 
+_KEY = sa.and_(
+    pull_requests.c.repository == sa.bindparam("_repository"), pull_requests.c.number == sa.bindparam("_number")
+)
+_FIND = sa.select(pull_requests).where(_KEY).with_for_update()
+
+
 def find(tx: sa.Connection, repository: str, number: int) -> KnownPullRequest | None:
     """Pull request *number* of the repository of that full name; locked until the transaction ends."""
-    row = tx.execute(sa.select(pull_requests).where(_key(repository, number)).with_for_update()).first()
+    row = tx.execute(_FIND, {"_repository": repository, "_number": number}).first()
     return None if row is None else _known(row)
 
 
@@ -76,8 +83,16 @@ def _tell(
     now: float,
 ) -> None:
     values = {**values, "home": dump(repository), "changed_at": now}
-    made = insert(tx, pull_requests).values(repository=repository.full_name, number=number, **where_new, **values)
-    tx.execute(made.on_conflict_do_update(index_elements=["repository", "number"], set_=values))
+    key = {"repository": repository.full_name, "number": number}
+    tx.execute(_telling(tx.dialect.name, tuple(values)), {**key, **where_new, **values})
+
+
+@cache
+def _telling(dialect: str, changed: tuple[str, ...]) -> Any:
+    """Writes a row, or the columns *changed* of the one that is there."""
+    made = insert_by(dialect, pull_requests)
+    set_ = {name: made.excluded[name] for name in changed}
+    return made.on_conflict_do_update(index_elements=["repository", "number"], set_=set_)
 
 
 def open_numbers(tx: sa.Connection, repository: str) -> set[int]:

@@ -39,9 +39,12 @@ def want(tx: sa.Connection, removal: Removal, now: float) -> None:
     tx.execute(insert(tx, removals).values(**values).on_conflict_do_nothing(index_elements=["build_id"]))
 
 
+_WANTED = sa.select(removals.c.build_id).where(removals.c.build_id == sa.bindparam("_build_id"))
+
+
 def is_wanted(tx: sa.Connection, build_id: str) -> bool:
     """Whether a build was taken down, or is going to be."""
-    return tx.scalar(sa.select(removals.c.build_id).where(removals.c.build_id == build_id)) is not None
+    return tx.scalar(_WANTED, {"_build_id": build_id}) is not None
 
 
 _ON_ITS_WAY = sa.exists().where(builds.c.id == removals.c.build_id, builds.c.pending)

@@ -1,4 +1,8 @@
-"""What SQLite and PostgreSQL say differently, and how rows are worked on by one node at a time."""
+"""What SQLite and PostgreSQL say differently, and how rows are worked on by one node at a time.
+
+To put a statement together takes several times as long as to run it. Those that every delivery or status needs are put
+together once: what varies comes with the execution, for a column by its name and for a condition by `_name`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,12 @@ LEASE = 30.0  # seconds; a node renews its leases three times as often
 
 def insert(tx: sa.Connection, table: sa.Table) -> Any:
     """An INSERT that knows ON CONFLICT."""
-    return (postgresql if tx.dialect.name == "postgresql" else sqlite).insert(table)
+    return insert_by(tx.dialect.name, table)
+
+
+def insert_by(dialect: str, table: sa.Table) -> Any:
+    """An INSERT that knows ON CONFLICT, for what is put together once for each dialect."""
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
 @frozen

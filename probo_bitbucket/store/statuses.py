@@ -11,7 +11,7 @@ from attrs import frozen
 from probo_bitbucket.model import Phase, Repository, Status
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, statuses
-from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert, postponed
+from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, postponed
 
 
 @frozen
@@ -56,9 +56,28 @@ class Wish:
     milestone: int | None = None
 
 
+_KEY = sa.and_(*(statuses.c[name] == sa.bindparam(f"_{name}") for name in ("repository", "commit", "key")))
+_FIND = sa.select(*_WITH_PULL_REQUEST).where(_KEY).with_for_update()
+_INSERT = sa.insert(statuses)
+_UPDATE = sa.update(statuses).where(_KEY)
+_UPDATE_PENDING = _UPDATE.where(statuses.c.pending)
+_NEWER = statuses.c.version > sa.bindparam("_version")
+_REPORTED = _UPDATE.values(**{**done(statuses), "pending": _NEWER, "failed": False})
+_GIVE_UP = _UPDATE_PENDING.values(**{**done(statuses), "pending": _NEWER, "failed": ~_NEWER})
+_WITHDRAW = sa.delete(statuses).where(
+    statuses.c.repository == sa.bindparam("_repository"), statuses.c.commit == sa.bindparam("_commit")
+)
+_OF_BUILD = (
+    sa.select(*_WITH_PULL_REQUEST)
+    .where(statuses.c.build_id == sa.bindparam("_build_id"))
+    .order_by(statuses.c.key)
+    .with_for_update()
+)
+
+
 def find(tx: sa.Connection, status: Status) -> StoredStatus | None:
     """What is stored under the (repository, commit, key) of *status*; locked until the transaction ends."""
-    row = tx.execute(sa.select(*_WITH_PULL_REQUEST).where(_key(status)).with_for_update()).first()
+    row = tx.execute(_FIND, _key(status)).first()
     return None if row is None else _stored(row)
 
 
@@ -80,12 +99,12 @@ def desire(tx: sa.Connection, wish: Wish, previous: StoredStatus | None, now: fl
     if previous is None:
         key = {"repository": wish.status.repository.full_name, "commit": wish.status.commit, "key": wish.status.key}
         fresh = {"version": 1, "pending": wish.worth_reporting, "due_at": wish.due_at}
-        tx.execute(insert(tx, statuses).values(**key, **values, **fresh))
+        tx.execute(_INSERT, {**key, **values, **fresh})
         return
     if wish.worth_reporting:
         values |= {"version": previous.version + 1, "pending": True, "failed": False, "attempts": 0}
         values |= {} if _waits(wish, previous) else {"due_at": wish.due_at}
-    tx.execute(sa.update(statuses).where(_key(wish.status)).values(**values))
+    tx.execute(_UPDATE, {**_key(wish.status), **values})
 
 
 def _waits(wish: Wish, previous: StoredStatus) -> bool:
@@ -110,48 +129,38 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
 
 def reported(tx: sa.Connection, stored: StoredStatus, now: float) -> None:
     """Bitbucket has the version that *stored* has. A newer one stays to be reported."""
-    newer = statuses.c.version > stored.version
-    values = {**done(statuses), "reported": dump(stored.desired), "reported_at": now, "pending": newer, "failed": False}
-    tx.execute(sa.update(statuses).where(_key(stored.desired)).values(**values))
+    values = {"_version": stored.version, "reported": dump(stored.desired), "reported_at": now}
+    tx.execute(_REPORTED, {**_key(stored.desired), **values})
 
 
 def postpone(tx: sa.Connection, stored: StoredStatus, *, due_at: float, error: str) -> None:
     """Put a status back, to be reported at *due_at*, unless another node has reported it meanwhile."""
     values = postponed(stored.effort, due_at=due_at, error=error)
-    tx.execute(sa.update(statuses).where(_key(stored.desired), statuses.c.pending).values(**values))
+    tx.execute(_UPDATE_PENDING, {**_key(stored.desired), **values})
 
 
 def give_up(tx: sa.Connection, stored: StoredStatus, error: str) -> None:
     """Leave a status unreported, unless there is a newer version of it. It stays visible with its *error*."""
-    newer = statuses.c.version > stored.version
-    values = {**done(statuses), "pending": newer, "failed": ~newer, "last_error": error}
-    tx.execute(sa.update(statuses).where(_key(stored.desired), statuses.c.pending).values(**values))
+    tx.execute(_GIVE_UP, {**_key(stored.desired), "_version": stored.version, "last_error": error})
 
 
 def send_again(tx: sa.Connection, status: Status) -> None:
     """Report a status anew that was given up on."""
-    tx.execute(sa.update(statuses).where(_key(status)).values(**ANEW, failed=False))
+    tx.execute(_UPDATE, {**_key(status), **ANEW, "failed": False})
 
 
 def withdraw(tx: sa.Connection, repository: Repository, commit: str) -> None:
     """Forget what is shown of a commit that was known by its short hash only: what follows is under the full one."""
-    tx.execute(sa.delete(statuses).where(statuses.c.repository == repository.full_name, statuses.c.commit == commit))
+    tx.execute(_WITHDRAW, {"_repository": repository.full_name, "_commit": commit})
 
 
 def of_build(tx: sa.Connection, build_id: str) -> list[StoredStatus]:
     """All statuses of one build, in the order of their keys."""
-    query = (
-        sa.select(*_WITH_PULL_REQUEST).where(statuses.c.build_id == build_id).order_by(statuses.c.key).with_for_update()
-    )
-    return [_stored(row) for row in tx.execute(query)]
+    return [_stored(row) for row in tx.execute(_OF_BUILD, {"_build_id": build_id})]
 
 
-def _key(status: Status) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        statuses.c.repository == status.repository.full_name,
-        statuses.c.commit == status.commit,
-        statuses.c.key == status.key,
-    )
+def _key(status: Status) -> dict[str, str]:
+    return {"_repository": status.repository.full_name, "_commit": status.commit, "_key": status.key}
 
 
 def _stored(row: sa.Row[Any]) -> StoredStatus:
