@@ -7,7 +7,7 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred, succeed
 from twisted.scripts.twistd import run
 
-from probo_bitbucket import assembly
+from probo_bitbucket.assembly import entrance
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.store import Database
 
@@ -29,5 +29,5 @@ class Forgetful(Intake):
 
 
 if __name__ == "__main__":
-    vars(assembly)["Intake"] = Forgetful
+    vars(entrance)["Intake"] = Forgetful
     run()

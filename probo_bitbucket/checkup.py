@@ -12,16 +12,14 @@ from attrs import evolve, frozen
 from twisted.internet.task import react
 from twisted.logger import globalLogBeginner
 
-from probo_bitbucket.assembly import Keys
+from probo_bitbucket.assembly.outside import Outside
 from probo_bitbucket.config import Settings
 from probo_bitbucket.credentials import Account, OAuthConsumer
 from probo_bitbucket.flow.signatures import RefusedDeliveries, Signatures
 from probo_bitbucket.flow.verdict import Verdict
 from probo_bitbucket.oversight import oversee
-from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import Database, Engine, StoreUnavailable, nodes
 from probo_bitbucket.store.migrate import StoreTooNew, empty, form
-from probo_bitbucket.upstream import Upstream, http_client
 
 _NOT_TRIED = "not tried: a new token has to be kept, and there is no database yet"
 
@@ -105,13 +103,8 @@ def _not_tried(account: Account) -> Verdict:
 
 async def _look_from(ground: _Ground, reactor: Any, settings: Settings) -> list[Verdict]:
     store, node = Database(ground.engine, reactor), str(uuid4())
-    http, pool = http_client(reactor, settings.ca_file)
-    names = ("Bitbucket", "Bitbucket's token endpoint", "the Container Manager")
-    api, token_endpoint, probo = (Upstream(name, http, reactor) for name in names)
-    container_manager = ContainerManager(probo, settings.api_url, settings.api_token)
-    keys = Keys(settings, token_endpoint, store, reactor, node)
-    accounts, _ = keys.coordinated(container_manager) if settings.api_token else keys.own()
-    if set_up := keys.set_up(accounts, lambda: None):
+    outside = Outside.of(settings, store, reactor, node)
+    if set_up := outside.keys.set_up(outside.accounts, lambda: None):
         with ground.engine.rehearsal() as tx:  # to choose as the daemon would, and leave the choice to it
             set_up.begin(tx)
     store.start()
@@ -120,17 +113,17 @@ async def _look_from(ground: _Ground, reactor: Any, settings: Settings) -> list[
             settings,
             store=store,
             reactor=reactor,
-            api=api,
-            accounts=accounts,
-            container_manager=container_manager,
+            api=outside.api,
+            accounts=outside.accounts,
+            container_manager=outside.container_manager,
             signatures=Signatures(settings.webhook_secrets, store, reactor),
             refused=RefusedDeliveries(),
             running=False,
         )
         return await oversight.check.run()
     finally:
-        for chain in keys.chains:
+        for chain in outside.keys.chains:
             await chain.at_rest()
         await store.transact(nodes.release, node)
-        await pool.closeCachedConnections()
+        await outside.pool.closeCachedConnections()
         await store.stop()

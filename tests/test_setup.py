@@ -15,7 +15,7 @@ from twisted.internet import reactor
 from twisted.logger import globalLogPublisher
 from twisted.web.http_headers import Headers
 
-from probo_bitbucket import assembly
+from probo_bitbucket.assembly import periodic
 from probo_bitbucket.errors import DeadCredentials
 from probo_bitbucket.flow import schedule
 from probo_bitbucket.flow.builder import Builder
@@ -249,7 +249,7 @@ class WithDeadCredentials(SetupTestCase):
         return tries
 
     async def test_every_node_goes_on_with_what_was_set_up_on_one_of_them(self) -> None:
-        self.patch(assembly, "SETUP_INTERVAL", 0.1)
+        self.patch(periodic, "SETUP_INTERVAL", 0.1)
         self.handler._foundation.let_go()  # two nodes have a PostgreSQL, but this one's lock is all that is in the way
         other = Handler(attrs.evolve(self.stage.settings(), port=0), reactor)
         other.privilegedStartService()

@@ -45,7 +45,7 @@ def receive(*, files: tuple[Path, ...], in_json: bool, event: str, file: Any) ->
 
 
 def _foresee(settings: Settings, event: str, body: bytes) -> Foreseen:
-    from probo_bitbucket.assembly import make_responder
+    from probo_bitbucket.assembly.judgement import make_responder
     from probo_bitbucket.flow.rehearsal import Rehearsal
     from probo_bitbucket.store import StoreUnavailable
     from probo_bitbucket.store.migrate import StoreTooNew

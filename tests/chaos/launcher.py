@@ -12,7 +12,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.scripts.twistd import run
 
-from probo_bitbucket import assembly, upstream
+from probo_bitbucket import upstream
+from probo_bitbucket.assembly import periodic
 from probo_bitbucket.bitbucket import budget
 from probo_bitbucket.breaker import Breaker
 from probo_bitbucket.flow import builder, catchup, schedule
@@ -27,8 +28,8 @@ BREAKER_PAUSE = 2.0  # seconds
 SHORTER: tuple[tuple[Any, str, float], ...] = (
     (sql, "LEASE", LEASE),
     (nodes, "LEASE", LEASE),
-    (assembly, "LEASE", LEASE),
-    (assembly, "CATCH_UP_INTERVAL", 1.0),
+    (periodic, "LEASE", LEASE),
+    (periodic, "CATCH_UP_INTERVAL", 1.0),
     (upstream, "REQUEST_TIMEOUT", REQUEST_TIMEOUT),
     (builder, "STANDSTILL", LEASE / 3),
     (catchup, "QUIET", 2.0),

@@ -1,0 +1,116 @@
+"""Entrance: the routes, on the steps that do their work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import frozen
+
+from probo_bitbucket.assembly.foundation import Foundation
+from probo_bitbucket.assembly.outside import Outside
+from probo_bitbucket.assembly.steps import Steps
+from probo_bitbucket.config import Settings
+from probo_bitbucket.flow.again import Again
+from probo_bitbucket.flow.glance import Glance
+from probo_bitbucket.flow.health import Health
+from probo_bitbucket.flow.intake import Intake
+from probo_bitbucket.flow.leases import Leases
+from probo_bitbucket.flow.lookup import Lookup
+from probo_bitbucket.flow.measuring import Measuring
+from probo_bitbucket.flow.providers import Providers
+from probo_bitbucket.flow.relay import Relay
+from probo_bitbucket.flow.requests import HashRequests
+from probo_bitbucket.flow.setup import SetUp
+from probo_bitbucket.flow.signatures import RefusedDeliveries, Signatures
+from probo_bitbucket.oversight import Oversight, oversee
+from probo_bitbucket.web.actions import Actions
+from probo_bitbucket.web.api import Api
+from probo_bitbucket.web.app import App
+from probo_bitbucket.web.browsers import OwnPages, Route
+from probo_bitbucket.web.dashboard import Dashboard
+from probo_bitbucket.web.events import Events
+from probo_bitbucket.web.gate import Rooms
+from probo_bitbucket.web.hook_pages import HookPages
+from probo_bitbucket.web.hooks import HookRoutes
+from probo_bitbucket.web.own_forms import OwnForms
+from probo_bitbucket.web.setup import SetupPages
+
+
+@frozen
+class Entrance:
+    """What can be asked for, and who answers."""
+
+    settings: Settings
+    foundation: Foundation
+    outside: Outside
+    steps: Steps
+    leases: Leases
+    set_up: SetUp | None
+    events: Events
+    reactor: Any
+
+    def rooms(self) -> Rooms:
+        store, steps, outside = self.foundation.store, self.steps, self.outside
+        repositories, site_url = self.settings.repositories, self.settings.bitbucket_site_url
+        signatures, refused = Signatures(self.settings.webhook_secrets, store, self.reactor), RefusedDeliveries()
+        health = Health(store, outside.accounts, outside.breakers)
+        app = App(
+            intake=Intake(store, signatures, refused, repositories, site_url, steps.decision.wake),
+            relay=Relay(store, self.reactor, steps.display, steps.ending, steps.told),
+            providers=Providers(store, self.reactor, outside.handlers, steps.forward.wake),
+            lookup=self._lookup(),
+            hash_requests=HashRequests(store, self.reactor, steps.building, repositories, self.leases),
+            health=health,
+            measuring=self._measuring(),
+            dashboard=tuple(self._for_people(health, self._oversight(signatures, refused))),
+            setup=SetupPages(self.set_up, self.reactor, self.settings.webhook_url) if self.set_up else None,
+            clock=self.reactor,
+        )
+        webhook_url = self.settings.webhook_url
+        return Rooms(webhook_url, app.public(webhook_url), app.internal(), app.invites)
+
+    def _lookup(self) -> Lookup:
+        steps, outside = self.steps, self.outside
+        return Lookup(
+            self.foundation.store,
+            self.reactor,
+            outside.accounts,
+            outside.bitbucket,
+            steps.announcement,
+            steps.reporter.wake,
+        )
+
+    def _measuring(self) -> Measuring:
+        outside, foundation = self.outside, self.foundation
+        budgets, breakers = outside.keys.budgets, outside.breakers
+        return Measuring(foundation.metrics, foundation.store, self.reactor, outside.accounts, budgets, breakers)
+
+    def _oversight(self, signatures: Signatures, refused: RefusedDeliveries) -> Oversight:
+        return oversee(
+            self.settings,
+            store=self.foundation.store,
+            reactor=self.reactor,
+            api=self.outside.api,
+            accounts=self.outside.accounts,
+            container_manager=self.outside.container_manager,
+            signatures=signatures,
+            refused=refused,
+            running=True,
+        )
+
+    def _for_people(self, health: Health, oversight: Oversight) -> Iterator[Route]:
+        """The dashboard and the API. Of browsers they answer to our own pages only."""
+        store, clock = self.foundation.store, self.reactor
+        glance = Glance(store, health, self.outside.keys.budgets, clock, self.leases.node)
+        again = Again(store, clock, self.settings.repositories, self.steps.ending, self.steps.wake)
+        forms, own_pages = OwnForms(store), OwnPages(self.settings.dashboard_hosts)
+        for room in (
+            Api(store, glance, again),
+            HookRoutes(oversight.hooks, oversight.trial, oversight.check),
+            Dashboard(store, glance, forms, clock),
+            HookPages(oversight.hooks, oversight.trial, forms, clock),
+            Actions(again, forms),
+            self.events,
+        ):
+            yield from map(own_pages.guarded, room.routes)

@@ -1,0 +1,107 @@
+"""Keys: the credentials of the settings, made into what calls Bitbucket with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from socket import gethostname
+from typing import Any, cast
+
+from attrs import define, field
+
+from probo_bitbucket.bitbucket.budget import Budget
+from probo_bitbucket.bitbucket.oauth import OAuth
+from probo_bitbucket.config import HandOut, Settings
+from probo_bitbucket.credentials import Account, OAuthConsumer
+from probo_bitbucket.flow.access import FixedAccess, NoAccess, OwnAccess
+from probo_bitbucket.flow.accounts import Accounts, OwnAccounts
+from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.flow.coordinated import CoordinatorProjects, ProjectAccounts
+from probo_bitbucket.flow.environments import CoordinatorEnvironments, Environments, OwnEnvironments
+from probo_bitbucket.flow.projects import OwnProjects, Projects
+from probo_bitbucket.flow.setup import SetUp
+from probo_bitbucket.probo.container_manager import ContainerManager
+from probo_bitbucket.store import Database, Transaction, hand_ons
+from probo_bitbucket.store.credentials import Chain
+from probo_bitbucket.upstream import Upstream
+
+
+@define
+class Keys:
+    """Makes the credentials of the settings into what calls Bitbucket."""
+
+    settings: Settings
+    endpoint: Upstream
+    store: Database
+    reactor: Any
+    node: str
+    chains: list[TokenChain] = field(factory=list)
+    budgets: dict[str, Budget] = field(factory=dict)
+
+    def own(self) -> tuple[OwnAccounts, Projects]:
+        """Direct mode: the accounts of the settings, and every repository is a project."""
+        nobody = NoAccess("this repository", Budget(self.reactor, self.settings.rate_limit))
+        accounts = OwnAccounts(self.settings.accounts, self.store, self._access, nobody)
+        return accounts, OwnProjects(self.store, accounts, self.settings.hand_out is HandOut.TOKEN)
+
+    def coordinated(self, coordinator: ContainerManager) -> tuple[Accounts, Projects]:
+        """Coordinator mode: the coordinator has the projects, and the refresh tokens of the settings' consumer."""
+        consumer = cast(OAuthConsumer, self.settings.credentials)  # what the settings must have then
+
+        def chain(name: str, token: str) -> TokenChain:
+            return self._chain(name, consumer, token, hand_ons.note)
+
+        accounts = ProjectAccounts(coordinator, self.store, chain, self._budget(consumer.key))
+        return accounts, CoordinatorProjects(coordinator, accounts)
+
+    def environments(self, container_manager: ContainerManager) -> Environments:
+        """Who takes environments down."""
+        if self.settings.api_token:
+            return CoordinatorEnvironments(container_manager)
+        return OwnEnvironments(container_manager, self.reactor)
+
+    def set_up(self, accounts: Accounts, wake: Callable[[], None]) -> SetUp | None:
+        """What replaces the credentials while the daemon runs; none where a coordinator has them."""
+        if not isinstance(accounts, OwnAccounts):
+            return None
+        address = _address(self.settings)
+        return SetUp(self.settings.accounts, self.store, self.reactor, accounts, self._oauth, wake, address)
+
+    def _oauth(self, key: str, secret: str) -> OAuth:
+        return OAuth(self.endpoint, self.settings.bitbucket_site_url, key, secret)
+
+    def _access(self, account: Account) -> OwnAccess:
+        credentials = account.credentials
+        if isinstance(credentials, OAuthConsumer):
+            return self._chain(account.name, credentials, credentials.refresh_token)
+        if credentials is None:
+            return NoAccess(account.name, self._budget(account.name))
+        return FixedAccess(account.name, credentials, self._budget(account.name), self.reactor)
+
+    def _chain(
+        self,
+        name: str,
+        consumer: OAuthConsumer,
+        refresh_token: str,
+        renewed: Callable[[Transaction, Chain, Chain], None] = lambda *_: None,
+    ) -> TokenChain:
+        oauth = self._oauth(consumer.key, consumer.secret)
+        chain = TokenChain(
+            name, refresh_token, oauth, self.store, self.reactor, self.node, self._budget(consumer.key), renewed
+        )
+        self.chains[:] = [other for other in self.chains if other.name != name]  # which it replaces
+        self.chains.append(chain)
+        return chain
+
+    def _budget(self, consumer: str) -> Budget:
+        """The budget of those whose requests Bitbucket counts together: all accounts of one OAuth consumer."""
+        if consumer not in self.budgets:
+            self.budgets[consumer] = Budget(self.reactor, self.settings.rate_limit)
+        return self.budgets[consumer]
+
+
+def _address(settings: Settings) -> str:
+    """Where a browser is likely to find the internal routes."""
+    if settings.listen or settings.internal_listen:
+        return "https://<this server>"  # endpoints can be anything
+    everywhere = settings.hostname in ("0.0.0.0", "::", "")  # noqa: S104
+    return f"http://{gethostname() if everywhere else settings.hostname}:{settings.port}"

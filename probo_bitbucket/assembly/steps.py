@@ -1,0 +1,117 @@
+"""Steps: what takes work from the store, each with the worker that drives it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from twisted.internet.threads import deferToThreadPool
+
+from probo_bitbucket.assembly.judgement import display_of, ending_of, make_responder
+from probo_bitbucket.assembly.outside import Outside
+from probo_bitbucket.config import Settings
+from probo_bitbucket.flow.announcement import Announcement
+from probo_bitbucket.flow.builder import Builder
+from probo_bitbucket.flow.by_hand import ByHand
+from probo_bitbucket.flow.catchup import CatchUp
+from probo_bitbucket.flow.closing import Closing
+from probo_bitbucket.flow.commander import Commander
+from probo_bitbucket.flow.commenter import Commenter
+from probo_bitbucket.flow.decision import Decision
+from probo_bitbucket.flow.forward import Forward
+from probo_bitbucket.flow.hand_on import HandingOn
+from probo_bitbucket.flow.leases import Leases
+from probo_bitbucket.flow.reconciler import Reconciler
+from probo_bitbucket.flow.reporter import Reporter
+from probo_bitbucket.flow.schedule import Schedule
+from probo_bitbucket.flow.teardown import Teardown
+from probo_bitbucket.flow.worker import Worker
+from probo_bitbucket.store import Database
+
+
+class Steps:
+    """All steps, and what they share."""
+
+    def __init__(self, settings: Settings, outside: Outside, store: Database, reactor: Any, leases: Leases) -> None:
+        self._settings, self._outside = settings, outside
+        self._store, self._reactor, self._leases = store, reactor, leases
+        self._schedule = Schedule(settings.retry_for, random.random)
+        self.display = display_of(settings)
+        self.announcement = Announcement(self.display)
+        self.ending = ending_of(settings, self.display)
+        self._responder = make_responder(settings)
+        bitbucket, container_manager = outside.bitbucket, outside.container_manager
+        environments = outside.keys.environments(container_manager)
+        self.reporter = self._driven(Reporter(store, reactor, bitbucket))
+        self.commenter = self._driven(Commenter(store, bitbucket, self.display.instance_name))
+        self.teardown = self._driven(Teardown(store, reactor, environments))
+        self.closing = self._driven(Closing(store, reactor, environments, self.teardown.wake))
+        self.building = self._make_builder()
+        self.builder = self._driven(self.building)
+        self.decision = self._make_decision()
+        by_hand = ByHand(self._responder, self.ending)
+        self.commander = self._driven(Commander(store, reactor, bitbucket, by_hand, self.decided))
+        self.forward = self._driven(Forward(store, outside.handlers))
+        self.hand_on = self._driven(HandingOn(store, container_manager)) if settings.api_token else None
+        self.reconciler = self._make_reconciler() if settings.reconcile else None
+        self.catch_up = CatchUp(store, reactor, container_manager, self.display, self.ending, self.told)
+
+    def workers(self) -> Iterator[Worker]:
+        """All of them."""
+        yield from (self.decision, self.builder, self.reporter, self.closing, self.teardown)
+        yield from (self.forward, self.commenter, self.commander)
+        yield from filter(None, [self.hand_on])
+        if self.reconciler:
+            yield self._driven(self.reconciler)
+
+    def wake(self) -> None:
+        """Much may be due now that was not before."""
+        self.decision.wake()
+        self.forward.wake()
+        self.decided()
+
+    def decided(self) -> None:
+        """There may be builds to start or to end."""
+        self.builder.wake()
+        self.closing.wake()
+        self.told()
+
+    def told(self) -> None:
+        """There may be statuses to report, and environments to take down."""
+        self.reporter.wake()
+        self.teardown.wake()
+
+    def _driven(self, step: Any) -> Worker:
+        return Worker(step, self._leases, self._reactor, self._schedule)
+
+    def _make_builder(self) -> Builder:
+        return Builder(
+            store=self._store,
+            clock=self._reactor,
+            bitbucket=self._outside.bitbucket,
+            container_manager=self._outside.container_manager,
+            projects=self._outside.projects,
+            announcement=self.announcement,
+            site_url=self._settings.bitbucket_site_url,
+            in_thread=partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool()),
+            wake=self.reporter.wake,
+        )
+
+    def _make_decision(self) -> Worker:
+        site_url, interval = self._settings.bitbucket_site_url, self._settings.reconcile
+        step = Decision(self._store, self._reactor, site_url, self._responder, interval, self.decided)
+        return self._driven(step)
+
+    def _make_reconciler(self) -> Reconciler:
+        return Reconciler(
+            store=self._store,
+            clock=self._reactor,
+            bitbucket=self._outside.bitbucket,
+            covered=self._settings.repositories,
+            site_url=self._settings.bitbucket_site_url,
+            interval=self._settings.reconcile,
+            random=random.random,
+            wake=self.decision.wake,
+        )
