@@ -56,7 +56,7 @@ class Entrance:
         signatures, refused = Signatures(self.settings.webhook_secrets, store, self.reactor), RefusedDeliveries()
         health = Health(store, outside.accounts, outside.breakers)
         app = App(
-            intake=Intake(store, signatures, refused, repositories, site_url, steps.decision.wake),
+            intake=Intake(store, signatures, refused, steps.precedence, repositories, site_url, steps.decision.wake),
             relay=Relay(store, self.reactor, steps.display, steps.ending, steps.told),
             providers=Providers(store, self.reactor, outside.handlers, steps.forward.wake),
             lookup=self._lookup(),

@@ -23,6 +23,7 @@ from probo_bitbucket.flow.decision import Decision
 from probo_bitbucket.flow.forward import Forward
 from probo_bitbucket.flow.hand_on import HandingOn
 from probo_bitbucket.flow.leases import Leases
+from probo_bitbucket.flow.precedence import Precedence
 from probo_bitbucket.flow.reconciler import Reconciler
 from probo_bitbucket.flow.reporter import Reporter
 from probo_bitbucket.flow.schedule import Schedule
@@ -37,6 +38,7 @@ class Steps:
     def __init__(self, settings: Settings, outside: Outside, store: Database, reactor: Any, leases: Leases) -> None:
         self._settings, self._outside = settings, outside
         self._store, self._reactor, self._leases = store, reactor, leases
+        self.precedence = Precedence(reactor)
         self._schedule = Schedule(settings.retry_for, random.random)
         self.display = display_of(settings)
         self.announcement = Announcement(self.display)
@@ -84,7 +86,7 @@ class Steps:
         self.teardown.wake()
 
     def _driven(self, step: Any) -> Worker:
-        return Worker(step, self._leases, self._reactor, self._schedule)
+        return Worker(step, self._leases, self._reactor, self._schedule, self.precedence)
 
     def _make_builder(self) -> Builder:
         return Builder(

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.bitbucket.payloads import PayloadError
 from probo_bitbucket.credentials import covers
+from probo_bitbucket.flow.precedence import Precedence
 from probo_bitbucket.flow.signatures import BadSignature, RefusedDeliveries, Signatures
 from probo_bitbucket.model import Delivery, Event, Ignored
 from probo_bitbucket.store import Database, StoreUnavailable, deliveries
@@ -22,6 +23,7 @@ class Intake:
     store: Database
     signatures: Signatures
     refused: RefusedDeliveries
+    precedence: Precedence
     repositories: Sequence[str]  # globs
     site_url: str
     wake: Callable[[], None]
@@ -34,8 +36,9 @@ class Intake:
         Raises BadSignature, PayloadError, or StoreUnavailable.
         """
         try:
-            await self.signatures.check(delivery.body, signed)
-            return await self._record(delivery)
+            with self.precedence.accepting():
+                await self.signatures.check(delivery.body, signed)
+                return await self._record(delivery)
         except BadSignature as error:
             self.log.warn("Delivery refused", event="delivery.refused", reason=str(error))
             self.refused.note(delivery, error)

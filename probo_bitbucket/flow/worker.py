@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from probo_bitbucket.errors import Permanent, UpstreamError
 from probo_bitbucket.flow.leases import Leases
+from probo_bitbucket.flow.precedence import Precedence
 from probo_bitbucket.flow.schedule import Schedule, effort_after
 from probo_bitbucket.store import Effort, Lease, LeaseLost, StoreUnavailable
 
@@ -22,6 +23,7 @@ POLL = 1.0  # seconds; work becomes due by itself, and other nodes write some do
 STORE_PAUSE = 1.0  # seconds before the store is asked again that could not be reached
 UNSETTLED_PAUSE = 60.0  # seconds before the next try to write down what could not be written for another reason
 SHARE = 16  # jobs claimed at once, and in hand for a repository that is to wait: so none has twice as many in hand
+BREATH = 0.02  # seconds between two jobs that are begun while deliveries have precedence
 PATIENCE = 8.0  # seconds that work on its way may take to end when the service stops
 
 
@@ -67,6 +69,7 @@ class Worker(Service):
     leases: Leases
     clock: IReactorTime
     schedule: Schedule
+    precedence: Precedence
 
     log = Logger()
 
@@ -105,9 +108,12 @@ class Worker(Service):
         try:
             while self._woken and self.running and (free := self.step.concurrency - len(self._in_hand)) > 0:
                 self._woken = False
+                share = await self._share()
+                if not self.running:
+                    return  # stopped meanwhile: what is claimed now would not be given back
                 busy = [repository for repository, count in self._shares.items() if count >= SHARE]
                 lease = self.leases.new()
-                jobs = await self.step.claim(lease, min(free, SHARE), busy)
+                jobs = await self.step.claim(lease, min(free, share), busy)
                 if not self.running:
                     return  # stopped meanwhile: nobody would wait for this work; its lease is given back
                 for job in jobs:
@@ -119,6 +125,13 @@ class Worker(Service):
             self.log.failure("Looking for work failed", event="worker.failed")
         finally:
             self._claiming = False
+
+    async def _share(self) -> int:
+        """How many jobs may be claimed now. While deliveries have precedence work goes on, but slowly."""
+        if not self.precedence.claimed:
+            return SHARE
+        await deferLater(self.clock, BREATH)
+        return 1
 
     def _begin(self, job: Job, lease: Lease) -> None:
         self.leases.hold(lease)

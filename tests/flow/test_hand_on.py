@@ -12,6 +12,7 @@ from twisted.logger import LogEvent
 
 from probo_bitbucket.flow.hand_on import HandingOn
 from probo_bitbucket.flow.leases import Leases
+from probo_bitbucket.flow.precedence import Precedence
 from probo_bitbucket.flow.schedule import Schedule
 from probo_bitbucket.flow.worker import Worker
 from probo_bitbucket.probo.container_manager import ContainerManager
@@ -60,7 +61,7 @@ def desk(store: ImmediateStore, clock: Clock) -> Iterator[Desk]:
     wire = Wire()
     coordinator = ContainerManager(Upstream("the coordinator", wire.client, clock), "http://coordinator", "secret")
     step: Any = HandingOn(store, coordinator)
-    worker = Worker(step, Leases(store, clock, "node"), clock, Schedule(24 * HOUR, lambda: 0.5))
+    worker = Worker(step, Leases(store, clock, "node"), clock, Schedule(24 * HOUR, lambda: 0.5), Precedence(clock))
     worker.startService()
     yield Desk(store, clock, wire, worker)
     worker.stopService()

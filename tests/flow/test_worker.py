@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from twisted.logger import LogEvent
 
 from probo_bitbucket.errors import DeadCredentials, Permanent, Temporary
 from probo_bitbucket.flow.leases import Leases
+from probo_bitbucket.flow.precedence import LASTING, MANY, Precedence
 from probo_bitbucket.flow.schedule import CREDENTIALS_PAUSE, FIRST, Schedule
-from probo_bitbucket.flow.worker import PATIENCE, POLL, SHARE, STORE_PAUSE, UNSETTLED_PAUSE, Worker
+from probo_bitbucket.flow.worker import BREATH, PATIENCE, POLL, SHARE, STORE_PAUSE, UNSETTLED_PAUSE, Worker
 from probo_bitbucket.store import Effort, Lease, StoreUnavailable
 from tests.immediate import ImmediateStore, result_of
 
@@ -86,8 +88,14 @@ def leases(store: ImmediateStore, clock: Clock) -> Leases:
 
 
 @pytest.fixture
-def worker(desk: Desk, leases: Leases, clock: Clock) -> Worker:
-    return Worker(desk, leases, clock, Schedule(RETRY_FOR, lambda: 0.5))  # type: ignore[arg-type] # its own Job
+def precedence(clock: Clock) -> Precedence:
+    return Precedence(clock)
+
+
+@pytest.fixture
+def worker(desk: Desk, leases: Leases, clock: Clock, precedence: Precedence) -> Worker:
+    schedule = Schedule(RETRY_FOR, lambda: 0.5)
+    return Worker(desk, leases, clock, schedule, precedence)  # type: ignore[arg-type] # its own Job
 
 
 def begin(worker: Worker, desk: Desk, *jobs: Job) -> None:
@@ -125,6 +133,49 @@ def test_what_is_written_down_by_others_is_found_within_the_poll(worker: Worker,
     desk.waiting.append(Job())
     clock.advance(POLL)
     assert len(desk.begun) == 1
+
+
+@pytest.fixture
+def burst(precedence: Precedence) -> Iterator[None]:
+    """Many deliveries are being accepted."""
+    with ExitStack() as deliveries:
+        for _ in range(MANY):
+            deliveries.enter_context(precedence.accepting())
+        yield
+
+
+@pytest.mark.usefixtures("burst")
+def test_work_goes_on_slowly_while_many_deliveries_come_in(worker: Worker, desk: Desk, clock: Clock) -> None:
+    begin(worker, desk, Job(), Job(), Job())
+    assert desk.begun == []
+    clock.advance(BREATH)
+    assert len(desk.begun) == 1
+    clock.advance(BREATH)
+    assert len(desk.begun) == 2
+
+
+@pytest.mark.usefixtures("burst")
+def test_all_goes_on_as_before_when_no_more_deliveries_come_in(worker: Worker, desk: Desk, clock: Clock) -> None:
+    begin(worker, desk, *(Job() for _ in range(SHARE)))
+    clock.advance(LASTING)
+    clock.advance(BREATH)
+    assert len(desk.begun) == SHARE
+
+
+@pytest.mark.usefixtures("burst")
+def test_a_stop_while_deliveries_have_precedence_claims_nothing_more(worker: Worker, desk: Desk, clock: Clock) -> None:
+    begin(worker, desk, Job())
+    result_of(worker.stopService())
+    clock.advance(BREATH)
+    assert desk.claims == []
+
+
+def test_a_few_deliveries_do_not_hold_work_back(worker: Worker, desk: Desk, precedence: Precedence) -> None:
+    with ExitStack() as deliveries:
+        for _ in range(MANY - 1):
+            deliveries.enter_context(precedence.accepting())
+        begin(worker, desk, Job())
+        assert len(desk.begun) == 1
 
 
 def test_a_call_begins_what_waits_at_once(worker: Worker, desk: Desk) -> None:
