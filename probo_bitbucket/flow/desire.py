@@ -80,15 +80,15 @@ def overtaken(previous: StoredStatus, update: Update) -> bool:
     """Tell whether *update* is older than what is known.
 
     The Container Manager sends what has a task without waiting, so it can arrive late: after a later state of the
-    same task, or after the `[■]` without a task that ends the set-up. No two runs, and no two builds of one commit,
-    have a task in common.
+    same task, or after the `[■]` without a task that ends the set-up of this build. No two runs, and no two builds of
+    one commit, have a task in common.
     """
     if not update.task_id:
         return False
     known = previous.tasks.get(update.task_id)
     if known is not None and update.phase.rank < known.rank:
         return True
-    return previous.settled and not update.final
+    return previous.settled and previous.build_id == update.build_id and not update.final
 
 
 def _tasks(previous: StoredStatus | None, update: Update) -> dict[str, Phase]:

@@ -247,3 +247,11 @@ def test_a_final_state_does_not_wait_for_what_the_state_before_it_waits_for(stor
     assert report(store, NOW + 1) == []
     tell(store, hello(Phase.SUCCEEDED, "■"), now=NOW + 2)
     assert [status.state for status in report(store, NOW + 2)] == [StatusState.SUCCESSFUL]
+
+
+def test_the_set_up_of_a_later_build_of_the_commit_is_shown_after_that_of_the_first_one_ended(
+    store: ImmediateStore,
+) -> None:
+    tell(store, env(Phase.SUCCEEDED, "[■] Environment ready"))
+    again = update("env", Phase.RUNNING, "[▶] BitbucketDownloader", task="download of b-2", build="b-2")
+    assert tell(store, again).desired.state is StatusState.INPROGRESS
