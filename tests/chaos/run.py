@@ -62,7 +62,13 @@ class Theatre(Stage):
         self.cluster = cluster
         database = {"database": cluster.new_database()} if cluster else {}
         super().__init__(
-            reactor, directory / "data", rateLimit=1_000_000, forks="always", log_level="debug", **database
+            reactor,
+            directory / "data",
+            rateLimit=1_000_000,
+            forks="always",
+            reconcile="never",  # it would find again what was lost
+            log_level="debug",
+            **database,
         )
         self.random = Random(plan.seed)
         self.cloud.rate_limit.limit = 1_000_000

@@ -24,6 +24,6 @@ def test_two_nodes_keep_their_promises_though_they_and_their_postgresql_are_kill
 
 
 def test_a_daemon_that_answers_before_it_commits_is_found_out() -> None:
-    run = chaos("--kills", "2", "--bug", "answer-before-commit")
+    run = chaos("--kills", "3", "--bug", "answer-before-commit")
     assert run.returncode == 1, run.stdout + run.stderr
     assert "accepted and never built" in run.stdout

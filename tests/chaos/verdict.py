@@ -25,6 +25,10 @@ class Wanted:
     number: int
     commit: str  # 12 digits
 
+    @property
+    def pull_request(self) -> tuple[str, int]:
+        return self.repository, self.number
+
 
 @define
 class Verdict:
@@ -51,8 +55,8 @@ def judge(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: V
 def _judge_builds(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: Verdict) -> None:
     deliveries = cloud.deliveries.journal
     closed = _closed(deliveries)
-    newest = _newest(delivery for delivery in deliveries if _accepted(delivery))
-    accepted = {wanted for wanted in newest if (wanted.repository, wanted.number) not in closed}
+    ended = {_wanted(delivery).pull_request for delivery in filter(_is_end, deliveries)}  # perhaps without an answer
+    accepted = [news for news in _last_accepted(deliveries) if news[0].pull_request not in ended]
     announced = {_wanted(delivery) for delivery in deliveries}
     started: Counter[Wanted] = Counter()
     for build_id, times in container_manager.started.items():
@@ -66,25 +70,34 @@ def _judge_builds(cloud: BitbucketCloud, container_manager: ContainerManager, ve
         "closed pull requests accepted": len(closed),
         "builds started": started.total(),
     }
-    verdict.broken += [f"accepted and never built: {wanted}" for wanted in accepted if not started[wanted]]
+    verdict.broken += [f"accepted and never built: {news[0]}" for news in accepted if not any(map(started.get, news))]
     verdict.broken += [f"built {times} times: {wanted}" for wanted, times in started.items() if times > 1]
     verdict.broken += [f"built and never announced: {wanted}" for wanted in started.keys() - announced]
 
 
-def _newest(deliveries: Iterable[Delivery]) -> set[Wanted]:
-    """The last commit of each pull request: those before it are worth no build any more."""
-    newest: dict[tuple[str, int], Wanted] = {}
+def _last_accepted(deliveries: Iterable[Delivery]) -> list[list[Wanted]]:
+    """The last commit that was accepted of each pull request: those before it are worth no build any more.
+
+    After it stand those that were told of later. A daemon that was killed before its 200 arrived may know them, and
+    have built one of them in the place of the accepted one.
+    """
+    told: dict[tuple[str, int], list[Wanted]] = {}
     for delivery in sorted(deliveries, key=lambda delivery: json.loads(delivery.body)["pullrequest"]["updated_on"]):
         wanted = _wanted(delivery)
-        newest[wanted.repository, wanted.number] = wanted
-    return set(newest.values())
+        if _accepted(delivery):
+            told[wanted.pull_request] = [wanted]
+        elif wanted.pull_request in told:
+            told[wanted.pull_request].append(wanted)
+    return list(told.values())
 
 
 def _closed(deliveries: Iterable[Delivery]) -> set[tuple[str, int]]:
-    """The pull requests of whose end was told."""
-    ends = ("pullrequest:fulfilled", "pullrequest:rejected")
-    told = [_wanted(delivery) for delivery in deliveries if delivery.event in ends and _accepted(delivery)]
-    return {(wanted.repository, wanted.number) for wanted in told}
+    """The pull requests whose end was accepted."""
+    return {_wanted(delivery).pull_request for delivery in filter(_is_end, deliveries) if _accepted(delivery)}
+
+
+def _is_end(delivery: Delivery) -> bool:
+    return delivery.event in ("pullrequest:fulfilled", "pullrequest:rejected")
 
 
 def _judge_environments(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: Verdict) -> None:
@@ -94,8 +107,7 @@ def _judge_environments(cloud: BitbucketCloud, container_manager: ContainerManag
     standing: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for build in sorted(container_manager.builds.values(), key=lambda build: build["createdAt"], reverse=True):
         if not build.get("reaped"):
-            wanted = _built(build)
-            standing.setdefault((wanted.repository, wanted.number), []).append(build)
+            standing.setdefault(_built(build).pull_request, []).append(build)
     for pull_request, (newest, *older) in standing.items():
         if pull_request in closed:
             verdict.broken += [f"still there, though it is closed: {_built(build)}" for build in (newest, *older)]
