@@ -5,14 +5,13 @@ https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/ (secure webh
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 
 
 def sign(secret: str, body: bytes) -> str:
     """Return the value of `X-Hub-Signature` for *body*."""
-    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return "sha256=" + hmac.digest(secret.encode(), body, "sha256").hex()
 
 
 def verify(secrets: Sequence[str], body: bytes, header: str | None) -> bool:

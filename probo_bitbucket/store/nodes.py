@@ -35,24 +35,35 @@ _LEASED = (
 )
 
 
+_IN_HAND = sa.text("leased_by <> ''")  # in the words of the index
+_RENEWALS = [
+    sa.update(table).where(
+        _IN_HAND,
+        table.c.leased_by.in_(sa.bindparam("_holders", expanding=True)),
+        table.c.leased_until > sa.bindparam("_now"),
+    )
+    for table in _LEASED
+]
+
+
 def renew(tx: sa.Connection, holders: Collection[str], now: float) -> None:
     """Keep what these holders have in hand."""
-    for table in _LEASED:
-        held = sa.and_(table.c.leased_by.in_(holders), table.c.leased_until > now)
-        tx.execute(sa.update(table).where(held).values(leased_until=now + LEASE))
+    held = {"_holders": list(holders), "_now": now, "leased_until": now + LEASE}
+    for renewal in _RENEWALS:
+        tx.execute(renewal, held)
 
 
 def release(tx: sa.Connection, node: str) -> None:
     """Let go of all that this node has in hand."""
     for table in (*_LEASED, chains):
         mine = sa.or_(table.c.leased_by == node, table.c.leased_by.startswith(f"{node}/"))
-        tx.execute(sa.update(table).where(mine).values(leased_by="", leased_until=0.0))
+        tx.execute(sa.update(table).where(_IN_HAND, mine).values(leased_by="", leased_until=0.0))
 
 
 def release_all(tx: sa.Connection) -> None:
     """Let go of what a process left in hand that is no more: for a store that only this process uses."""
     for table in (*_LEASED, chains):
-        tx.execute(sa.update(table).where(table.c.leased_by != "").values(leased_by="", leased_until=0.0))
+        tx.execute(sa.update(table).where(_IN_HAND).values(leased_by="", leased_until=0.0))
 
 
 def hasten(tx: sa.Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from attrs import frozen
 from probo_bitbucket.model import Repository
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import pull_requests, repositories
-from probo_bitbucket.store.sql import Claims, Effort, Lease, done, insert, postponed
+from probo_bitbucket.store.sql import Claims, Effort, Lease, done, insert_by, postponed
 
 
 @frozen
@@ -26,13 +27,18 @@ class KnownRepository:
 
 def active(tx: sa.Connection, repository: Repository, now: float, interval: float) -> None:
     """Something was told of a repository: it is looked at after *interval* seconds at the latest."""
-    soon = now + interval
-    values = {"home": dump(repository), "active_at": now, "interval": interval}
-    made = insert(tx, repositories).values(
-        name=repository.full_name, **values, looked_at=0.0, pending=True, due_at=soon
-    )
+    values = {"home": dump(repository), "active_at": now, "interval": interval, "due_at": now + interval}
+    fresh = {"name": repository.full_name, "looked_at": 0.0, "pending": True}
+    tx.execute(_active(tx.dialect.name), {**fresh, **values})
+
+
+@cache
+def _active(dialect: str) -> Any:
+    made = insert_by(dialect, repositories)
+    told = {name: made.excluded[name] for name in ("home", "active_at", "interval")}
+    soon = made.excluded.due_at
     due_at = sa.case((repositories.c.due_at > soon, soon), else_=repositories.c.due_at)
-    tx.execute(made.on_conflict_do_update(index_elements=["name"], set_={**values, "due_at": due_at}))
+    return made.on_conflict_do_update(index_elements=["name"], set_={**told, "due_at": due_at})
 
 
 def look_now(tx: sa.Connection, now: float, interval: float, active_since: float) -> None:

@@ -105,7 +105,7 @@ builds = Table(
     _pending("builds_pending_lane", "lane", "created_at", "id"),
     Index("builds_state", "state", "changed_at"),
     Index("builds_of_source", "source", "pull_request", "created_at"),
-    Index("builds_of_pull_request", "repository", "pull_request", "created_at"),
+    Index("builds_of_pull_request", "repository", "pull_request", "created_at", "id"),
     Index("builds_origin", "origin"),
     Index("builds_changed", "changed_at"),
     Index("builds_created", "created_at", "id"),
@@ -335,3 +335,12 @@ house = Table(
     Column("name", String(100), primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+# A lease is renewed again and again, and must be found among all that was ever done.
+for _table in (each for each in metadata.tables.values() if {"pending", "leased_by"} <= set(each.columns.keys())):
+    Index(
+        f"{_table.name}_leased",
+        _table.c.leased_by,
+        sqlite_where=text("leased_by <> ''"),
+        postgresql_where=text("leased_by <> ''"),
+    )

@@ -17,6 +17,7 @@ from probo_bitbucket.store import (
     deliveries,
     forwarded,
     hand_ons,
+    nodes,
     repositories,
     schema,
     statuses,
@@ -42,6 +43,19 @@ def _row(table: sa.Table, number: int) -> dict[str, Any]:
     return {column.name: values[column.type.python_type] for column in table.columns if not column.nullable}
 
 
+def _plans(engine: Engine, tx: sa.Connection, work: Callable[[sa.Connection], Any]) -> list[str]:
+    """How the database finds what each statement of *work* is about."""
+    asked: list[tuple[str, Any]] = []
+    sa.event.listen(tx, "before_cursor_execute", lambda _c, _k, text, values, *_: asked.append((text, values)))
+    work(tx)
+    statements = asked.copy()
+    if engine.dialect == "postgresql":
+        tx.exec_driver_sql("ANALYZE")
+    explain = "EXPLAIN " if engine.dialect == "postgresql" else "EXPLAIN QUERY PLAN "
+    plans = [tx.exec_driver_sql(explain + text, values) for text, values in statements]
+    return ["\n".join(str(row[-1]) for row in plan) for plan in plans]
+
+
 @pytest.mark.parametrize(("table", "claim"), _CLAIMS, ids=[table.name for table, _ in _CLAIMS])
 def test_a_claim_reads_the_index_of_what_is_pending(
     engine: Engine, table: sa.Table, claim: Callable[[sa.Connection], Any]
@@ -49,17 +63,36 @@ def test_a_claim_reads_the_index_of_what_is_pending(
     with engine.begin() as tx:
         for each, _ in _CLAIMS:
             tx.execute(sa.insert(each), [_row(each, number) for number in range(3000)])
-        asked: list[tuple[str, Any]] = []
-        sa.event.listen(tx, "before_cursor_execute", lambda _c, _k, text, values, *_: asked.append((text, values)))
-        claim(tx)
-        text, values = asked[0]
-        if engine.dialect == "postgresql":
-            tx.exec_driver_sql("ANALYZE")
-        explain = "EXPLAIN " if engine.dialect == "postgresql" else "EXPLAIN QUERY PLAN "
-        plan = "\n".join(str(row[-1]) for row in tx.exec_driver_sql(explain + text, values))
+        plan = _plans(engine, tx, claim)[0]
     assert f"{table.name}_pending" in plan
     assert "Seq Scan" not in plan
     assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda tx: nodes.renew(tx, ["north/1", "north/2"], 1000.0),
+        lambda tx: nodes.release(tx, "north"),
+        nodes.release_all,
+    ],
+    ids=["renew", "release", "release_all"],
+)
+def test_a_lease_is_found_among_all_that_was_ever_done(engine: Engine, work: Callable[[sa.Connection], Any]) -> None:
+    with engine.begin() as tx:
+        for table, _ in _CLAIMS:
+            tx.execute(sa.insert(table), [_row(table, number) for number in range(3000)])
+        plans = _plans(engine, tx, work)
+    for table, _ in _CLAIMS:
+        assert any(f"{table.name}_leased" in plan for plan in plans)
+
+
+def test_the_builds_of_a_pull_request_are_found_among_all_of_its_repository(engine: Engine) -> None:
+    with engine.begin() as tx:
+        rows = [{**_row(schema.builds, number), "repository": "acme/site"} for number in range(3000)]
+        tx.execute(sa.insert(schema.builds), [{**row, "pull_request": n} for n, row in enumerate(rows)])
+        [plan] = _plans(engine, tx, lambda tx: builds.of_pull_request(tx, "acme/site", 4000))
+    assert "builds_of_pull_request" in plan
 
 
 def test_the_number_of_busy_repositories_does_not_compile_a_statement_anew(engine: Engine) -> None:

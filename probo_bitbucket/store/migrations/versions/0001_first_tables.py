@@ -25,6 +25,7 @@ def upgrade() -> None:
     _comments()
     _credentials()
     _others()
+    _leases()
 
 
 def _work() -> tuple[sa.Column[Any], ...]:
@@ -105,7 +106,7 @@ def _builds() -> None:
     _index_pending("builds_pending_lane", "builds", "lane", "created_at", "id")
     op.create_index("builds_state", "builds", ["state", "changed_at"])
     op.create_index("builds_of_source", "builds", ["source", "pull_request", "created_at"])
-    op.create_index("builds_of_pull_request", "builds", ["repository", "pull_request", "created_at"])
+    op.create_index("builds_of_pull_request", "builds", ["repository", "pull_request", "created_at", "id"])
     op.create_index("builds_origin", "builds", ["origin"])
     op.create_index("builds_changed", "builds", ["changed_at"])
     op.create_index("builds_created", "builds", ["created_at", "id"])
@@ -333,3 +334,20 @@ def _others() -> None:
         sa.Column("name", sa.String(100), primary_key=True),
         sa.Column("value", sa.Text, nullable=False),
     )
+
+
+def _leases() -> None:
+    leased = sa.text("leased_by <> ''")
+    for table in (
+        "deliveries",
+        "builds",
+        "pull_requests",
+        "removals",
+        "statuses",
+        "comments",
+        "commands",
+        "repositories",
+        "forwarded",
+        "hand_ons",
+    ):
+        op.create_index(f"{table}_leased", table, ["leased_by"], sqlite_where=leased, postgresql_where=leased)
