@@ -204,6 +204,16 @@ class FromBrowsers(ApiTestCase):
         ):
             self.assertEqual(await self.sent(**headers), status, headers)
 
+    async def test_no_page_of_a_stranger_has_builds_started_or_statuses_reported(self) -> None:
+        body = {"update": {"state": "success", "context": "Acme/env"}, "build": {"id": "b"}}
+        for path in ("/update", "/builds/b/status/Acme%2Fenv", "/builds/hash"):
+            for headers, status in (
+                ({"Origin": "http://evil.example.com", "Content-Type": "text/plain"}, 403),
+                ({"Sec-Fetch-Site": "cross-site"}, 403),
+                ({}, 400),
+            ):
+                self.assertEqual((await self.call("POST", path, body, headers)).status, status, (path, headers))
+
     async def test_a_name_that_a_stranger_points_to_us_is_refused(self) -> None:
         for host, status in (
             ("evil.example.com", 403),

@@ -34,7 +34,7 @@ from probo_bitbucket.model import Delivery, InvalidName, Repository
 from probo_bitbucket.probo import updates
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
-from probo_bitbucket.web.browsers import Route
+from probo_bitbucket.web.browsers import Route, of_programs
 from probo_bitbucket.web.pages import ASSETS_PATH, asset
 from probo_bitbucket.web.setup import SetupPages
 
@@ -80,9 +80,9 @@ class App:
         """Everything else: only for those whom the gate lets in."""
         return _resource(
             [
-                ("POST", "/builds/<build_id>/status/<context>", self.status),
-                ("POST", "/update", self.update),
-                ("POST", "/builds/hash", self.build_hash),
+                of_programs(("POST", "/builds/<build_id>/status/<context>", self.status)),
+                of_programs(("POST", "/update", self.update)),
+                of_programs(("POST", "/builds/hash", self.build_hash)),
                 ("GET", "/auth_lookup", self.auth_lookup),
                 ("GET", "/pull-request/<owner>/<repo>/<number>", self.pull_request),
                 ("GET", "/branches/<owner>/<repo>", self.branches),

@@ -48,6 +48,21 @@ class OwnPages:
             raise Stranger(f"{host[:80]!r} is not a name of this server; the setting `dashboardHosts` takes more")
 
 
+def of_programs(route: Route) -> Route:
+    """*route*, which programs call under any name; to a page of a stranger Stranger is raised.
+
+    A page can have a browser post anything as plain text, and what is posted here is not asked for its type.
+    """
+    method, path, handler = route
+
+    @wraps(handler)
+    async def checked(request: Any, **parts: str) -> bytes:
+        check_sender(request)
+        return await handler(request, **parts)
+
+    return method, path, checked
+
+
 def check_sender(request: Any) -> None:
     """Raises Stranger where a browser says that the request comes from another site than this one."""
     site, origin, host = (_header(request, name) for name in (b"sec-fetch-site", b"origin", b"host"))
