@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from probo_bitbucket.model import Build, BuildState, PullRequestState, Repository
 from probo_bitbucket.store.columns import dump, load
-from probo_bitbucket.store.schema import builds, pull_requests
+from probo_bitbucket.store.schema import builds, pull_requests, removals
 from probo_bitbucket.store.sql import (
     ANEW,
     Claims,
@@ -133,8 +133,12 @@ def of_pull_request(tx: sa.Connection, repository: str, number: int) -> list[Sto
 
 
 def running(tx: sa.Connection, untouched_since: float, limit: int) -> list[StoredBuild]:
-    """Builds that the Container Manager has, with no news for a while, those longest without news first."""
-    query = sa.select(builds).where(_quiet(untouched_since)).order_by(builds.c.changed_at).limit(limit)
+    """Builds that the Container Manager has, with no news for a while, those longest without news first.
+
+    Those that are to be taken down are left out: nothing more is shown of them, however long that takes.
+    """
+    unwanted = sa.exists().where(removals.c.build_id == builds.c.id)
+    query = sa.select(builds).where(_quiet(untouched_since), ~unwanted).order_by(builds.c.changed_at).limit(limit)
     return [_stored(row) for row in tx.execute(query)]
 
 

@@ -9,13 +9,15 @@ from attrs import define, field
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
+from probo_bitbucket.flow import catchup
 from probo_bitbucket.flow.catchup import QUIET, STALE, CatchUp
 from probo_bitbucket.flow.desire import Subject, take
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
-from probo_bitbucket.model import Build, BuildKind, BuildState, Phase, Repository, StatusState, Update
+from probo_bitbucket.model import Build, BuildKind, BuildState, Phase, RemovalReason, Repository, StatusState, Update
 from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager
-from probo_bitbucket.store import builds, statuses
+from probo_bitbucket.store import builds, removals, statuses
+from probo_bitbucket.store.removals import Removal
 from probo_bitbucket.upstream import Upstream
 from tests.immediate import ImmediateStore, run
 from tests.wire import Wire
@@ -105,6 +107,18 @@ def test_a_build_with_news_is_left_in_peace_until_it_is_quiet(desk: Desk, clock:
     run(desk.catch_up.round())
     assert desk.asked() == []
     clock.advance(2)
+    run(desk.catch_up.round())
+    assert desk.asked() == ["b-1"]
+
+
+def test_builds_that_cannot_be_taken_down_take_nobodys_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catchup, "AT_ONCE", 1)
+    stuck = desk.running("stuck")
+    desk.clock.advance(1)
+    desk.running("b-1")
+    desk.clock.advance(QUIET)
+    desk.store.now(removals.want, Removal(stuck.id, "acme/site", None, RemovalReason.CLOSED, ""), 0.0)
+    desk.wire.say(200, report(active=True))
     run(desk.catch_up.round())
     assert desk.asked() == ["b-1"]
 
