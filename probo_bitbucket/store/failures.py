@@ -35,7 +35,10 @@ class Failure:
 
 
 def given_up(tx: sa.Connection, limit: int | None = None) -> list[Failure]:
-    """What was given up on, the latest first: everything, or *limit* at most."""
+    """What was given up on, the latest first: everything, or *limit* at most.
+
+    Without the bodies and documents, which are large.
+    """
     kinds = (_deliveries, _builds, _removals, _closings, _statuses, _updates)
     found = [failure for kind in kinds for failure in kind(tx, limit)]
     return sorted(found, key=lambda failure: failure.at, reverse=True)[:limit]
@@ -50,8 +53,9 @@ def _deliveries(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
 
 
 def _builds(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
-    query = sa.select(builds).where(builds.c.state == BuildState.FAILED)
-    for row in tx.execute(query.order_by(builds.c.created_at.desc()).limit(limit)):
+    of = builds.c
+    query = sa.select(of.id, of.repository, of.commit, of.reason, of.changed_at).where(of.state == BuildState.FAILED)
+    for row in tx.execute(query.order_by(of.created_at.desc()).limit(limit)):
         yield Failure("build", row.id, row.repository, row.commit, row.reason, row.changed_at)
 
 
@@ -75,8 +79,9 @@ def _statuses(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
 
 
 def _updates(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
-    query = sa.select(forwarded).where(forwarded.c.failed)
-    for row in tx.execute(query.order_by(forwarded.c.received_at.desc()).limit(limit)):
+    of = forwarded.c
+    query = sa.select(of.build_id, of.repository, of.context, of.last_error, of.received_at).where(of.failed)
+    for row in tx.execute(query.order_by(of.received_at.desc()).limit(limit)):
         yield Failure("update", row.build_id, row.repository, row.context, row.last_error, row.received_at)
 
 
