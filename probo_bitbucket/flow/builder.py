@@ -173,7 +173,7 @@ class Builder:
         builds.advance(tx, job, BuildState.STARTING, now)
 
     async def _running(self, build: Build) -> None:
-        await self.store.transact(builds.conclude, build.id, BuildState.RUNNING, self.clock.seconds())
+        await self.store.transact(builds.started, build.id, self.clock.seconds())
         self.log.info("Build started", event="build.started", **log_fields.of_build(build))
 
     async def _conclude(self, build: Build, state: BuildState, reason: str) -> None:

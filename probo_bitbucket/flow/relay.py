@@ -58,7 +58,7 @@ class Relay:
         if stored is None:
             return take(tx, subject, update, now, self.display)
         if stored.state is BuildState.STARTING:  # the answer may be lost, but here is the proof that it runs
-            builds.conclude(tx, stored.build.id, BuildState.RUNNING, now)
+            builds.started(tx, stored.build.id, now)
         if update.environment_ready:
             self.ending.make_room(tx, stored, now)
         return take(tx, subject, _with_cause(stored, update), now, self.display)

@@ -156,6 +156,7 @@ _UPDATE = sa.update(builds).where(builds.c.id == sa.bindparam("_id"))
 # Still to be started, by the one who had it when it was read.
 _UPDATE_HELD = _UPDATE.where(builds.c.pending, builds.c.leased_by == sa.bindparam("_holder"))
 _CONCLUDE = _UPDATE.values(**done(builds))
+_STARTED = _CONCLUDE.where(builds.c.state == BuildState.STARTING).values(state=BuildState.RUNNING, reason="")
 _READY = _UPDATE.values(ready_at=sa.func.coalesce(builds.c.ready_at, sa.bindparam("_now")))
 _TOUCH = _UPDATE.values(
     state=sa.case((builds.c.state == BuildState.ENDED, BuildState.RUNNING.value), else_=builds.c.state)
@@ -187,9 +188,12 @@ def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: 
     """Nothing is left to do to start this build. One that is not there may be asked for again."""
     gone = (BuildState.REFUSED, BuildState.CANCELLED, BuildState.REMOVED)
     released = {"claim": None} if state in gone else {}
-    started = {"started_at": now} if state is BuildState.RUNNING else {}
-    said = {"state": state, "changed_at": now, "reason": reason}
-    tx.execute(_CONCLUDE, {"_id": id, **released, **started, **said})
+    tx.execute(_CONCLUDE, {"_id": id, **released, "state": state, "changed_at": now, "reason": reason})
+
+
+def started(tx: sa.Connection, id: str, now: float) -> None:
+    """The Container Manager has a build that was sent to it. What became of it since that was known stays."""
+    tx.execute(_STARTED, {"_id": id, "started_at": now, "changed_at": now})
 
 
 def postpone(tx: sa.Connection, stored: StoredBuild, *, due_at: float, error: str) -> None:

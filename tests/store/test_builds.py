@@ -48,6 +48,16 @@ def test_a_build_whose_lease_ran_out_unnoticed_goes_on(tx: sa.Connection) -> Non
     assert builds.find(tx, BUILD.id).state is BuildState.STARTING  # type: ignore[union-attr]
 
 
+def test_an_answer_that_is_read_late_does_not_bring_back_what_was_taken_down_meanwhile(tx: sa.Connection) -> None:
+    builds.request(tx, BUILD, 0.0)
+    [stored] = builds.claim_pending(tx, Lease("slow", 0.0), 1)
+    builds.advance(tx, stored, BuildState.STARTING, 1.0)
+    builds.started(tx, BUILD.id, 2.0)  # an update told of it
+    builds.conclude(tx, BUILD.id, BuildState.REMOVED, 3.0)
+    builds.started(tx, BUILD.id, 4.0)
+    assert builds.find(tx, BUILD.id).state is BuildState.REMOVED  # type: ignore[union-attr]
+
+
 def test_the_build_of_an_open_pull_request_is_kept_until_it_is_closed_however_old(tx: sa.Connection) -> None:
     """Or an edit of its title would have the same commit built again."""
     build = evolve(BUILD, kind=BuildKind.PULL_REQUEST, pull_request=PULL_REQUEST)
