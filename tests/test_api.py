@@ -150,6 +150,28 @@ class Again(ApiTestCase):
         self.assertEqual({each["build"]["commit"]["ref"] for each in self.started()}, {pull_request.commit})
         self.assertEqual(set(self.states(pull_request).values()), {"SUCCESSFUL"})
 
+    async def test_a_rebuild_that_is_asked_for_twice_is_one_build(self) -> None:
+        await self.built(self.repository.open_pull_request("Once more", "again", {"a": b"1"}))
+        (old,) = (await self.get("/api/builds"))["items"]
+        fault = self.container_manager.faults.add(Fault(Answer(503), path="/startbuild"))
+        asked = [(await self.post(f"/api/builds/{old['id']}/rebuild")).status for _ in range(2)]
+        self.container_manager.faults.remove(fault)
+        self.assertEqual(asked, [202, 409])
+
+    async def test_only_the_newest_commit_of_an_open_pull_request_is_built_again(self) -> None:
+        """Another would have the environment of the newest taken down, or be left behind for ever."""
+        pull_request = self.repository.open_pull_request("Going on", "on", {"a": b"1"})
+        await self.built(pull_request)
+        (old,) = (await self.get("/api/builds"))["items"]
+        pull_request.push()
+        await self.built(pull_request)
+        self.assertEqual((await self.post(f"/api/builds/{old['id']}/rebuild")).status, 409)
+        newest = (await self.get("/api/builds"))["items"][0]
+        pull_request.merge()
+        await self.settled()
+        answered = await self.post(f"/api/builds/{newest['id']}/rebuild")
+        self.assertEqual((answered.status, "merged" in answered.json["error"]), (409, True))
+
     async def test_a_delivery_that_is_sent_again_is_decided_anew(self) -> None:
         await self.built(self.repository.open_pull_request("Once", "once", {"a": b"1"}))
         (delivery,) = (await self.get("/api/deliveries"))["items"]

@@ -12,10 +12,12 @@ from twisted.logger import Logger
 from probo_bitbucket.credentials import covers
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.requests import NotWanted
-from probo_bitbucket.model import BuildState, DeliveryState, RemovalReason
-from probo_bitbucket.store import Database, Transaction, builds, deliveries, failures, removals, statuses
+from probo_bitbucket.model import SHORT_HASH, Build, BuildState, DeliveryState, RemovalReason
+from probo_bitbucket.store import Database, Transaction, builds, deliveries, failures, pull_requests, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.views import deliveries as delivery_views
+
+_TO_BE_STARTED = (BuildState.QUEUED, BuildState.READY, BuildState.STARTING)
 
 
 class NotThere(Exception):
@@ -78,8 +80,9 @@ class Again:
 
     def _rebuild(self, tx: Transaction, id: str) -> str:
         old = _build(tx, id)
-        if old.state in (BuildState.QUEUED, BuildState.READY, BuildState.STARTING):
+        if any(each and each.state in _TO_BE_STARTED for each in (old, builds.claimant(tx, old.build))):
             raise NotNow("the build is still to be started")
+        _check_current(tx, old.build)
         self._check_wanted(old.build.repository.full_name)
         now = self.clock.seconds()
         builds.release(tx, old.build)
@@ -114,6 +117,18 @@ class Again:
     def _log(self, words: str, event: str, **fields: object) -> None:
         self.log.info(words, event=event, **fields)
         self.wake()
+
+
+def _check_current(tx: Transaction, build: Build) -> None:
+    """Raises NotNow where a new build would stay for ever, or have that of a newer commit taken down."""
+    if build.pull_request is None:
+        return
+    known = pull_requests.find(tx, build.repository.full_name, build.pull_request.number)
+    if known is not None and not known.open:
+        raise NotNow(f"pull request #{known.number} is {known.state.lower()}: nothing of it is built any more")
+    newest = known.pull_request.commit[:SHORT_HASH] if known and known.pull_request else ""
+    if newest and newest != build.commit[:SHORT_HASH]:
+        raise NotNow(f"the pull request has gone on to commit {newest}: rebuild the build of that")
 
 
 def _build(tx: Transaction, id: str) -> StoredBuild:

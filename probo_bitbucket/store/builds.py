@@ -206,6 +206,12 @@ def _held(stored: StoredBuild) -> dict[str, str]:
     return {"_id": stored.build.id, "_holder": stored.leased_by}
 
 
+def claimant(tx: sa.Connection, build: Build) -> StoredBuild | None:
+    """The build that the same cannot be asked for besides."""
+    row = tx.execute(sa.select(builds).where(builds.c.claim == build.claim)).first()
+    return None if row is None else _stored(row)
+
+
 def release(tx: sa.Connection, build: Build) -> None:
     """Let the same be asked for again, which gives a new build."""
     tx.execute(sa.update(builds).where(builds.c.claim == build.claim).values(claim=None))
