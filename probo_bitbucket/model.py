@@ -221,6 +221,7 @@ class Build:
     created_at: float
     branch: str = ""
     pull_request: PullRequest | None = None
+    origin: str = ""  # what asked for it: `delivery 17`
 
     @property
     def claim(self) -> str:

@@ -86,7 +86,7 @@ class Again:
         self._check_wanted(old.build.repository.full_name)
         now = self.clock.seconds()
         builds.release(tx, old.build)
-        return builds.request(tx, evolve(old.build, id=str(uuid4()), created_at=now), now)
+        return builds.request(tx, evolve(old.build, id=str(uuid4()), created_at=now, origin=""), now)
 
     async def take_down(self, id: str) -> None:
         """Have no more of a build, also where nothing is taken down by itself.

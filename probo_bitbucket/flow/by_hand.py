@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.responder import Responder, build_of
@@ -82,5 +82,6 @@ def from_outside(tx: Transaction, full_name: str, what: str, now: float) -> Buil
     else:
         repository = builds.repository_named(tx, full_name) or Repository.parse(full_name)
         build = Build(str(uuid4()), BuildKind.HASH, repository, repository, check_hash(what), what, now)
-    builds.request(tx, build, now, "the command line")
+    build = evolve(build, origin="the command line")
+    builds.request(tx, build, now)
     return build

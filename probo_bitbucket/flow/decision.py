@@ -57,7 +57,7 @@ class Decision:
     def _log(self, job: WaitingDelivery, response: Response) -> None:
         for build in response.builds:
             fields = log_fields.of_build(build)
-            self.log.info("A build is wanted", event="build.wanted", delivery=job.id, branch=build.branch, **fields)
+            self.log.info("A build is wanted", event="build.wanted", branch=build.branch, **fields)
         told = {**_fields(job), "reason": response.reason}
         if response.state is DeliveryState.REFUSED:
             self.log.info("A build is not allowed", event="build.not_allowed", **told)

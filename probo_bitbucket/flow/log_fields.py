@@ -10,6 +10,7 @@ from probo_bitbucket.store.statuses import StoredStatus
 
 def of_build(build: Build) -> dict[str, Any]:
     return {
+        "delivery": _delivery(build.origin),
         "build": build.id,
         "repository": build.repository.full_name,
         "pull_request": build.pull_request.number if build.pull_request else None,
@@ -19,6 +20,7 @@ def of_build(build: Build) -> dict[str, Any]:
 
 def of_status(status: StoredStatus) -> dict[str, Any]:
     return {
+        "delivery": _delivery(status.origin),
         "build": status.build_id,
         "repository": status.desired.repository.full_name,
         "pull_request": status.pull_request,
@@ -26,3 +28,9 @@ def of_status(status: StoredStatus) -> dict[str, Any]:
         "key": status.desired.key,
         "state": status.desired.state,
     }
+
+
+def _delivery(origin: str) -> int | None:
+    """The delivery that asked for a build, if it was one."""
+    kind, _, number = origin.partition(" ")
+    return int(number) if kind == "delivery" else None

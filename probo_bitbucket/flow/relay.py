@@ -8,10 +8,11 @@ from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.desire import Subject, asked_for, environment_url, take
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
-from probo_bitbucket.model import BuildState, InvalidName, Phase, Repository, Status, Update, check_hash
+from probo_bitbucket.model import Build, BuildState, InvalidName, Phase, Repository, Status, Update, check_hash
 from probo_bitbucket.probo.updates import Reported, UpdateError
 from probo_bitbucket.store import Database, Transaction, builds, removals
 from probo_bitbucket.store.builds import StoredBuild
@@ -34,24 +35,29 @@ class Relay:
 
         Raises UpdateError or StoreUnavailable.
         """
-        status = await self.store.transact(self._take, reported)
+        status, build = await self.store.transact(self._take, reported)
+        told = {"build": reported.update.build_id, "repository": status.repository.full_name, "commit": status.commit}
+        fields = log_fields.of_build(build) if build else told
         self.log.debug(
             "Update accepted",
             event="update.accepted",
-            build=reported.update.build_id,
-            repository=status.repository.full_name,
-            commit=status.commit,
             context=reported.update.context,
             key=status.key,
             state=reported.update.state,
+            **fields,
         )
         self.wake()
         return status
 
-    def _take(self, tx: Transaction, reported: Reported) -> Status:
-        now, update = self.clock.seconds(), reported.update
-        builds.touch(tx, update.build_id, now)  # and keep others from ending it until this is taken
-        stored = builds.find(tx, update.build_id)
+    def _take(self, tx: Transaction, reported: Reported) -> tuple[Status, Build | None]:
+        """The status that is asked for, and the build, if it is one of ours."""
+        now, id = self.clock.seconds(), reported.update.build_id
+        builds.touch(tx, id, now)  # and keep others from ending it until this is taken
+        stored = builds.find(tx, id)
+        return self._taken(tx, reported, stored, now), stored.build if stored else None
+
+    def _taken(self, tx: Transaction, reported: Reported, stored: StoredBuild | None, now: float) -> Status:
+        update = reported.update
         subject = Subject.of(stored.build, self.display.build_url) if stored else self._foreign(reported)
         if removals.is_wanted(tx, update.build_id):
             return asked_for(subject, update, self.display)  # it is shown as stopped, and stays so

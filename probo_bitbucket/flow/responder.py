@@ -80,8 +80,8 @@ class Responder:
 
     def _build(self, tx: Transaction, build: Build, origin: str) -> Response:
         """Ask for a build; a newer commit of a pull request takes the place of what waits."""
-        now = build.created_at
-        id = builds.request(tx, build, now, origin)
+        now, build = build.created_at, evolve(build, origin=origin)
+        id = builds.request(tx, build, now)
         commit = build.commit[:SHORT_HASH]
         if id != build.id:
             return Response(DeliveryState.IGNORED, f"commit {commit} is known already: it is build {id}", known=id)

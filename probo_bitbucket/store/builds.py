@@ -38,11 +38,8 @@ class StoredBuild:
     ready_at: float | None = None  # when the Container Manager said that its environment is there
 
 
-def request(tx: sa.Connection, build: Build, now: float, origin: str = "") -> str:
-    """Ask for a build, unless the same was asked for before. Returns the id of the one that there is then.
-
-    *origin* says what asks for it: `delivery 17`.
-    """
+def request(tx: sa.Connection, build: Build, now: float) -> str:
+    """Ask for a build, unless the same was asked for before. Returns the id of the one that there is then."""
     number = build.pull_request.number if build.pull_request else None
     values = {
         "id": build.id,
@@ -50,7 +47,7 @@ def request(tx: sa.Connection, build: Build, now: float, origin: str = "") -> st
         "lane": f"{build.repository.identity}#{number or build.branch or build.id}",
         "state": BuildState.QUEUED,
         "pending": True,
-        "origin": origin,
+        "origin": build.origin,
         "created_at": build.created_at,
         "changed_at": now,
         "repository": build.repository.full_name,

@@ -30,15 +30,18 @@ class StoredStatus:
     error: str
     milestone: int | None  # None but for a summary, which follows from the other statuses of its build
     pull_request: int | None  # of the build, while that is known
+    origin: str  # of the build, empty where that is not known
 
     @property
     def is_summary(self) -> bool:
         return self.milestone is not None
 
 
-_WITH_PULL_REQUEST = (
+_ITS_BUILD = builds.c.id == statuses.c.build_id
+_WITH_ITS_BUILD = (
     statuses,
-    sa.select(builds.c.pull_request).where(builds.c.id == statuses.c.build_id).scalar_subquery().label("pull_request"),
+    sa.select(builds.c.pull_request).where(_ITS_BUILD).scalar_subquery().label("pull_request"),
+    sa.select(builds.c.origin).where(_ITS_BUILD).scalar_subquery().label("origin"),
 )
 
 
@@ -57,7 +60,7 @@ class Wish:
 
 
 _KEY = sa.and_(*(statuses.c[name] == sa.bindparam(f"_{name}") for name in ("repository", "commit", "key")))
-_FIND = sa.select(*_WITH_PULL_REQUEST).where(_KEY).with_for_update()
+_FIND = sa.select(*_WITH_ITS_BUILD).where(_KEY).with_for_update()
 _INSERT = sa.insert(statuses)
 _UPDATE = sa.update(statuses).where(_KEY)
 _UPDATE_PENDING = _UPDATE.where(statuses.c.pending)
@@ -68,7 +71,7 @@ _WITHDRAW = sa.delete(statuses).where(
     statuses.c.repository == sa.bindparam("_repository"), statuses.c.commit == sa.bindparam("_commit")
 )
 _OF_BUILD = (
-    sa.select(*_WITH_PULL_REQUEST)
+    sa.select(*_WITH_ITS_BUILD)
     .where(statuses.c.build_id == sa.bindparam("_build_id"))
     .order_by(statuses.c.key)
     .with_for_update()
@@ -116,7 +119,7 @@ def _waits(wish: Wish, previous: StoredStatus) -> bool:
     return previous.effort.failing_since is not None and not first_final
 
 
-_CLAIMS = Claims(statuses, sa.select(*_WITH_PULL_REQUEST).order_by(statuses.c.rank, statuses.c.due_at))
+_CLAIMS = Claims(statuses, sa.select(*_WITH_ITS_BUILD).order_by(statuses.c.rank, statuses.c.due_at))
 
 
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredStatus]:
@@ -177,6 +180,7 @@ def _stored(row: sa.Row[Any]) -> StoredStatus:
         error=row.last_error,
         milestone=row.milestone,
         pull_request=row.pull_request,
+        origin=row.origin or "",
     )
 
 

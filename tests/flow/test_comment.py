@@ -25,7 +25,7 @@ def told(
 ) -> StoredStatus:
     status = Status(SITE, COMMIT, context[:40], state, context, description, url, "main")
     return StoredStatus(
-        "b-1", context, status, None, 1, True, {"t-1": Phase.RUNNING}, Effort(0, None), False, "", None, None
+        "b-1", context, status, None, 1, True, {"t-1": Phase.RUNNING}, Effort(0, None), False, "", None, None, ""
     )
 
 
