@@ -68,8 +68,8 @@ class Story(ApiTestCase):
 class Lists(ApiTestCase):
     async def test_filters_and_search_leave_out_the_rest(self) -> None:
         first = self.repository.open_pull_request("Change the README", "feature/readme", {"README.md": b"hi\n"})
-        second = self.repository.open_pull_request("Something else", "other", {"b": b"2"})
         await self.built(first)
+        second = self.repository.open_pull_request("Something else", "other", {"b": b"2"})
         await self.built(second)
         await self.deliver("repo:fork", {"repository": {"full_name": "acme/site"}})
         builds = (await self.get("/api/builds"))["items"]
@@ -117,6 +117,7 @@ class Lists(ApiTestCase):
                     "removals",
                     "closings",
                     "hand_ons",
+                    "commands",
                 )
             ],
         )
