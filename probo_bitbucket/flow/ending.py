@@ -66,7 +66,7 @@ class Ending:
         if pull_request is None or self.keep_builds is None:
             return
         found = builds.of_pull_request(tx, ready.build.repository.full_name, pull_request.number)
-        standing = [stored for stored in found if stored.ready_at is not None and stored.state in _SENT]
+        standing = [stored for stored in found if _stands(tx, stored)]
         if len(standing) >= self.keep_builds:
             oldest = standing[self.keep_builds - 1].build
             older = found[[stored.build.id for stored in found].index(oldest.id) + 1 :]
@@ -83,6 +83,11 @@ class Ending:
         for status in statuses.of_build(tx, build_id):
             if not status.desired.state.final:
                 stop(tx, status, Phase.STOPPED, f"Stopped: {words}", now, self.display)
+
+
+def _stands(tx: Transaction, stored: StoredBuild) -> bool:
+    """Whether the environment of a build is there to stay: one that is going leaves its place to another."""
+    return stored.ready_at is not None and stored.state in _SENT and not removals.is_wanted(tx, stored.build.id)
 
 
 def _removal(stored: StoredBuild, reason: RemovalReason, words: str) -> Removal:
