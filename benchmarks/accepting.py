@@ -16,6 +16,7 @@ from probo_bitbucket.sandbox.repository import Repository
 from probo_bitbucket.sandbox.stage import CONFIGURATION, HOOK_SECRET
 
 SIZE = 5_000  # bytes of a body
+AGAIN = 250  # hooks that are sent again and again, or before what is measured
 FASTEST = 8_000  # hooks a second that nobody accepts: so many are prepared
 
 _numbers = count(1)
@@ -38,10 +39,10 @@ async def accepted(
 async def rate(scene: Scene, daemon: Daemon, connections: int, seconds: float, *, new: bool) -> dict[str, float]:
     [repository] = repositories(scene, 1)
     made = bodies(scene, repository)
-    before = [hook(next(made)) for _ in range(1000)]
+    before = [hook(next(made)) for _ in range(AGAIN)]
     await scene.load(daemon, 32, 60.0, before)
     await scene.until_idle(daemon)
-    hooks = [hook(next(made)) for _ in range(int(FASTEST * seconds))] if new else before * int(FASTEST / 1000 * seconds)
+    hooks = [hook(next(made)) for _ in range(int(FASTEST * seconds))] if new else before * int(FASTEST / AGAIN * seconds)
     outcome = await scene.load(daemon, connections, seconds, hooks)
     outcome.check()
     return {

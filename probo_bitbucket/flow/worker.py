@@ -23,7 +23,7 @@ POLL = 1.0  # seconds; work becomes due by itself, and other nodes write some do
 STORE_PAUSE = 1.0  # seconds before the store is asked again that could not be reached
 UNSETTLED_PAUSE = 60.0  # seconds before the next try to write down what could not be written for another reason
 SHARE = 16  # jobs claimed at once, and in hand for a repository that is to wait: so none has twice as many in hand
-BREATH = 0.02  # seconds between two jobs that are begun while deliveries have precedence
+BREATH = 0.05  # seconds between two jobs that are begun while deliveries have precedence
 PATIENCE = 8.0  # seconds that work on its way may take to end when the service stops
 
 
