@@ -17,6 +17,7 @@ _HASH = re.compile(r"[0-9a-f]{7,40}")
 
 FULL_HASH = 40
 SHORT_HASH = 12  # characters of a commit hash in a pull request's payload
+BUILD_ID = 255  # characters of the longest id of a build, made by whomever, that is dealt with
 
 
 class InvalidName(ValueError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from probo_bitbucket.errors import NotFound, Permanent, Temporary
-from probo_bitbucket.model import InvalidName, Phase, RemovalReason, Repository, check_slug
+from probo_bitbucket.model import BUILD_ID, InvalidName, Phase, RemovalReason, Repository, check_slug
 from probo_bitbucket.upstream import Answer, Upstream
 
 # The words of a JavaScript error over a document that the Container Manager cannot use: it will not get better.
@@ -81,7 +81,8 @@ class _Project(msgspec.Struct):
 class ListedBuild(msgspec.Struct, rename="camel"):
     """What `GET /builds` tells of a build that has an environment."""
 
-    id: str
+    # No database takes NUL.
+    id: Annotated[str, msgspec.Meta(max_length=BUILD_ID, pattern=r"\A[^\0]+\Z")]
     pull_request: _PullRequest | None = None
     project: _Project | None = None
 
@@ -137,7 +138,10 @@ class ContainerManager:
             raise Temporary(f"{answer.upstream} answered with an unexpected document: {error}") from error
 
     async def builds(self) -> list[ListedBuild]:
-        """`GET /builds`: all that have an environment. What is not of the form of a build is left out."""
+        """`GET /builds`: all that have an environment.
+
+        What is not of the form of a build, or has an id that cannot be written down, is left out.
+        """
         answer = await self._upstream.request("GET", f"{self._url}/builds", headers=self._headers)
         try:
             listed = msgspec.json.decode(answer.checked().body, type=list[msgspec.Raw])

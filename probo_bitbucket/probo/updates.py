@@ -9,10 +9,10 @@ from attrs import frozen
 from msgspec import UNSET, Struct, UnsetType
 
 from probo_bitbucket.bodies import BodyError, clean, decode
-from probo_bitbucket.model import Phase, Update
+from probo_bitbucket.model import BUILD_ID, Phase, Update
 
 # Characters that are kept of each text. A step's description is its whole command, of any length.
-_ID = 255
+_TASK_ID = 255
 _CONTEXT = 2_000
 _STATE = 80
 _DESCRIPTION = 4_000
@@ -103,7 +103,7 @@ def read(body: bytes, *, build_id: str = "", context: str = "") -> Reported:
     wire_update, build = _parts(decode(body, _Body, UpdateError))
     update = _update(
         wire_update,
-        build_id=_required(clean(build_id, _ID) or _text(build.id, _ID), "build.id"),
+        build_id=_required(clean(build_id, BUILD_ID) or _text(build.id, BUILD_ID), "build.id"),
         context=_required(clean(context or wire_update.context, _CONTEXT), "update.context"),
     )
     return _reported(update, build)
@@ -151,7 +151,7 @@ def _update(wire: _Update, build_id: str, context: str) -> Update:
         description=f"{description} (original state: {state})".lstrip() if phase is Phase.STOPPED else description,
         final=_is_final(phase, description),
         target_url=clean(wire.target_url, _URL),
-        task_id=_text((wire.task or _Task()).id, _ID),
+        task_id=_text((wire.task or _Task()).id, _TASK_ID),
     )
 
 

@@ -19,6 +19,8 @@ from sqlalchemy import (
     text,
 )
 
+from probo_bitbucket.model import BUILD_ID
+
 metadata = MetaData()
 
 # SQLite counts up by itself only for a column that is declared INTEGER.
@@ -141,7 +143,7 @@ pull_requests = Table(
 removals = Table(
     "removals",
     metadata,
-    Column("build_id", String(64), primary_key=True),
+    Column("build_id", String(BUILD_ID), primary_key=True),
     Column("repository", String(260), nullable=False),
     Column("pull_request", BigInteger),
     Column("reason", Integer, nullable=False),  # model.RemovalReason
@@ -159,7 +161,7 @@ statuses = Table(
     Column("repository", String(260), primary_key=True),
     Column("commit", String(40), primary_key=True),
     Column("key", String(40), primary_key=True),
-    Column("build_id", String(64), nullable=False),
+    Column("build_id", String(BUILD_ID), nullable=False),
     Column("context", Text, nullable=False),
     Column("rank", Integer, nullable=False),  # 0 for final states, which go first; 1 for the others
     Column("settled", Boolean, nullable=False),  # the Container Manager said that nothing follows

@@ -140,7 +140,7 @@ def _pull_requests() -> None:
 def _removals() -> None:
     op.create_table(
         "removals",
-        sa.Column("build_id", sa.String(64), primary_key=True),
+        sa.Column("build_id", sa.String(255), primary_key=True),
         sa.Column("repository", sa.String(260), nullable=False),
         sa.Column("pull_request", sa.BigInteger),
         sa.Column("reason", sa.Integer, nullable=False),
@@ -159,7 +159,7 @@ def _statuses() -> None:
         sa.Column("repository", sa.String(260), primary_key=True),
         sa.Column("commit", sa.String(40), primary_key=True),
         sa.Column("key", sa.String(40), primary_key=True),
-        sa.Column("build_id", sa.String(64), nullable=False),
+        sa.Column("build_id", sa.String(255), nullable=False),
         sa.Column("context", sa.Text, nullable=False),
         sa.Column("rank", sa.Integer, nullable=False),
         sa.Column("settled", sa.Boolean, nullable=False),

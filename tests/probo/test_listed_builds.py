@@ -1,0 +1,28 @@
+"""What the Container Manager lists: one odd build must not stand in the way of the others."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+
+from probo_bitbucket.model import BUILD_ID
+from probo_bitbucket.probo.container_manager import ContainerManager
+from probo_bitbucket.upstream import Upstream
+from tests.immediate import run
+from tests.wire import Wire
+
+
+def listed(*ids: object) -> list[str]:
+    wire = Wire()
+    wire.say(200, [{"id": id} for id in ids])
+    container_manager = ContainerManager(Upstream("the Container Manager", wire.client, Clock()), "http://c")
+    return [build.id for build in run(container_manager.builds())]
+
+
+def test_the_longest_id_that_can_be_written_down_is_listed() -> None:
+    assert listed("a" * BUILD_ID) == ["a" * BUILD_ID]
+
+
+@pytest.mark.parametrize("id", ["a" * (BUILD_ID + 1), "a\0b", "", 5, None])
+def test_an_id_that_cannot_be_written_down_is_left_out(id: object) -> None:
+    assert listed("first", id, "last") == ["first", "last"]

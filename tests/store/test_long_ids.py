@@ -1,0 +1,24 @@
+"""Ids of builds that others made up can be long: what can be written down of them is, on both engines."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from probo_bitbucket.model import BUILD_ID, RemovalReason, Repository, Status, StatusState
+from probo_bitbucket.store import removals, statuses
+from probo_bitbucket.store.removals import Removal
+from probo_bitbucket.store.statuses import Wish
+
+LONGEST = "ä" * BUILD_ID
+
+
+def test_a_status_of_a_build_with_the_longest_id_is_written_down(tx: sa.Connection) -> None:
+    site = Repository("acme", "site", "{site}")
+    status = Status(site, "a" * 40, "key", StatusState.INPROGRESS, "Probo", "", "https://example.org/")
+    statuses.desire(tx, Wish(LONGEST, "context", status, {}, settled=False), None, 0.0)
+    assert [stored.desired for stored in statuses.of_build(tx, LONGEST)] == [status]
+
+
+def test_a_build_with_the_longest_id_can_be_wanted_no_more(tx: sa.Connection) -> None:
+    removals.want(tx, Removal(LONGEST, "acme/site", 1, RemovalReason.CLOSED, "closed"), 0.0)
+    assert removals.is_wanted(tx, LONGEST)
