@@ -11,7 +11,8 @@ from twisted.logger import Logger
 
 from probo_bitbucket.flow.environments import Environments
 from probo_bitbucket.model import RemovalReason
-from probo_bitbucket.store import Database, Lease, Transaction, pull_requests, removals
+from probo_bitbucket.store import Database, Lease, Transaction, builds, pull_requests, removals
+from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.pull_requests import KnownPullRequest
 from probo_bitbucket.store.removals import Removal
 
@@ -41,8 +42,13 @@ class Closing:
         self.wake()
 
     def _want(self, tx: Transaction, job: KnownPullRequest, build_ids: Sequence[str]) -> None:
+        known = pull_requests.find(tx, job.repository.full_name, job.number)
+        if known is None or known.open:
+            return  # it was told of meanwhile
         words = f"pull request #{job.number} is {job.state.lower()}"
         for id in build_ids:
+            if _is_elsewhere(builds.find(tx, id), job):
+                continue
             removal = Removal(id, job.repository.full_name, job.number, RemovalReason.CLOSED, words)
             removals.want(tx, removal, self.clock.seconds())
         pull_requests.looked(tx, job)
@@ -56,6 +62,15 @@ class Closing:
         words = "What a pull request has left behind was not found out"
         self.log.error(words, event="closing.failed", **_fields(job, error))
         await self.store.transact(pull_requests.looked, job, str(error))
+
+
+def _is_elsewhere(stored: StoredBuild | None, job: KnownPullRequest) -> bool:
+    """Whether we know a build as another pull request's: our word counts more than how a project is called there."""
+    if stored is None:
+        return False
+    build = stored.build
+    number = build.pull_request.number if build.pull_request else None
+    return (build.repository.identity, number) != (job.repository.identity, job.number)
 
 
 def _fields(job: KnownPullRequest, error: Exception) -> dict[str, Any]:
