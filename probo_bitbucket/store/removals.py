@@ -26,17 +26,18 @@ class Removal:
 
 
 def want(tx: sa.Connection, removal: Removal, now: float) -> None:
-    """Have a build taken down, unless that is wanted already or done."""
+    """Have a build taken down, unless that is wanted already or done. What was given up is begun anew."""
     values = {
-        "build_id": removal.build_id,
         "repository": removal.repository,
         "pull_request": removal.pull_request,
         "reason": removal.reason,
         "words": removal.words,
         "wanted_at": now,
-        "pending": True,
+        **ANEW,
     }
-    tx.execute(insert(tx, removals).values(**values).on_conflict_do_nothing(index_elements=["build_id"]))
+    wanted = insert(tx, removals).values(build_id=removal.build_id, **values)
+    given_up = _failed(removal.build_id)
+    tx.execute(wanted.on_conflict_do_update(index_elements=["build_id"], set_=values, where=given_up))
 
 
 _WANTED = sa.select(removals.c.build_id).where(removals.c.build_id == sa.bindparam("_build_id"))

@@ -98,6 +98,15 @@ def test_a_build_is_taken_down_when_it_is_not_on_its_way_and_once(tx: sa.Connect
     assert removals.is_wanted(tx, "b-1")
 
 
+def test_a_removal_that_was_given_up_is_tried_again_for_the_next_reason(tx: sa.Connection) -> None:
+    removals.want(tx, evolve(REMOVAL, reason=RemovalReason.SUPERSEDED, words="replaced"), 2.0)
+    removals.end(tx, "b-1", "down")
+    removals.want(tx, REMOVAL, 3.0)
+    (job,) = removals.claim_pending(tx, Lease("north", 10.0), 10)
+    assert (job.reason, job.words) == (RemovalReason.CLOSED, "merged")
+    assert failures.given_up(tx) == []
+
+
 def test_what_was_given_up_on_is_listed_and_done_again_when_an_operator_says_so(tx: sa.Connection) -> None:
     removals.want(tx, REMOVAL, 2.0)
     removals.end(tx, "b-1", "down")
