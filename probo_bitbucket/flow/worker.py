@@ -113,12 +113,13 @@ class Worker(Service):
                     return  # stopped meanwhile: what is claimed now would not be given back
                 busy = [repository for repository, count in self._shares.items() if count >= SHARE]
                 lease = self.leases.new()
-                jobs = await self.step.claim(lease, min(free, share), busy)
+                limit = min(free, share)
+                jobs = await self.step.claim(lease, limit, busy)
                 if not self.running:
                     return  # stopped meanwhile: nobody would wait for this work; its lease is given back
                 for job in jobs:
                     self._begin(job, lease)
-                self._woken = self._woken or bool(jobs)
+                self._woken = self._woken or len(jobs) == limit  # there may be more
         except StoreUnavailable as error:
             self.log.error("The store cannot be read", event="store.unavailable", reason=str(error))
         except Exception:  # noqa: BLE001 (the next look must come)
