@@ -274,7 +274,7 @@ class Command(StrEnum):
 
     REBUILD = "rebuild"  # the same commit once more
     STOP = "stop"  # no more of what there is
-    BUILD = "build"  # a commit of a fork
+    BUILD = "build"  # a commit, which has to be named where it comes from a fork
 
 
 class Phase(StrEnum):

@@ -23,6 +23,9 @@ STRANGER = Account("Sam Strange", "sam")
         ("probo rebuild", Command.REBUILD),
         ("Please look:\r\n\r\n  Probo  Stop. \r\nThanks", Command.STOP),
         ("probo build\nprobo stop", Command.BUILD),
+        ("probo build 0123456789ab", Command.BUILD),
+        ("probo build 012345", None),
+        ("probo stop 0123456789ab", None),
         ("why does probo rebuild not work?", None),
         ("> probo rebuild", None),
         ("probo rebuild now", None),
@@ -31,6 +34,19 @@ STRANGER = Account("Sam Strange", "sam")
 )
 def test_a_command_stands_alone_on_a_line(text: str, command: Command | None) -> None:
     assert rules.command_in(text) is command
+
+
+@pytest.mark.parametrize(
+    ("text", "commit"),
+    [
+        ("probo build 0123456", "0123456"),
+        ("Fine.\r\n\r\nProbo build 0123456789AB.\r\nprobo build fedcba9", "0123456789ab"),
+        ("probo build", ""),
+        ("probo stop\nprobo build 0123456", ""),
+    ],
+)
+def test_the_commit_that_a_command_names_goes_with_it(text: str, commit: str) -> None:
+    assert rules.commit_in(text) == commit
 
 
 class CommandsOnStage(StageTestCase):
@@ -144,23 +160,50 @@ class Approval(StageTestCase):
     async def prepare(self) -> None:
         self.grant(*stage.SCOPES, "account")
 
-    async def test_a_commit_of_a_fork_is_built_when_somebody_who_can_write_allows_it(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
         self.cloud.hooks.clear()
         self.stage.watch("acme/site", "pullrequest:comment_created")
         fork = self.cloud.fork(self.repository, "stranger/site")
-        pull_request = self.repository.open_pull_request(source=fork)
+        self.pull_request = self.repository.open_pull_request(source=fork)
         await self.decided(1)
         await self.settled()
-        assert set(self.states(pull_request).values()) == {"STOPPED"}
-        pull_request.comment("probo build", STRANGER)
+
+    def line(self) -> str:
+        """What allows the newest commit."""
+        return f"probo build {self.pull_request.commit[:12]}"
+
+    async def answered(self) -> str:
+        """What the last comment was answered."""
+        await self.until(lambda: self.rows("SELECT 1 FROM commands WHERE answer != '' AND NOT pending"))
+        return max(self.pull_request.comments.values(), key=lambda each: each.number).text
+
+    async def test_a_commit_of_a_fork_is_built_when_somebody_who_can_write_allows_it(self) -> None:
+        (status,) = self.pull_request.shown()
+        assert status.state == "STOPPED"
+        assert f"`{self.line()}`" in status.description
+        self.pull_request.comment(self.line(), STRANGER)
         await self.decided(2)
         assert self.started() == []
-        pull_request.comment("probo build", AUTHOR)
-        assert set((await self.built(pull_request)).values()) == {"SUCCESSFUL"}
-        pull_request.push({"other": b""})
+        self.pull_request.comment(self.line(), AUTHOR)
+        assert set((await self.built(self.pull_request)).values()) == {"SUCCESSFUL"}
+        self.pull_request.push({"other": b""})
         await self.decided(4)
         await self.settled()
         assert len(self.started()) == 1  # another commit needs another approval
+
+    async def test_who_does_not_name_the_commit_is_told_the_line_that_does(self) -> None:
+        self.pull_request.comment("probo build", AUTHOR)
+        assert f"`{self.line()}`" in await self.answered()
+        assert self.started() == []
+
+    async def test_a_commit_that_was_pushed_after_the_member_looked_is_not_built(self) -> None:
+        seen = self.line()
+        self.pull_request.push({"evil": b""})
+        self.pull_request.comment(seen, AUTHOR)
+        assert f"`{self.line()}`" in await self.answered()
+        await self.settled()
+        assert self.started() == []
 
 
 class Off(StageTestCase):

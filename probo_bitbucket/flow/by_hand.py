@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from attrs import evolve, frozen
 
+from probo_bitbucket.flow import rules
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.responder import Responder, build_of
 from probo_bitbucket.model import (
@@ -45,12 +46,18 @@ class ByHand:
             return "This pull request is not open, or its branch is gone: there is nothing to build."
         if command is Command.REBUILD:
             return self.rebuild(tx, repository, pull_request, now, origin)
-        return self.allow(tx, repository, pull_request, now, origin)
+        event = PullRequestChanged(repository, pull_request)
+        return self.allow(tx, event, rules.commit_in(comment.text), now, origin)
 
-    def allow(self, tx: Transaction, repository: Repository, told: PullRequest, now: float, origin: str) -> str:
-        """Have a commit built, though it comes from a fork."""
-        event = PullRequestChanged(repository, told)
-        pull_requests.approve(tx, repository.full_name, told.number, told.commit)
+    def allow(self, tx: Transaction, event: PullRequestChanged, named: str, now: float, origin: str) -> str:
+        """Have a commit built, though it comes from a fork: then it is the one that was *named*, and no later one."""
+        commit = event.pull_request.commit[:SHORT_HASH]
+        line = rules.approval_of(commit)
+        if not commit.startswith(named[:SHORT_HASH]):
+            return f"Not built: the pull request is at another commit now. When you have read that one: `{line}`"
+        if event.from_fork and not named:
+            return f"Not built: it comes from a fork, so say which commit you have read: `{line}`"
+        pull_requests.approve(tx, event.repository.full_name, event.number, commit)
         response = self.responder.respond(tx, event, now, origin)
         return "" if response.state is DeliveryState.ACCEPTED else f"Not built: {response.reason}"
 

@@ -18,7 +18,12 @@ from probo_bitbucket.store.pull_requests import KnownPullRequest
 BUILD_MARKER = "[build]"
 COMMANDS_LIMIT = 10  # that one person can give in a repository …
 COMMANDS_WINDOW = 3600.0  # … in so many seconds
-_COMMAND = re.compile(r"^[ \t]*probo[ \t]+(rebuild|stop|build)[ \t]*\.?[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
+_COMMAND = re.compile(
+    r"^[ \t]*probo[ \t]+(rebuild|stop|build)"
+    r"(?:(?<=\sbuild)[ \t]+([0-9a-f]{7,40}))?"  # only `build` takes a commit
+    r"[ \t]*\.?[ \t\r]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 SKIP_MARKERS = ("[skip ci]", "[ci skip]", "[skip probo]")
 
 
@@ -62,6 +67,17 @@ def command_in(text: str) -> Command | None:
     return Command(found[1].lower()) if found else None
 
 
+def commit_in(text: str) -> str:
+    """The hash of the commit that the command of a comment names, 7 to 40 digits; empty where it names none."""
+    found = _COMMAND.search(text)
+    return (found[2] or "").lower() if found else ""
+
+
+def approval_of(commit: str) -> str:
+    """The line of a comment that allows a commit of a fork. It names the commit: another may be pushed meanwhile."""
+    return f"probo build {commit[:SHORT_HASH]}"
+
+
 def outdated(event: PullRequestChanged, known: KnownPullRequest | None) -> Ignore | None:
     """Whether *event* is older than what is known. Bitbucket promises no order, and sends again what failed."""
     updated_at = event.pull_request.updated_at
@@ -89,11 +105,11 @@ def on_change(event: PullRequestChanged, known: KnownPullRequest | None, policy:
 def _on_fork(event: PullRequestChanged, known: KnownPullRequest | None, policy: Policy) -> Go | Refuse:
     if policy.forks is Forks.NEVER:
         return Refuse("Pull requests from forks are not built here: see `forks` in the settings of probo-bitbucket")
-    if known is not None and known.approved == event.pull_request.commit[:SHORT_HASH]:
+    commit = event.pull_request.commit
+    if known is not None and known.approved == commit[:SHORT_HASH]:
         return Go()
-    return Refuse(
-        "Not built yet, because it comes from a fork: a member can comment `probo build` to allow this commit"
-    )
+    line = approval_of(commit)
+    return Refuse(f"Not built yet, because it comes from a fork: a member can comment `{line}` to allow this commit")
 
 
 def on_close(event: PullRequestClosed, known: KnownPullRequest | None) -> Go | Ignore:
