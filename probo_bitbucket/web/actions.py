@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from attrs import define
 from twisted.web.http import Request
 
+from probo_bitbucket.bodies import clean
 from probo_bitbucket.flow.again import Again
 from probo_bitbucket.web.browsers import Route
 from probo_bitbucket.web.dashboard import in_words
-from probo_bitbucket.web.forms import number
+from probo_bitbucket.web.forms import decoded, number
 from probo_bitbucket.web.own_forms import OwnForms
 from probo_bitbucket.web.pages import see_other
+
+_NAME = 300  # characters of the longest name of something that was given up on
 
 
 @define(eq=False, slots=False)
@@ -39,26 +42,27 @@ class Actions:
 
     async def send_build(self, request: Request, build_id: str) -> bytes:
         await self.forms.check(request)
-        await self.again.send_build(unquote(build_id))
-        return _to_build(request, unquote(build_id), "sent")
+        await self.again.send_build(decoded(build_id))
+        return _to_build(request, decoded(build_id), "sent")
 
     async def rebuild(self, request: Request, build_id: str) -> bytes:
         await self.forms.check(request)
-        return _to_build(request, await self.again.rebuild(unquote(build_id)), "rebuilt")
+        return _to_build(request, await self.again.rebuild(decoded(build_id)), "rebuilt")
 
     async def take_down(self, request: Request, build_id: str) -> bytes:
         await self.forms.check(request)
-        await self.again.take_down(unquote(build_id))
-        return _to_build(request, unquote(build_id), "ending")
+        await self.again.take_down(decoded(build_id))
+        return _to_build(request, decoded(build_id), "ending")
 
     async def send_given_up(self, request: Request) -> bytes:
-        await self.again.send_given_up((await self.forms.check(request)).get("name", ""))
+        fields = await self.forms.check(request)
+        await self.again.send_given_up(clean(fields.get("name"), _NAME))
         return see_other(request, "/?said=sent")
 
     async def send_status(self, request: Request, build_id: str, key: str) -> bytes:
         await self.forms.check(request)
-        await self.again.send_status(unquote(build_id), unquote(key))
-        return _to_build(request, unquote(build_id), "sent")
+        await self.again.send_status(decoded(build_id), decoded(key))
+        return _to_build(request, decoded(build_id), "sent")
 
 
 def _to_build(request: Request, id: str, said: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TypeVar
-from urllib.parse import unquote
 
 from attrs import define, frozen
 from msgspec import Raw
@@ -19,6 +18,7 @@ from probo_bitbucket.store.views.deliveries import DeliveryLine, DeliveryStory
 from probo_bitbucket.web.answers import answer
 from probo_bitbucket.web.asked import asked
 from probo_bitbucket.web.browsers import Route
+from probo_bitbucket.web.forms import decoded
 from probo_bitbucket.web.forms import number as parsed
 from probo_bitbucket.web.struck_out import strike_out
 
@@ -88,22 +88,22 @@ class Api:
         return answer(request, 200, await self.store.transact(builds.page, wanted.filter, wanted.after))
 
     async def api_build(self, request: Request, build_id: str) -> bytes:
-        found = await self.store.transact(builds.story_of, unquote(build_id))
+        found = await self.store.transact(builds.story_of, decoded(build_id))
         return answer(request, 200, there(found, f"build {build_id}"))
 
     async def api_send_build(self, request: Request, build_id: str) -> bytes:
-        await self.again.send_build(unquote(build_id))
+        await self.again.send_build(decoded(build_id))
         return answer(request, 202, {"ok": True})
 
     async def api_rebuild(self, request: Request, build_id: str) -> bytes:
-        return answer(request, 202, {"ok": True, "build": await self.again.rebuild(unquote(build_id))})
+        return answer(request, 202, {"ok": True, "build": await self.again.rebuild(decoded(build_id))})
 
     async def api_take_down(self, request: Request, build_id: str) -> bytes:
-        await self.again.take_down(unquote(build_id))
+        await self.again.take_down(decoded(build_id))
         return answer(request, 202, {"ok": True})
 
     async def api_send_status(self, request: Request, build_id: str, key: str) -> bytes:
-        await self.again.send_status(unquote(build_id), unquote(key))
+        await self.again.send_status(decoded(build_id), decoded(key))
         return answer(request, 202, {"ok": True})
 
     async def api_pull_requests(self, request: Request) -> bytes:
@@ -111,7 +111,7 @@ class Api:
         return answer(request, 200, await self.store.transact(pull_requests.page, wanted.filter, wanted.after))
 
     async def api_pull_request(self, request: Request, owner: str, repo: str, number: str) -> bytes:
-        name, after = f"{unquote(owner)}/{unquote(repo)}", asked(request).after
+        name, after = f"{decoded(owner)}/{decoded(repo)}", asked(request).after
         found = await self.store.transact(pull_requests.story, name, parsed(number, "the number"), after)
         return answer(request, 200, there(found, f"pull request {name}#{number}"))
 

@@ -35,6 +35,7 @@ from probo_bitbucket.probo import updates
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
 from probo_bitbucket.web.browsers import Route, of_programs
+from probo_bitbucket.web.forms import decoded
 from probo_bitbucket.web.pages import ASSETS_PATH, asset
 from probo_bitbucket.web.setup import SetupPages
 
@@ -148,7 +149,7 @@ class App:
     async def pull_request(self, request: Request, owner: str, repo: str, number: str) -> bytes:
         """`state` is null where it is not known: the Reaper looks at nothing else, and destroys what is closed."""
         try:
-            full_name = f"{unquote(owner)}/{unquote(repo)}"
+            full_name = f"{decoded(owner)}/{decoded(repo)}"  # of any provider
             if provider := await self.providers.of_repository(full_name, _argument(request, "provider_id")):
                 return await self._pass_on(request, provider)
             return answer(request, 200, await self._pull_request(request, owner, repo, number))

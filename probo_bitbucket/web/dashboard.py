@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import wraps
 from typing import Any
-from urllib.parse import unquote
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
@@ -26,7 +25,7 @@ from probo_bitbucket.web.answers import BodyTooLarge, status_of
 from probo_bitbucket.web.api import headers, there
 from probo_bitbucket.web.asked import Asked, asked
 from probo_bitbucket.web.browsers import Handler, Route, Stranger
-from probo_bitbucket.web.forms import address, query
+from probo_bitbucket.web.forms import address, decoded, query
 from probo_bitbucket.web.forms import number as parsed
 from probo_bitbucket.web.own_forms import OwnForms
 from probo_bitbucket.web.pages import page
@@ -79,7 +78,7 @@ class Dashboard:
         return await self._list(request, "pull_requests.html", wanted, found)
 
     async def shown_pull_request(self, request: Request, owner: str, repo: str, number: str) -> bytes:
-        name, wanted = f"{unquote(owner)}/{unquote(repo)}", asked(request)
+        name, wanted = f"{decoded(owner)}/{decoded(repo)}", asked(request)
         found = await self.store.transact(pull_requests.story, name, parsed(number, "the number"), wanted.after)
         story = there(found, f"pull request {name}#{number}")
         return await self._list(request, "pull_request.html", wanted, story.builds, pull_request=story.newest)
@@ -90,7 +89,7 @@ class Dashboard:
         return await self._list(request, "builds.html", wanted, found, states=BuildState)
 
     async def build(self, request: Request, build_id: str) -> bytes:
-        found = await self.store.transact(builds.story_of, unquote(build_id))
+        found = await self.store.transact(builds.story_of, decoded(build_id))
         return await self._page(request, "build.html", story=there(found, f"build {build_id}"))
 
     async def deliveries(self, request: Request) -> bytes:

@@ -1,9 +1,9 @@
-"""What browsers send: the query of an address, and the fields of a form."""
+"""What browsers send: the parts and the query of an address, and the fields of a form."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from twisted.web.http import Request
 
@@ -13,6 +13,14 @@ from probo_bitbucket.web.answers import BodyTooLarge
 FORM_LIMIT = 8 * 1024  # bytes
 
 T = TypeVar("T")
+
+
+def decoded(part: str) -> str:
+    """A part of a path, percent-decoded. Raises BodyError where there is NUL in it, which no database takes."""
+    text = unquote(part)
+    if "\0" in text:
+        raise BodyError("there is NUL in the address")
+    return text
 
 
 def query(request: Request) -> dict[str, str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any, ClassVar
 
 from treq.content import json_content
 from twisted.logger import LogLevel, capturedLogs
 
 from probo_bitbucket.bitbucket.signature import sign
 from probo_bitbucket.sandbox.stage import HOOK_SECRET
+from tests.postgres import Cluster, running_cluster
 from tests.staged import StageTestCase
 from tests.web import hostile
 from tests.web.wire import exchange, status
@@ -23,6 +25,8 @@ def signed(body: bytes, headers: bytes = b"", over: bytes | None = None) -> byte
 
 class Hostile(StageTestCase):
     timeout = 120
+    # Two, so that the store is asked which of them has a repository.
+    settings: ClassVar[dict[str, Any]] = {"forward": dict.fromkeys(("github", "gitlab"), "http://127.0.0.1:1")}
 
     async def send(self, requests: dict[str, bytes]) -> dict[str, int]:
         """The status of the answer to each request, of those that are not of the 4xx class."""
@@ -63,3 +67,22 @@ class Hostile(StageTestCase):
             f"{self.stage.url}/auth_lookup", params={"refreshToken": "ä/" * 1333 + "=" * 1333}
         )
         self.assertEqual((answered.code, "ours" in (await json_content(answered))["error"]), (403, True))
+
+
+class HostileOnPostgreSQL(Hostile):
+    """PostgreSQL is stricter than SQLite: it takes no NUL, and no text that is too long."""
+
+    cluster: ClassVar[Cluster]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        clusters = running_cluster()
+        cls.cluster = next(clusters)
+        cls.addClassCleanup(next, clusters, None)
+
+    async def prepare(self) -> None:
+        self.stage._given["database"] = self.cluster.new_database()
+
+    async def test_the_reaper_is_told_no_state_of_a_name_that_nobody_has(self) -> None:
+        answered = await self.call("GET", "/pull-request/acme/a%00b/1?provider_id=1")
+        self.assertEqual((answered.status, answered.json["state"]), (400, None))
