@@ -76,10 +76,10 @@ class Builder:
         try:
             return await self._start(job if job.document else await self._prepare(job))
         except NotBuilt as error:
-            await self._conclude(error.build, error.state, str(error))
+            await self._conclude(evolve(job, build=error.build), error.state, str(error))
             raise
         except NoProject as error:
-            await self._conclude(job.build, BuildState.CANCELLED, str(error))
+            await self._conclude(job, BuildState.CANCELLED, str(error))
             raise NotBuilt(job.build, BuildState.CANCELLED, str(error)) from error
 
     async def _prepare(self, job: StoredBuild) -> StoredBuild:
@@ -176,23 +176,24 @@ class Builder:
         await self.store.transact(builds.started, build.id, self.clock.seconds())
         self.log.info("Build started", event="build.started", **log_fields.of_build(build))
 
-    async def _conclude(self, build: Build, state: BuildState, reason: str) -> None:
-        def conclude(tx: Transaction) -> None:
-            now = self.clock.seconds()
-            stored = builds.find(tx, build.id)
-            if stored is not None and stored.state is BuildState.CANCELLED:
-                return  # while it was being prepared
-            builds.conclude(tx, build.id, state, now, reason)
-            if state not in (BuildState.CANCELLED, BuildState.SKIPPED):
-                self.announcement.failed(tx, build, reason, now)
+    async def _conclude(self, job: StoredBuild, state: BuildState, reason: str) -> None:
+        """Write down and show why there is no build, unless it is not in our hands any more."""
 
-        await self.store.transact(conclude)
+        def conclude(tx: Transaction) -> bool:
+            now = self.clock.seconds()
+            ours = builds.conclude_held(tx, job, state, now, reason)
+            if ours and state not in (BuildState.CANCELLED, BuildState.SKIPPED):
+                self.announcement.failed(tx, job.build, reason, now)
+            return ours
+
+        if not await self.store.transact(conclude):
+            return
         self.log.emit(
             _GRAVITY.get(state, LogLevel.info),
             "Build not started",
             event=f"build.{state}",
             reason=reason,
-            **log_fields.of_build(build),
+            **log_fields.of_build(job.build),
         )
         self.wake()
 
@@ -209,7 +210,7 @@ class Builder:
         await self.store.transact(builds.postpone, job, due_at=due_at, error=str(error))
 
     async def give_up(self, job: StoredBuild, error: Exception) -> None:
-        await self._conclude(job.build, BuildState.FAILED, f"The build could not be started: {error}")
+        await self._conclude(job, BuildState.FAILED, f"The build could not be started: {error}")
 
 
 async def _both(first: Any, second: Any) -> tuple[Any, Any]:

@@ -153,6 +153,7 @@ _UPDATE = sa.update(builds).where(builds.c.id == sa.bindparam("_id"))
 # Still to be started, by the one who had it when it was read.
 _UPDATE_HELD = _UPDATE.where(builds.c.pending, builds.c.leased_by == sa.bindparam("_holder"))
 _CONCLUDE = _UPDATE.values(**done(builds))
+_CONCLUDE_HELD = _UPDATE_HELD.values(**done(builds))
 _STARTED = _CONCLUDE.where(builds.c.state == BuildState.STARTING).values(state=BuildState.RUNNING, reason="")
 _READY = _UPDATE.values(ready_at=sa.func.coalesce(builds.c.ready_at, sa.bindparam("_now")))
 _TOUCH = _UPDATE.values(
@@ -183,9 +184,18 @@ def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: floa
 
 def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: str = "") -> None:
     """Nothing is left to do to start this build. One that is not there may be asked for again."""
+    tx.execute(_CONCLUDE, {"_id": id, **_concluded(state, now, reason)})
+
+
+def conclude_held(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: float, reason: str) -> bool:
+    """The same, unless the build is in other hands meanwhile, or done with. Returns whether it was not."""
+    return bool(tx.execute(_CONCLUDE_HELD, {**_held(stored), **_concluded(state, now, reason)}).rowcount)
+
+
+def _concluded(state: BuildState, now: float, reason: str) -> dict[str, Any]:
     gone = (BuildState.REFUSED, BuildState.CANCELLED, BuildState.REMOVED)
     released = {"claim": None} if state in gone else {}
-    tx.execute(_CONCLUDE, {"_id": id, **released, "state": state, "changed_at": now, "reason": reason})
+    return {**released, "state": state, "changed_at": now, "reason": reason}
 
 
 def started(tx: sa.Connection, id: str, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -10,9 +11,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from probo_bitbucket.errors import Temporary
-from probo_bitbucket.flow.builder import STANDSTILL, Builder
+from probo_bitbucket.flow.builder import STANDSTILL, Builder, NotBuilt
 from probo_bitbucket.model import Build, BuildKind, BuildState, Repository
-from probo_bitbucket.store import LEASE, Lease, LeaseLost, builds
+from probo_bitbucket.probo.container_manager import Refused
+from probo_bitbucket.store import LEASE, Lease, LeaseLost, Transaction, builds
 from probo_bitbucket.store.builds import StoredBuild
 from tests.immediate import ImmediateStore, result_of, start
 
@@ -26,6 +28,9 @@ class Outside:
     clock: Clock
     seconds: float = 0.0
     started: list[str] = field(factory=list)
+    meanwhile: Callable[[], None] = lambda: None  # what happens before the answer is read
+    refusal: Exception | None = None
+    announced: list[str] = field(factory=list)
 
     async def with_service_auth(self, project: Any, build: Build) -> Any:
         self.clock.advance(self.seconds)
@@ -33,7 +38,13 @@ class Outside:
 
     async def start(self, build: Any, project: Any) -> Any:
         self.started.append(build["id"])
+        self.meanwhile()
+        if self.refusal:
+            raise self.refusal
         return {}
+
+    def failed(self, tx: Transaction, build: Build, description: str, now: float) -> None:
+        self.announced.append(description)
 
 
 class SlowStore(ImmediateStore):
@@ -63,7 +74,7 @@ def make_builder(store: ImmediateStore, outside: Outside) -> Builder:
         bitbucket=anything,
         container_manager=cast(Any, outside),
         projects=cast(Any, outside),
-        announcement=anything,
+        announcement=cast(Any, outside),
         site_url="",
         in_thread=anything,
         wake=lambda: None,
@@ -101,3 +112,41 @@ def test_a_node_that_stood_still_since_it_noted_the_start_does_not_send(slow_sto
     with pytest.raises(Temporary):
         result_of(start(make_builder(slow_store, outside).start(job)))
     assert outside.started == []
+
+
+def test_what_the_container_manager_refuses_is_written_down_and_shown(slow_store: SlowStore, clock: Clock) -> None:
+    outside = Outside(clock, refusal=Refused("no such image", 400))
+    with pytest.raises(NotBuilt):
+        result_of(start(make_builder(slow_store, outside).start(claimed(slow_store, clock))))
+    assert state_of(slow_store) is BuildState.REFUSED
+    assert outside.announced == ["no such image"]
+
+
+@pytest.mark.parametrize("how", ["refused", "given up"])
+def test_a_node_that_stood_still_does_not_speak_over_the_one_that_took_the_build(
+    slow_store: SlowStore, clock: Clock, how: str
+) -> None:
+    outside = Outside(clock, refusal=Refused("it is there already", 400))
+    builder, job = make_builder(slow_store, outside), claimed(slow_store, clock)
+
+    def taken() -> None:
+        clock.advance(LEASE)
+        [other] = slow_store.now(builds.claim_pending, Lease("there", clock.seconds()), 1)
+        slow_store.now(builds.advance, other, BuildState.STARTING, clock.seconds())
+        slow_store.now(builds.started, "b-1", clock.seconds())
+
+    if how == "refused":
+        outside.meanwhile = taken
+        with pytest.raises(NotBuilt):
+            result_of(start(builder.start(job)))
+    else:
+        taken()
+        result_of(start(builder.give_up(job, Temporary("no answer"))))
+    assert state_of(slow_store) is BuildState.RUNNING
+    assert outside.announced == []
+
+
+def state_of(store: ImmediateStore) -> BuildState:
+    stored = store.now(builds.find, "b-1")
+    assert stored is not None
+    return stored.state
