@@ -174,6 +174,11 @@ class FromNothing(SetupTestCase):
         first = await self.browse("GET", "/setup")
         assert (await self.browse("POST", "/setup", {"csrf": first.csrf, "key": "k" * 9000})).status == 413
 
+    async def test_more_fields_than_any_of_ours_has_are_refused(self) -> None:
+        fields = "&".join("abcdefghijklmnopqrstu")
+        assert (await self.browse("GET", f"/setup?{fields}")).status == 400
+        assert (await self.browse("POST", "/setup", dict.fromkeys("abcdefghijklmnopqrstu", "1"))).status == 400
+
     async def test_nothing_is_stored_without_tokens(self) -> None:
         first = await self.browse("GET", "/setup")
         assert (await self.browse("POST", "/setup/store", {"csrf": first.csrf})).status == 409
@@ -362,6 +367,34 @@ class FromOutside(SetupTestCase):
         assert (await self.set_up()).status == 303
         assert (await self.browse("GET", "/auth_lookup?refreshToken=x")).status == 403
         assert (await self.browse("GET", "/pages/style.css")).status == 200
+
+
+class UnderAnotherName(SetupTestCase):
+    """A stranger can point a name to our address, and have a browser that is let in read our answers under it."""
+
+    settings: ClassVar[dict[str, Any]] = {**NOTHING, "dashboardHosts": "probo.example.com"}
+
+    async def status(self, host: str, path: str = "/setup") -> int:
+        answered = await self.call("GET", path, headers={"Host": host, "Cookie": self.cookie})
+        return answered.status
+
+    async def test_a_name_that_a_stranger_points_to_us_opens_nothing(self) -> None:
+        for path in ("/setup", "/setup/callback?code=x&state=x", "/setup/done", "/setup?code=wrong"):
+            assert await self.status("evil.example.com", path) == 403, path
+        assert (await self.call("POST", "/setup", b"key=x", {"Host": "evil.example.com"})).status == 403
+        assert [await self.status(host) for host in ("probo.example.com", "localhost")] == [200, 200]
+
+    async def test_a_session_goes_on_under_any_name(self) -> None:
+        await self.browse("GET", "/setup")
+        assert await self.status("other.example.com") == 200
+
+    async def test_the_code_of_the_log_opens_the_page_under_any_name(self) -> None:
+        with log() as lines:
+            await self.stage.stop_handler()
+            self.stage.start_handler()
+            await self.until(lambda: "setup.needed" in "".join(lines))
+        code = _found(r"/setup\?code=(\S+)", "".join(lines))
+        assert await self.status("other.example.com", f"/setup?code={code}") == 303
 
 
 def test_a_state_is_good_for_ten_minutes_and_once() -> None:

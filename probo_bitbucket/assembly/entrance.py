@@ -64,11 +64,19 @@ class Entrance:
             health=health,
             measuring=self._measuring(),
             dashboard=tuple(self._for_people(health, self._oversight(signatures, refused))),
-            setup=SetupPages(self.set_up, self.reactor, self.settings.webhook_url) if self.set_up else None,
+            setup=self._set_up_pages(),
             clock=self.reactor,
         )
         webhook_url = self.settings.webhook_url
         return Rooms(webhook_url, app.public(webhook_url), app.internal(), app.invites)
+
+    def _set_up_pages(self) -> SetupPages | None:
+        if self.set_up is None:
+            return None
+        return SetupPages(self.set_up, self.reactor, self.settings.webhook_url, self._own_pages())
+
+    def _own_pages(self) -> OwnPages:
+        return OwnPages(self.settings.dashboard_hosts)
 
     def _lookup(self) -> Lookup:
         steps, outside = self.steps, self.outside
@@ -104,7 +112,7 @@ class Entrance:
         store, clock = self.foundation.store, self.reactor
         glance = Glance(store, health, self.outside.keys.budgets, clock, self.leases.node)
         again = Again(store, clock, self.settings.repositories, self.steps.ending, self.steps.wake)
-        forms, own_pages = OwnForms(store), OwnPages(self.settings.dashboard_hosts)
+        forms, own_pages = OwnForms(store), self._own_pages()
         for room in (
             Api(store, glance, again),
             HookRoutes(oversight.hooks, oversight.trial, oversight.check),

@@ -6,30 +6,28 @@ in with a code from the log (`SetupCodes`), and stays in by that cookie.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import wraps
 from hmac import compare_digest
-from typing import Any, cast
-from urllib.parse import parse_qsl
 
 from attrs import define, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request
 
 from probo_bitbucket.bitbucket.hooks import EVENTS
+from probo_bitbucket.bodies import BodyError
 from probo_bitbucket.flow.consent import CALLBACK_PATH, KEY, SECRET, ConsentFailed, code_of, exchange, yaml_lines
 from probo_bitbucket.flow.setup import SetUp, repositories
 from probo_bitbucket.logs import hide
 from probo_bitbucket.store import StoreUnavailable
+from probo_bitbucket.web.answers import BodyTooLarge, status_of
+from probo_bitbucket.web.browsers import Handler, OwnPages, Route, Stranger
+from probo_bitbucket.web.forms import form, query
 from probo_bitbucket.web.pages import ASSETS_PATH, page, see_other
 from probo_bitbucket.web.sessions import LIFE, Session, Sessions
 
 PATH = "/setup"
-FORM_LIMIT = 8 * 1024  # bytes
 
 _COOKIE = b"probo_bitbucket_setup"
-
-Handler = Callable[..., Awaitable[bytes]]
 
 
 class Trouble(Exception):
@@ -64,32 +62,44 @@ class SetupPages:
     set_up: SetUp
     clock: IReactorTime
     webhook_path: str
+    own_pages: OwnPages
 
     def __attrs_post_init__(self) -> None:
         self._sessions = Sessions(self.clock)
 
     @property
-    def routes(self) -> tuple[tuple[str, str, Handler], ...]:
+    def routes(self) -> tuple[Route, ...]:
         return (
-            ("GET", PATH, _in_words(self.setup)),
-            ("POST", PATH, _in_words(self.leave)),
-            ("GET", CALLBACK_PATH, _in_words(self.come_back)),
-            ("POST", f"{PATH}/store", _in_words(self.keep)),
-            ("GET", f"{PATH}/done", _in_words(self.done)),
+            ("GET", PATH, self._guarded(self.setup)),
+            ("POST", PATH, self._guarded(self.leave)),
+            ("GET", CALLBACK_PATH, self._guarded(self.come_back)),
+            ("POST", f"{PATH}/store", self._guarded(self.keep)),
+            ("GET", f"{PATH}/done", self._guarded(self.done)),
         )
+
+    def _guarded(self, handler: Handler) -> Handler:
+        """*handler*, which needs no code and no session of whom an address lets in, but a name of ours then."""
+
+        @wraps(handler)
+        async def guarded(request: Request) -> bytes:
+            if not self.admits(request):
+                self.own_pages.check_name(request)
+            return await handler(request)
+
+        return _in_words(guarded)
 
     def admits(self, request: Request) -> bool:
         """Whether a request may be served wherever it comes from. The assets are the same for everybody."""
         path = request.path.decode("latin-1")
         if path.startswith(f"{ASSETS_PATH}/"):
             return True
-        if path == PATH and self.set_up.codes.valid(_query(request).get("code", "")):
+        if path == PATH and self.set_up.codes.valid(_code(request)):
             return True
         return path.startswith(PATH) and self._session(request) is not None
 
     async def setup(self, request: Request) -> bytes:
         """What to click in Bitbucket, and the form for key and secret."""
-        code = _query(request).get("code", "")
+        code = query(request).get("code", "")
         if code:
             return self._enter(request, code)
         entry = Entry(account=await self._in_need())
@@ -124,8 +134,8 @@ class SetupPages:
         Not by a redirect: browsers hold a redirect after a form to `form-action`, and Bitbucket itself redirects to a
         sign-in on other sites.
         """
-        session, form = self._posted(request)
-        account, key, secret = (form.get(name, "").strip() for name in ("account", "key", "secret"))
+        session, fields = self._posted(request)
+        account, key, secret = (fields.get(name, "").strip() for name in ("account", "key", "secret"))
         entry = self._checked(account, key, secret)
         if entry.wrong:
             return self._form(request, session, entry)
@@ -151,7 +161,7 @@ class SetupPages:
 
     async def come_back(self, request: Request) -> bytes:
         """Where Bitbucket sends the browser: trade the code for tokens, and show them, once."""
-        answer = _query(request)
+        answer = query(request)
         session = self._session(request)
         if session is None or not session.comes_back(answer.get("state", ""), self.clock.seconds()):
             raise Trouble(
@@ -208,12 +218,12 @@ class SetupPages:
 
     def _posted(self, request: Request) -> tuple[Session, dict[str, str]]:
         """The session and the form of a request that one of our own pages sent."""
-        session, form = self._session(request), _form(request)
-        if session is None or not compare_digest(form.get("csrf", "").encode(), session.csrf.encode()):
+        session, fields = self._session(request), form(request)
+        if session is None or not compare_digest(fields.get("csrf", "").encode(), session.csrf.encode()):
             raise Trouble(
                 403, "This form does not belong to a page that is open now.", "Begin again, with cookies allowed."
             )
-        return session, form
+        return session, fields
 
 
 def _in_words(handler: Handler) -> Handler:
@@ -225,6 +235,8 @@ def _in_words(handler: Handler) -> Handler:
             return await handler(request)
         except Trouble as trouble:
             return _tell(request, trouble.status, trouble.what, trouble.advice)
+        except (BodyError, BodyTooLarge, Stranger) as error:
+            return _tell(request, status_of(error), str(error), "Begin again.")
         except ConsentFailed as failure:
             return _tell(request, 400, failure.what, failure.advice)
         except StoreUnavailable as error:
@@ -237,22 +249,15 @@ def _tell(request: Request, status: int, what: str, advice: str) -> bytes:
     return page(request, "setup_trouble.html", status=status, what=what, advice=advice, again=PATH)
 
 
+def _code(request: Request) -> str:
+    """The code in the address; empty where there is none, or where the address cannot be read."""
+    try:
+        return query(request).get("code", "")
+    except BodyError:
+        return ""
+
+
 def _our_url(request: Request) -> str:
     """How the browser calls us, as it says itself; a proxy in front adds the scheme."""
     secure = request.isSecure() or request.getHeader(b"x-forwarded-proto") == b"https"
     return f"{'https' if secure else 'http'}://{request.getHeader('host') or 'localhost'}"
-
-
-def _query(request: Request) -> dict[str, str]:
-    return _pairs(request.uri.partition(b"?")[2])
-
-
-def _form(request: Request) -> dict[str, str]:
-    body = cast(Any, request).content.read(FORM_LIMIT + 1)
-    if len(body) > FORM_LIMIT:
-        raise Trouble(413, "That is more than this form can hold.", "Begin again.")
-    return _pairs(body)
-
-
-def _pairs(encoded: bytes) -> dict[str, str]:
-    return dict(parse_qsl(encoded.decode("latin-1"), keep_blank_values=True, max_num_fields=20))
