@@ -26,7 +26,7 @@ from tests.web.wire import Wire, connect, status
 TOKENS = "/site/oauth2/access_token"
 BODY = pull_request()
 CALLERS = 8
-RELOADS = 10
+RELOADS = 5
 
 
 def delivery(secret: str) -> bytes:
