@@ -124,6 +124,7 @@ class BranchPushed:
     commit: str
     message: str  # of that commit
     messages: tuple[str, ...] = ()  # of all commits that Bitbucket tells of: the five newest at most
+    previous: str = ""  # the commit that it pointed to before, "" where it was made
 
 
 @frozen

@@ -350,10 +350,25 @@ class OnPushes(Events):
         await self.settled()
         assert len(self.started()) == 1
 
-    @row("`repo:push`", "the head of the branch has a build")
+    @row("`repo:push`", "the head of the branch has a build, and it had no other since")
     async def test_the_same_push_again(self) -> None:
         commit = await self.push("release/1", "[build]")
         self.repository.tell_push(Change("release/1", None, commit))
+
+    @row("`repo:push`", "the branch is back at a commit that another one has replaced")
+    async def test_a_branch_that_is_back_at_the_first_commit(self) -> None:
+        first, second = await self.push("release/1", "[build]"), await self.push("release/1", "[build] more")
+        self.repository.tell_push(Change("release/1", second, first, commits=(first,)))
+        await self.settled()
+        assert len(self.started()) == 3
+
+    @row("`repo:push`", "it tells of an earlier push once more")
+    async def test_an_earlier_push_that_comes_twice(self) -> None:
+        first = await self.push("release/1", "[build]")
+        await self.push("release/1", "[build] more")
+        self.repository.tell_push(Change("release/1", None, first))
+        await self.settled()
+        assert len(self.started()) == 2
 
     @row("`repo:push`", "`pushes: marker`, and a commit message of the push says `[build]`")
     async def test_with_a_marker(self) -> None:

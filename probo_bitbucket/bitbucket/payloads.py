@@ -155,7 +155,12 @@ def _branch_pushed(change: shapes.Change) -> BranchPushed | None:
         commit=_commit(new.target.hash, "push.changes[].new.target.hash"),
         message=clean(new.target.message, _MESSAGE),
         messages=tuple(clean(commit.message, _MESSAGE) for commit in change.commits or []),
+        previous=_previous(change.old),
     )
+
+
+def _previous(old: shapes.Reference | None) -> str:
+    return old.target.hash or "" if old and old.target else ""
 
 
 def _time(text: str | None) -> float:

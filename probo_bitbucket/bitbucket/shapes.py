@@ -104,6 +104,7 @@ class Reference(Struct):
 
 
 class Change(Struct):
+    old: Reference | None = None
     new: Reference | None = None
     commits: list[Target] | None = None
 

@@ -132,11 +132,23 @@ class Responder:
             case Ignore(reason):
                 return _ignored(reason)
             case Go():
-                return self._build(tx, _build_of_branch(repository, change, now), origin)
+                build = _build_of_branch(repository, change, now)
+                if _is_back(tx, build, change.previous):
+                    builds.release(tx, build)
+                return self._build(tx, build, origin)
 
 
 def _ignored(reason: str) -> Response:
     return Response(DeliveryState.IGNORED, reason)
+
+
+def _is_back(tx: Transaction, build: Build, previous: str) -> bool:
+    """Whether the branch was left for the commit of its newest build, *previous*, and is back from there.
+
+    A push that is told of once more begins somewhere else: nothing is built again for it.
+    """
+    newest = builds.newest_of_branch(tx, build)
+    return newest is not None and newest.build.commit[:SHORT_HASH] == previous[:SHORT_HASH] != build.commit[:SHORT_HASH]
 
 
 def build_of(event: PullRequestChanged, now: float) -> Build:

@@ -44,7 +44,7 @@ def request(tx: sa.Connection, build: Build, now: float) -> str:
     values = {
         "id": build.id,
         "claim": build.claim,
-        "lane": f"{build.repository.identity}#{number or build.branch or build.id}",
+        "lane": _lane(build),
         "state": BuildState.QUEUED,
         "pending": True,
         "origin": build.origin,
@@ -57,6 +57,11 @@ def request(tx: sa.Connection, build: Build, now: float) -> str:
         "build": dump(build),
     }
     return str(tx.scalar(_request(tx.dialect.name), values))
+
+
+def _lane(build: Build) -> str:
+    number = build.pull_request.number if build.pull_request else None
+    return f"{build.repository.identity}#{number or build.branch or build.id}"
 
 
 @cache
@@ -222,6 +227,14 @@ def claimant(tx: sa.Connection, build: Build) -> StoredBuild | None:
 def release(tx: sa.Connection, build: Build) -> None:
     """Let the same be asked for again, which gives a new build."""
     tx.execute(sa.update(builds).where(builds.c.claim == build.claim).values(claim=None))
+
+
+def newest_of_branch(tx: sa.Connection, build: Build) -> StoredBuild | None:
+    """The newest build of the branch that *build* is of, not counting those of its pull requests."""
+    same = (builds.c.repository == build.repository.full_name, builds.c.pull_request.is_(None))
+    query = sa.select(builds).where(*same, builds.c.lane == _lane(build))
+    row = tx.execute(query.order_by(builds.c.created_at.desc()).limit(1)).first()
+    return None if row is None else _stored(row)
 
 
 def release_others(tx: sa.Connection, newest: Build) -> None:

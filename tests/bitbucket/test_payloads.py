@@ -260,6 +260,11 @@ def test_every_branch_of_a_push_is_read() -> None:
     assert event == Pushed(SITE, (first, BranchPushed("next", "ab" * 20, "Change", ("one", "", ""))))
 
 
+def test_where_a_branch_was_before_is_read() -> None:
+    event = push(moved("main", old={"type": "branch", "name": "main", "target": {"hash": "cd" * 20}}))
+    assert event == Pushed(SITE, (BranchPushed("main", "ab" * 20, "Change", previous="cd" * 20),))
+
+
 def test_deletions_tags_and_changes_that_say_too_little_are_no_branches() -> None:
     none = [{"new": None, "old": {"name": "gone"}}, {}, {"new": {}}, {"new": {"name": "x"}}, moved(kind="tag")]
     assert push(*none) == Ignored("the push leaves no branch behind", SITE)
