@@ -192,6 +192,12 @@ class Approval(StageTestCase):
         await self.settled()
         assert len(self.started()) == 1  # another commit needs another approval
 
+    async def test_the_first_word_of_a_pull_request_can_be_its_approval(self) -> None:
+        fork = self.cloud.repositories["stranger/site"]
+        self.pull_request = self.unannounced(source=fork, title="Lost", branch="lost", files={"l": b"l"})
+        self.pull_request.comment(self.line(), AUTHOR)
+        assert set((await self.built(self.pull_request)).values()) == {"SUCCESSFUL"}
+
     async def test_who_does_not_name_the_commit_is_told_the_line_that_does(self) -> None:
         self.pull_request.comment("probo build", AUTHOR)
         assert f"`{self.line()}`" in await self.answered()

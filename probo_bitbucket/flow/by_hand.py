@@ -57,6 +57,8 @@ class ByHand:
             return f"Not built: the pull request is at another commit now. When you have read that one: `{line}`"
         if event.from_fork and not named:
             return f"Not built: it comes from a fork, so say which commit you have read: `{line}`"
+        if pull_requests.find(tx, event.repository.full_name, event.number) is None:
+            pull_requests.tell_open(tx, event, now)  # no webhook told of it before
         pull_requests.approve(tx, event.repository.full_name, event.number, commit)
         response = self.responder.respond(tx, event, now, origin)
         return "" if response.state is DeliveryState.ACCEPTED else f"Not built: {response.reason}"
