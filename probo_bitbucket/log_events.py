@@ -64,7 +64,7 @@ EVENTS = (
     LogEvent("build.cancelled", "info", "The build is not wanted any more; the reason says why."),
     LogEvent("build.skipped", "info", "The author wants no build of this commit; the reason says where."),
     LogEvent("build.removed", "info", "The environment of a build was taken down."),
-    LogEvent("build.pinned", "info", "An environment stays, because somebody has pinned it."),
+    LogEvent("build.pinned", "info", "An environment stays as long as it is pinned."),
     LogEvent("build.removal_postponed", "warn", "An environment could not be taken down yet; it will be tried again."),
     LogEvent(
         "build.removal_failed",

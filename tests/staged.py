@@ -29,7 +29,7 @@ from twisted.web.http_headers import Headers
 
 from probo_bitbucket import upstream
 from probo_bitbucket.bitbucket import budget
-from probo_bitbucket.flow import comment, desire, lookup, schedule, summary, worker
+from probo_bitbucket.flow import comment, desire, lookup, schedule, summary, teardown, worker
 from probo_bitbucket.sandbox.hooks import sign
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from probo_bitbucket.sandbox.server import Recorded
@@ -47,6 +47,7 @@ FASTER: tuple[tuple[Any, str, float], ...] = (
     (summary, "PILE", 0.02),
     (comment, "PILE", 0.02),
     (lookup, "PAUSE", 0.02),
+    (teardown, "PINNED_PAUSE", 0.02),
     (budget, "PAUSE", 0.05),
     (upstream, "REQUEST_TIMEOUT", 1.0),
 )

@@ -260,14 +260,16 @@ class Remains(Environments):
         await self.settled()
         assert self.removed() == {}
 
-    async def test_a_pinned_environment_stays(self) -> None:
+    async def test_a_pinned_environment_stays_until_it_is_unpinned(self) -> None:
         pull_request = await self.opened()
         (build_id,) = self.container_manager.builds
         self.container_manager.pin(build_id, True)
         pull_request.decline()
-        await self.settled()
+        await self.until(lambda: self.rows("SELECT 1 FROM removals WHERE pending AND last_error = 'it is pinned'"))
         assert self.deletions() == []
-        assert self.rows("SELECT build_id FROM removals") == []
+        self.container_manager.pin(build_id, False)
+        await self.settled()
+        assert self.standing() == []
 
 
 class Troubles(Environments):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.flow.environments import Environments
 from probo_bitbucket.model import BuildState
-from probo_bitbucket.store import Database, Lease, Transaction, builds, removals
+from probo_bitbucket.store import Database, Effort, Lease, Transaction, builds, removals
 from probo_bitbucket.store.removals import Removal
+
+PINNED_PAUSE = 3600.0  # seconds until an environment that somebody has pinned is asked about again
 
 
 @define
@@ -38,8 +40,13 @@ class Teardown:
             await self.store.transact(self._removed, job)
             self.log.info("Environment taken down", event="build.removed", **_fields(job, job.words))
         else:
-            await self.store.transact(removals.withdraw, job.build_id)
-            self.log.info("Environment left alone", event="build.pinned", **_fields(job, "it is pinned"))
+            await self._leave(job, "it is pinned")
+
+    async def _leave(self, job: Removal, reason: str) -> None:
+        """Ask again later, however long it takes: this is no failure."""
+        due_at, unharmed = self.clock.seconds() + PINNED_PAUSE, evolve(job, effort=Effort(0, None))
+        await self.store.transact(removals.postpone, unharmed, due_at=due_at, error=reason)
+        self.log.info("Environment left alone", event="build.pinned", **_fields(job, reason))
 
     def _removed(self, tx: Transaction, job: Removal) -> None:
         removals.end(tx, job.build_id)

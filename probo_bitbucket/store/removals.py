@@ -62,11 +62,6 @@ def end(tx: sa.Connection, build_id: str, error: str = "") -> None:
     _update(tx, build_id, {**done(removals), "last_error": error})
 
 
-def withdraw(tx: sa.Connection, build_id: str) -> None:
-    """Leave a build alone after all."""
-    tx.execute(sa.delete(removals).where(removals.c.build_id == build_id))
-
-
 def forget_failed(tx: sa.Connection, build_id: str) -> None:
     """Let a build be wanted to be gone again whose removal was given up."""
     tx.execute(sa.delete(removals).where(_failed(build_id)))
