@@ -31,6 +31,6 @@ def of_status(status: StoredStatus) -> dict[str, Any]:
 
 
 def _delivery(origin: str) -> int | None:
-    """The delivery that asked for a build, if it was one."""
-    kind, _, number = origin.partition(" ")
+    """The delivery that asked for a build, if it was one: `delivery 17`, or `delivery 17, found by …`."""
+    kind, _, number = origin.partition(",")[0].partition(" ")
     return int(number) if kind == "delivery" else None
