@@ -118,9 +118,14 @@ EVENTS = (
     LogEvent("reconciliation.found", "info", "Bitbucket did not tell of this by its webhook: it was found by looking."),
     LogEvent("reconciliation.postponed", "info", "Bitbucket could not be asked what was missed; it will be later."),
     LogEvent(
+        "reconciliation.skipped",
+        "info",
+        "One pull request cannot be looked at or understood; the others of its repository are.",
+    ),
+    LogEvent(
         "reconciliation.failed",
         "info",
-        "Bitbucket does not let a repository be looked at, or it is gone: it is looked at once a day.",
+        "Bitbucket does not let a repository be looked at: it is tried once a day; or it is gone, and forgotten.",
     ),
     LogEvent("command.decided", "info", "A command in a comment was carried out, or not; the reason says why not."),
     LogEvent("command.postponed", "info", "A command could not be carried out or answered yet; it will be."),

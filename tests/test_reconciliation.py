@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, ClassVar
 
-from probo_bitbucket.sandbox.faults import Answer, Fault
+from twisted.logger import capturedLogs
+
+from probo_bitbucket.sandbox.faults import JSON, Answer, Fault
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from probo_bitbucket.sandbox.server import Recorded
 from tests.staged import StageTestCase
@@ -102,11 +104,25 @@ class Reconciliation(Looking):
         assert len(self.found()) == 60
         assert len(self.listings()) == 2
 
-    async def test_a_repository_that_is_gone_is_no_trouble(self) -> None:
+    async def test_a_repository_that_is_gone_is_forgotten(self) -> None:
         await self.known()
         self.cloud.faults.add(Fault(Answer(404, b'{"error": {"message": "gone"}}'), ".*/pullrequests"))
-        await self.look()
-        assert "gone" in self.rows("SELECT last_error FROM repositories")[0][0]
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+        await self.until(lambda: not self.rows("SELECT name FROM repositories"))
+
+    async def test_one_odd_pull_request_does_not_keep_the_others_from_being_found(self) -> None:
+        pull_request = await self.known()
+        self.quietly(pull_request.merge)
+        for odd in (Answer(404), Answer(200, b'{"id": 1, "state": "OPEN"}', JSON)):
+            missed = self.unannounced(branch=f"feature/{odd.status}")
+            fault = self.cloud.faults.add(Fault(odd, f".*/pullrequests/{pull_request.number}"))
+            with capturedLogs() as events:
+                await self.look()
+            self.cloud.faults.remove(fault)
+            assert set(self.states(missed).values()) == {"SUCCESSFUL"}
+            skipped = [each for each in events if each.get("event") == "reconciliation.skipped"]
+            assert [each["pull_request"] for each in skipped] == [pull_request.number]
 
     async def test_a_repository_is_looked_at_less_and_less_often_until_something_happens(self) -> None:
         await self.known()

@@ -22,6 +22,7 @@ from probo_bitbucket.store import (
     hooks,
     pull_requests,
     removals,
+    repositories,
     statuses,
 )
 
@@ -55,6 +56,7 @@ class Janitor:
             (builds.prune, self.retention),
             (pull_requests.prune, self.retention),
             (removals.prune, self.retention),
+            (repositories.prune, self.retention),
             (statuses.prune, self.retention),
             (forwarded.prune, self.retention),
             (commands.prune, self.retention),

@@ -14,8 +14,9 @@ from twisted.logger import Logger, LogLevel
 
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.bitbucket.api import Bitbucket
-from probo_bitbucket.bitbucket.payloads import FOUND
+from probo_bitbucket.bitbucket.payloads import FOUND, PayloadError
 from probo_bitbucket.credentials import covers
+from probo_bitbucket.errors import NotFound, Permanent
 from probo_bitbucket.flow.rules import outdated
 from probo_bitbucket.flow.schedule import told_already
 from probo_bitbucket.model import (
@@ -76,25 +77,45 @@ class Reconciler:
 
     async def work(self, job: KnownRepository) -> None:
         repository = job.repository
-        listed: dict[int, bytes] = {}
-        if covers(self.covered, repository.full_name):
-            listed = await self.bitbucket.open_pull_requests(repository)
-            for number in await self.store.transact(self._unlisted, job, listed):
-                listed[number] = await self.bitbucket.pull_request_document(repository, number)
-        found = [self._read(repository, document) for document in listed.values()]
-        told = await self.store.transact(self._tell, job, found)
+        documents = await self._documents(job) if covers(self.covered, repository.full_name) else {}
+        read = [self._read(repository, number, document) for number, document in documents.items()]
+        told = await self.store.transact(self._tell, job, [found for found in read if found])
         for delivery, event in told:
             self._log_found(delivery, event)
         if told:
             self.wake()
 
+    async def _documents(self, job: KnownRepository) -> dict[int, bytes]:
+        """What Bitbucket tells of the open pull requests, and of those that were, by number."""
+        documents = await self.bitbucket.open_pull_requests(job.repository)
+        for number in await self.store.transact(self._unlisted, job, documents):
+            try:
+                documents[number] = await self.bitbucket.pull_request_document(job.repository, number)
+            except Permanent as error:
+                self._log_skipped(job.repository, number, error)
+        return documents
+
     def _unlisted(self, tx: Transaction, job: KnownRepository, listed: Collection[int]) -> list[int]:
         """Those that are known as open and are not open any more."""
         return sorted(pull_requests.open_numbers(tx, job.repository.full_name).difference(listed))
 
-    def _read(self, repository: Repository, document: bytes) -> Found:
+    def _read(self, repository: Repository, number: int, document: bytes) -> Found | None:
+        """The news in a *document*; None where it cannot be read, which must not hide those of the others."""
         body = payloads.found(repository, document)
-        return Found(body, payloads.read(FOUND, body, self.site_url))
+        try:
+            return Found(body, payloads.read(FOUND, body, self.site_url))
+        except PayloadError as error:
+            self._log_skipped(repository, number, error)
+            return None
+
+    def _log_skipped(self, repository: Repository, number: int, error: Exception) -> None:
+        self.log.info(
+            "Pull request not looked at",
+            event="reconciliation.skipped",
+            repository=repository.full_name,
+            pull_request=number,
+            reason=str(error),
+        )
 
     def _tell(self, tx: Transaction, job: KnownRepository, found: Sequence[Found]) -> list[tuple[int, Event]]:
         """Write down what is news, and when to look again. Returns the deliveries that were made of it."""
@@ -130,9 +151,15 @@ class Reconciler:
 
     async def give_up(self, job: KnownRepository, error: Exception) -> None:
         self._log_trouble("Repository cannot be looked at", "reconciliation.failed", job, error)
-        now = self.clock.seconds()
-        later = now + SELDOM
-        await self.store.transact(repositories.looked, job, now, interval=SELDOM, due_at=later, error=str(error))
+        await self.store.transact(self._put_off, job, error)
+
+    def _put_off(self, tx: Transaction, job: KnownRepository, error: Exception) -> None:
+        """Look again tomorrow; not at all where there is nothing to look at."""
+        if isinstance(error, NotFound):
+            repositories.forget(tx, job)
+        else:
+            now = self.clock.seconds()
+            repositories.looked(tx, job, now, interval=SELDOM, due_at=now + SELDOM, error=str(error))
 
     def _log_trouble(self, words: str, event: str, job: KnownRepository, error: Exception) -> None:
         self.log.emit(

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import frozen
 
-from probo_bitbucket.model import Repository
+from probo_bitbucket.model import PullRequestState, Repository
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import pull_requests, repositories
 from probo_bitbucket.store.sql import Claims, Effort, Lease, done, insert_by, postponed
@@ -76,6 +76,22 @@ def looked(
 
 def postpone(tx: sa.Connection, known: KnownRepository, *, due_at: float, error: str) -> None:
     _update(tx, known, postponed(known.effort, due_at=due_at, error=error))
+
+
+def forget(tx: sa.Connection, known: KnownRepository) -> None:
+    """It is gone: it is looked at again once something is told of it."""
+    tx.execute(sa.delete(repositories).where(repositories.c.name == known.repository.full_name))
+
+
+def prune(tx: sa.Connection, before: float, limit: int) -> int:
+    """Forget up to *limit* repositories of which nothing was told since a time. Returns how many.
+
+    One that has open pull requests is kept while it can be looked at: they may be closed unseen.
+    """
+    open_there = (pull_requests.c.repository == repositories.c.name, pull_requests.c.state == PullRequestState.OPEN)
+    pointless = sa.or_(repositories.c.last_error != "", ~sa.exists().where(*open_there))
+    old = sa.select(repositories.c.name).where(repositories.c.active_at < before, pointless).limit(limit)
+    return tx.execute(sa.delete(repositories).where(repositories.c.name.in_(old))).rowcount
 
 
 def active_since(tx: sa.Connection, known: KnownRepository) -> bool:

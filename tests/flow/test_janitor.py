@@ -11,8 +11,18 @@ from twisted.logger import LogEvent, LogLevel
 from probo_bitbucket.errors import DeadCredentials, Temporary
 from probo_bitbucket.flow import janitor
 from probo_bitbucket.flow.janitor import IDLE, Janitor
-from probo_bitbucket.model import Build, BuildKind, BuildState, Delivery, Ignored, Repository
-from probo_bitbucket.store import builds, deliveries
+from probo_bitbucket.model import (
+    Build,
+    BuildKind,
+    BuildState,
+    Delivery,
+    Ignored,
+    PullRequest,
+    PullRequestChanged,
+    PullRequestState,
+    Repository,
+)
+from probo_bitbucket.store import Lease, builds, deliveries, pull_requests, repositories
 from tests.flow.chains import Endpoint, chain_of
 from tests.immediate import ImmediateStore, result_of, run, start
 
@@ -55,6 +65,32 @@ def test_what_is_not_finished_is_kept_however_old(store: ImmediateStore, clock: 
     run(Janitor(store, clock, DAY, []).round())
     assert store.now(builds.find, "waiting") is not None
     assert store.now(builds.find, "ended") is None
+
+
+def open_one(store: ImmediateStore, site: Repository, now: float) -> None:
+    """Have a repository that has an open pull request."""
+    opened = PullRequest(1, "Title", "", "", "Ada", "", PullRequestState.OPEN, "feature", "a" * 12, site)
+    store.now(pull_requests.tell_open, PullRequestChanged(site, opened), now)
+
+
+def test_a_repository_without_news_is_forgotten_unless_its_open_pull_requests_can_be_looked_at(
+    store: ImmediateStore, clock: Clock
+) -> None:
+    quiet, open, unseen, lively = (Repository("acme", name) for name in ("quiet", "open", "unseen", "lively"))
+    for site in (quiet, open, unseen):
+        store.now(repositories.active, site, clock.seconds(), 1.0)
+    for site in (open, unseen):
+        open_one(store, site, clock.seconds())
+    clock.advance(100 * DAY)
+    store.now(repositories.active, lively, clock.seconds(), 1.0)
+    for known in store.now(repositories.claim_due, Lease("node", clock.seconds()), 10):
+        error = "moved" if known.repository == unseen else ""
+        due_at = clock.seconds()
+        store.now(repositories.looked, known, due_at, interval=DAY, due_at=due_at, error=error)
+    run(Janitor(store, clock, DAY, []).round())
+    clock.advance(1)
+    left = store.now(repositories.claim_due, Lease("node", clock.seconds()), 10)
+    assert {known.repository for known in left} == {open, lively}
 
 
 def test_nothing_to_tidy_up_is_nothing_to_tell(store: ImmediateStore, clock: Clock, logged: list[LogEvent]) -> None:
