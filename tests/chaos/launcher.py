@@ -19,7 +19,7 @@ from probo_bitbucket.breaker import Breaker
 from probo_bitbucket.flow import builder, catchup, schedule
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.model import BuildState
-from probo_bitbucket.store import builds, nodes, sql
+from probo_bitbucket.store import builds, credentials, nodes, sql
 
 LEASE = 3.0  # seconds
 REQUEST_TIMEOUT = 3.0  # seconds
@@ -29,6 +29,7 @@ SHORTER: tuple[tuple[Any, str, float], ...] = (
     (sql, "LEASE", LEASE),
     (nodes, "LEASE", LEASE),
     (periodic, "LEASE", LEASE),
+    (credentials, "LOCK", 3 * REQUEST_TIMEOUT),
     (periodic, "CATCH_UP_INTERVAL", 1.0),
     (upstream, "REQUEST_TIMEOUT", REQUEST_TIMEOUT),
     (builder, "STANDSTILL", LEASE / 3),
