@@ -29,6 +29,7 @@ from probo_bitbucket.store import (
 CHUNK = 500  # rows deleted in one transaction, so that nobody waits long for the next one
 LIFE_OF_TOKENS = 180 * 86_400.0  # seconds that a refresh token is known for which another one was given
 LIFE_OF_COMMENTS = 365 * 86_400.0  # seconds since the last change that a comment is known and so not written twice
+LIFE_OF_BODIES = 86_400.0  # seconds that an update with others' tokens in it is kept that was given up on
 IDLE = 30 * 86_400.0  # seconds; an unused refresh token dies after three months
 
 
@@ -59,6 +60,7 @@ class Janitor:
             (repositories.prune, self.retention),
             (statuses.prune, self.retention),
             (forwarded.prune, self.retention),
+            (forwarded.empty, min(self.retention, LIFE_OF_BODIES)),
             (commands.prune, self.retention),
             (comments.prune, max(self.retention, LIFE_OF_COMMENTS)),
             (credentials.prune, max(self.retention, LIFE_OF_TOKENS)),

@@ -83,8 +83,8 @@ def _pending(stored: StoredUpdate) -> sa.ColumnElement[bool]:
 
 
 def send_again(tx: sa.Connection, build_id: str) -> None:
-    """Pass on anew, in their order, what was given up on of a build."""
-    mine = sa.and_(forwarded.c.build_id == build_id, forwarded.c.failed)
+    """Pass on anew, in their order, what was given up on of a build and is not emptied yet."""
+    mine = sa.and_(forwarded.c.build_id == build_id, forwarded.c.failed, forwarded.c.body != b"")
     tx.execute(sa.update(forwarded).where(mine).values(**ANEW, failed=False))
 
 
@@ -92,6 +92,18 @@ def provider_of(tx: sa.Connection, repository: str) -> str | None:
     """Which provider has *repository*, by the latest update of it that is still known."""
     query = sa.select(forwarded.c.provider).where(forwarded.c.repository == repository)
     return tx.scalar(query.order_by(forwarded.c.id.desc()).limit(1))
+
+
+def empty(tx: sa.Connection, before: float, limit: int) -> int:
+    """Delete the bodies of up to *limit* updates that came in before a time and were given up on. Returns how many.
+
+    There are tokens of other providers in them.
+    """
+    full = (forwarded.c.failed, forwarded.c.received_at < before, forwarded.c.body != b"")
+    old = sa.select(forwarded.c.id).where(*full).limit(limit)
+    error = forwarded.c.last_error + " (too old to be sent again)"
+    which = forwarded.c.id.in_(old)
+    return tx.execute(sa.update(forwarded).where(which).values(body=b"", last_error=error)).rowcount
 
 
 def prune(tx: sa.Connection, before: float, limit: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel
 
@@ -16,13 +17,14 @@ from probo_bitbucket.model import (
     BuildKind,
     BuildState,
     Delivery,
+    ForwardedUpdate,
     Ignored,
     PullRequest,
     PullRequestChanged,
     PullRequestState,
     Repository,
 )
-from probo_bitbucket.store import Lease, builds, deliveries, pull_requests, repositories
+from probo_bitbucket.store import Lease, builds, deliveries, forwarded, pull_requests, repositories, schema
 from tests.flow.chains import Endpoint, chain_of
 from tests.immediate import ImmediateStore, result_of, run, start
 
@@ -65,6 +67,19 @@ def test_what_is_not_finished_is_kept_however_old(store: ImmediateStore, clock: 
     run(Janitor(store, clock, DAY, []).round())
     assert store.now(builds.find, "waiting") is not None
     assert store.now(builds.find, "ended") is None
+
+
+def test_the_tokens_in_an_update_that_was_given_up_on_are_kept_for_a_day(store: ImmediateStore, clock: Clock) -> None:
+    update = ForwardedUpdate("github", "gh-1", "env", "hub/site", "/update", "", b'{"token": "GH"}', clock.seconds())
+    store.now(forwarded.record, update)
+    (stored,) = store.now(forwarded.claim_pending, Lease("node", clock.seconds()), 1)
+    store.now(forwarded.give_up, stored, "refused")
+    clock.advance(DAY + 1)
+    run(Janitor(store, clock, 30 * DAY, []).round())
+    (row,) = store.now(lambda tx: tx.execute(sa.select(schema.forwarded)).all())
+    assert (row.body, row.failed, row.last_error) == (b"", True, "refused (too old to be sent again)")
+    store.now(forwarded.send_again, "gh-1")
+    assert store.now(forwarded.claim_pending, Lease("node", clock.seconds()), 1) == []
 
 
 def open_one(store: ImmediateStore, site: Repository, now: float) -> None:
