@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from probo_bitbucket.sandbox.faults import Answer, Fault
 from tests.staged import StageTestCase
 
 
@@ -24,6 +25,14 @@ class BuildCommand(StageTestCase):
         await self.decided(1)
         await self.run_command("build", "acme/site", str(pull_request.number))
         assert set((await self.built(pull_request)).values()) == {"SUCCESSFUL"}
+
+    async def test_what_is_to_be_started_is_not_made_twice(self) -> None:
+        fault = self.container_manager.faults.add(Fault(Answer(503), "/startbuild"))
+        pull_request = self.repository.open_pull_request()
+        await self.decided(1)
+        said = await self.run_command("build", "acme/site", str(pull_request.number), status=1)
+        self.container_manager.faults.remove(fault)
+        assert "still to be started" in said
 
     async def test_a_commit_is_built(self) -> None:
         pull_request = self.unannounced()

@@ -92,6 +92,23 @@ class Commands(CommandsOnStage):
         assert documents[1]["build"]["commit"]["ref"] == self.pull_request.commit
         assert self.environments() == [documents[1]["build"]["id"]]  # which took the place of the first
 
+    async def test_what_is_to_be_started_is_not_made_twice(self) -> None:
+        fault = self.container_manager.faults.add(Fault(Answer(503), "/startbuild"))
+        self.pull_request.comment("probo rebuild")
+        self.pull_request.comment("probo rebuild")
+        await self.until(lambda: self.rows("SELECT 1 FROM commands WHERE answer LIKE '%still to be started%'"))
+        self.container_manager.faults.remove(fault)
+        assert self.rows("SELECT count(*) FROM builds") == [(2,)]
+
+    async def test_a_rebuild_that_the_rules_forbid_leaves_all_as_it_was(self) -> None:
+        self.quietly(lambda: self.pull_request.edit(title="[skip ci] for now"))
+        [answer] = await self.say("probo rebuild")
+        assert answer.startswith("Not built: the title says [skip ci]")
+        self.pull_request.edit(title="Go on")
+        await self.decided(3)
+        await self.settled()
+        assert len(self.started()) == 1  # its build is known still
+
     async def test_stop_takes_the_environment_down(self) -> None:
         assert await self.say("probo stop") == []
         assert self.environments() == []

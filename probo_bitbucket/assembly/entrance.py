@@ -111,7 +111,7 @@ class Entrance:
         """The dashboard and the API. Of browsers they answer to our own pages only."""
         store, clock = self.foundation.store, self.reactor
         glance = Glance(store, health, self.outside.keys.budgets, clock, self.leases.node)
-        again = Again(store, clock, self.settings.repositories, self.steps.ending, self.steps.wake)
+        again = Again(store, clock, self.steps.anew, self.steps.ending, self.steps.wake)
         forms, own_pages = OwnForms(store), self._own_pages()
         for room in (
             Api(store, glance, again),

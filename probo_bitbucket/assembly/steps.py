@@ -12,6 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from probo_bitbucket.assembly.judgement import display_of, ending_of, make_responder
 from probo_bitbucket.assembly.outside import Outside
 from probo_bitbucket.config import Settings
+from probo_bitbucket.flow.anew import Anew
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.builder import Builder
 from probo_bitbucket.flow.by_hand import ByHand
@@ -43,6 +44,7 @@ class Steps:
         self.display = display_of(settings)
         self.announcement = Announcement(self.display)
         self.ending = ending_of(settings, self.display)
+        self.anew = Anew(settings.repositories, self.ending)
         self._responder = make_responder(settings)
         bitbucket, container_manager = outside.bitbucket, outside.container_manager
         environments = outside.keys.environments(container_manager)
@@ -53,7 +55,7 @@ class Steps:
         self.building = self._make_builder()
         self.builder = self._driven(self.building)
         self.decision = self._make_decision()
-        by_hand = ByHand(self._responder, self.ending)
+        by_hand = ByHand(self._responder, self.anew, self.ending)
         self.commander = self._driven(Commander(store, reactor, bitbucket, by_hand, self.decided))
         self.forward = self._driven(Forward(store, outside.handlers))
         self.hand_on = self._driven(HandingOn(store, container_manager)) if settings.api_token else None

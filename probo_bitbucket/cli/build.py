@@ -21,13 +21,16 @@ def build(*, files: tuple[Path, ...], repository: str, what: str) -> None:
     A pull request is named by its NUMBER, which a webhook must have told of; a commit by 7 digits of its hash or more.
     A daemon that runs begins within a second.
     """
+    from probo_bitbucket.assembly.judgement import display_of, ending_of
+    from probo_bitbucket.flow.anew import Anew, NotNow
     from probo_bitbucket.flow.by_hand import NotKnown, from_outside
+    from probo_bitbucket.flow.requests import NotWanted
     from probo_bitbucket.model import InvalidName
 
-    if not load(files).covers(repository):
-        raise click.ClickException(f"{repository} is not among the `repositories` of the settings")
+    settings = load(files)
+    anew = Anew(settings.repositories, ending_of(settings, display_of(settings)))
     try:
-        wanted = transact(files, from_outside, repository, what, time.time())
-    except (NotKnown, InvalidName) as error:
+        wanted = transact(files, from_outside, anew, repository, what, time.time())
+    except (NotKnown, InvalidName, NotNow, NotWanted) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"Build {wanted.id} of {wanted.commit[:12]} is wanted.")

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from uuid import uuid4
 
 from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from probo_bitbucket.credentials import covers
+from probo_bitbucket.flow.anew import Anew, NotNow, check_covered, check_started
 from probo_bitbucket.flow.ending import Ending
-from probo_bitbucket.flow.requests import NotWanted
-from probo_bitbucket.model import SHORT_HASH, Build, BuildState, DeliveryState, RemovalReason
-from probo_bitbucket.store import Database, Transaction, builds, deliveries, failures, pull_requests, removals, statuses
+from probo_bitbucket.model import BuildState, DeliveryState, RemovalReason
+from probo_bitbucket.store import Database, Transaction, builds, deliveries, failures, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.views import deliveries as delivery_views
-
-_TO_BE_STARTED = (BuildState.QUEUED, BuildState.READY, BuildState.STARTING)
 
 
 class NotThere(Exception):
     """There is no such thing, or it was pruned."""
-
-
-class NotNow(Exception):
-    """It cannot be done as things are."""
 
 
 @define
@@ -34,7 +27,7 @@ class Again:
 
     store: Database
     clock: IReactorTime
-    repositories: Sequence[str]  # globs
+    anew: Anew
     ending: Ending
     wake: Callable[[], None]
 
@@ -51,7 +44,7 @@ class Again:
             raise NotThere(f"there is no delivery {id}")
         if delivery.state is DeliveryState.WAITING:
             raise NotNow("the delivery waits to be decided anyway")
-        self._check_wanted(delivery.repository)
+        check_covered(self.anew.repositories, delivery.repository)
         deliveries.send_again(tx, id)
 
     async def send_build(self, id: str) -> None:
@@ -80,13 +73,10 @@ class Again:
 
     def _rebuild(self, tx: Transaction, id: str) -> str:
         old = _build(tx, id)
-        if any(each and each.state in _TO_BE_STARTED for each in (old, builds.claimant(tx, old.build))):
-            raise NotNow("the build is still to be started")
-        _check_current(tx, old.build)
-        self._check_wanted(old.build.repository.full_name)
-        now = self.clock.seconds()
-        builds.release(tx, old.build)
-        return builds.request(tx, evolve(old.build, id=str(uuid4()), created_at=now, origin=""), now)
+        check_started(old)
+        new = evolve(old.build, id=str(uuid4()), created_at=self.clock.seconds(), origin="")
+        self.anew.build(tx, new)
+        return new.id
 
     async def take_down(self, id: str) -> None:
         """Have no more of a build, also where nothing is taken down by itself.
@@ -110,25 +100,9 @@ class Again:
             raise NotThere("nothing of that name was given up on")
         self._log("Sent again", "failure.sent_again", reason=name)
 
-    def _check_wanted(self, full_name: str) -> None:
-        if not covers(self.repositories, full_name):
-            raise NotWanted(f"{full_name} is not among the `repositories` of the settings")
-
     def _log(self, words: str, event: str, **fields: object) -> None:
         self.log.info(words, event=event, **fields)
         self.wake()
-
-
-def _check_current(tx: Transaction, build: Build) -> None:
-    """Raises NotNow where a new build would stay for ever, or have that of a newer commit taken down."""
-    if build.pull_request is None:
-        return
-    known = pull_requests.find(tx, build.repository.full_name, build.pull_request.number)
-    if known is not None and not known.open:
-        raise NotNow(f"pull request #{known.number} is {known.state.lower()}: nothing of it is built any more")
-    newest = known.pull_request.commit[:SHORT_HASH] if known and known.pull_request else ""
-    if newest and newest != build.commit[:SHORT_HASH]:
-        raise NotNow(f"the pull request has gone on to commit {newest}: rebuild the build of that")
 
 
 def _build(tx: Transaction, id: str) -> StoredBuild:

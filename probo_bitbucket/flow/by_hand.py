@@ -7,7 +7,9 @@ from uuid import uuid4
 from attrs import evolve, frozen
 
 from probo_bitbucket.flow import rules
+from probo_bitbucket.flow.anew import Anew, NotNow
 from probo_bitbucket.flow.ending import Ending
+from probo_bitbucket.flow.requests import NotWanted
 from probo_bitbucket.flow.responder import Responder, build_of
 from probo_bitbucket.model import (
     SHORT_HASH,
@@ -34,6 +36,7 @@ class ByHand:
     """Every method returns why nothing was done, and nothing where it was: then the statuses show it."""
 
     responder: Responder
+    anew: Anew
     ending: Ending
 
     def carry_out(self, tx: Transaction, command: Command, comment: Commented, now: float) -> str:
@@ -65,10 +68,14 @@ class ByHand:
 
     def rebuild(self, tx: Transaction, repository: Repository, told: PullRequest, now: float, origin: str) -> str:
         """Have a commit built once more. What a fork asks for needs its approval first."""
-        for stored in builds.of_pull_request(tx, repository.full_name, told.number):
-            builds.release(tx, stored.build)
-        response = self.responder.respond(tx, PullRequestChanged(repository, told), now, origin)
-        return "" if response.state is DeliveryState.ACCEPTED else f"Not built: {response.reason}"
+        event = PullRequestChanged(repository, told)
+        if against := self.responder.against(tx, event, now):
+            return f"Not built: {against.reason}"
+        try:
+            self.anew.build(tx, evolve(build_of(event, now), origin=origin))
+        except (NotNow, NotWanted) as error:
+            return f"Not built: {error}"
+        return ""
 
     def stop(self, tx: Transaction, repository: Repository, number: int, now: float) -> str:
         """Have no more of what there is."""
@@ -77,20 +84,19 @@ class ByHand:
         return "" if any(ended) else "There is nothing to stop."
 
 
-def from_outside(tx: Transaction, full_name: str, what: str, now: float) -> Build:
+def from_outside(tx: Transaction, anew: Anew, full_name: str, what: str, now: float) -> Build:
     """Have pull request number *what*, or else commit *what*, built: an operator's word stands above the rules.
 
-    Raises NotKnown or InvalidName.
+    Raises NotKnown, InvalidName, NotNow or NotWanted.
     """
     known = pull_requests.find(tx, full_name, int(what)) if what.isdecimal() and len(what) < SHORT_HASH else None
     if known is not None and known.open and known.pull_request is not None:
         build = build_of(PullRequestChanged(known.repository, known.pull_request), now)
-        builds.release(tx, build)
     elif what.isdecimal() and len(what) < SHORT_HASH:
         raise NotKnown(f"no webhook told of an open pull request #{what} of {full_name}")
     else:
         repository = builds.repository_named(tx, full_name) or Repository.parse(full_name)
         build = Build(str(uuid4()), BuildKind.HASH, repository, repository, check_hash(what), what, now)
     build = evolve(build, origin="the command line")
-    builds.request(tx, build, now)
+    anew.build(tx, build)
     return build

@@ -7,6 +7,7 @@ from uuid import uuid4
 from attrs import evolve, frozen
 
 from probo_bitbucket.flow import rules
+from probo_bitbucket.flow.anew import ask_for
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.rules import Go, Ignore, Policy, Refuse
@@ -24,7 +25,7 @@ from probo_bitbucket.model import (
     Pushed,
     Repository,
 )
-from probo_bitbucket.store import Transaction, builds, commands, pull_requests, statuses
+from probo_bitbucket.store import Transaction, builds, commands, pull_requests
 
 
 @frozen
@@ -66,6 +67,10 @@ class Responder:
                 return _ignored(event.reason)
 
     def _change(self, tx: Transaction, event: PullRequestChanged, now: float, origin: str) -> Response:
+        return self.against(tx, event, now) or self._build(tx, build_of(event, now), origin)
+
+    def against(self, tx: Transaction, event: PullRequestChanged, now: float) -> Response | None:
+        """What the rules have against a build of what *event* tells, which is remembered; None for nothing."""
         known = pull_requests.find(tx, event.repository.full_name, event.number)
         if late := rules.outdated(event, known):
             return _ignored(late.reason)
@@ -76,17 +81,14 @@ class Responder:
             case Refuse(words):
                 self.announcement.refused(tx, build_of(event, now), words, now)
                 return Response(DeliveryState.REFUSED, words)
-        return self._build(tx, build_of(event, now), origin)
+        return None
 
     def _build(self, tx: Transaction, build: Build, origin: str) -> Response:
-        """Ask for a build; a newer commit of a pull request takes the place of what waits."""
-        now, build = build.created_at, evolve(build, origin=origin)
-        id = builds.request(tx, build, now)
-        commit = build.commit[:SHORT_HASH]
+        build = evolve(build, origin=origin)
+        id = ask_for(tx, build, self.ending)
         if id != build.id:
-            return Response(DeliveryState.IGNORED, f"commit {commit} is known already: it is build {id}", known=id)
-        statuses.withdraw(tx, build.source, commit)
-        self.ending.move_on(tx, build, f"commit {commit} took its place", now)
+            words = f"commit {build.commit[:SHORT_HASH]} is known already: it is build {id}"
+            return Response(DeliveryState.IGNORED, words, known=id)
         return Response(DeliveryState.ACCEPTED, builds=(build,))
 
     def _close(self, tx: Transaction, event: PullRequestClosed, now: float) -> Response:

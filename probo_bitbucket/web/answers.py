@@ -13,7 +13,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from probo_bitbucket.bodies import BodyError
 from probo_bitbucket.errors import NotFound, Permanent, Temporary, UpstreamError
 from probo_bitbucket.flow.accounts import NotOurs
-from probo_bitbucket.flow.again import NotNow, NotThere
+from probo_bitbucket.flow.again import NotThere
+from probo_bitbucket.flow.anew import NotNow
 from probo_bitbucket.flow.requests import NotWanted
 from probo_bitbucket.flow.signatures import BadSignature
 from probo_bitbucket.model import InvalidName

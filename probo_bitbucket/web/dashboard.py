@@ -12,7 +12,8 @@ from twisted.web.http import Request
 
 from probo_bitbucket.bodies import BodyError
 from probo_bitbucket.errors import UpstreamError
-from probo_bitbucket.flow.again import NotNow, NotThere
+from probo_bitbucket.flow.again import NotThere
+from probo_bitbucket.flow.anew import NotNow
 from probo_bitbucket.flow.glance import Glance
 from probo_bitbucket.flow.requests import NotWanted
 from probo_bitbucket.model import BuildState, DeliveryState, InvalidName
