@@ -126,6 +126,8 @@ class Handler(Service):
 
     def _see_off(self, parts: Parts, doors: Iterable[OpenDoor]) -> None:
         """Let *parts* end beside those that took over. A stop waits for them, too."""
+        for each in doors:
+            each.shut()
         retiring = Deferred.fromCoroutine(self._retire(parts, doors))
         self._retiring.add(retiring)
         retiring.addBoth(lambda _: self._retiring.discard(retiring))

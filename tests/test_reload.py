@@ -135,6 +135,16 @@ class Reload(ReloadTestCase):
             pass
         hang_up(other)
 
+    async def test_a_former_door_lets_nobody_in_any_more_while_work_of_its_time_ends(self) -> None:
+        wire = await connect(self.handler.port)
+        assert await self.answered(wire, delivery(HOOK_SECRET)) == 200
+        self.container_manager.faults.add(Fault(Slow(0.5), "/startbuild"))
+        self.repository.open_pull_request()
+        await self.until(lambda: self.posted("/startbuild"))
+        await self.stage.reload(port=free_port())
+        assert await self.answered(wire, delivery(HOOK_SECRET)) == 503
+        await wire.closed
+
     async def test_internal_routes_move_to_a_door_of_their_own(self) -> None:
         assert (await self.call("GET", "/healthz")).status == 200
         inner = free_port()

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from probo_bitbucket.config import Settings
 from probo_bitbucket.web.access import Rules
-from probo_bitbucket.web.gate import Gate, Rooms
+from probo_bitbucket.web.gate import Gate, Rooms, Shut
 from probo_bitbucket.web.site import BoundedSite
 from probo_bitbucket.web.tls import Certificate
 
@@ -95,6 +95,10 @@ class OpenDoor:
         self.door.site.resource = gate
         if self.certificate and certificate:
             self.certificate.become(certificate)
+
+    def shut(self) -> None:
+        """Let nobody in any more who is connected already. What was let in before is answered."""
+        self.door.site.resource = Shut()
 
     async def close(self) -> None:
         await maybeDeferred(self.port.stopListening)

@@ -36,6 +36,16 @@ class Rooms:
     invited: Callable[[Any], bool] = lambda _: False
 
 
+class Shut(Resource):
+    """In place of a gate that nobody goes through any more: whoever asks has to connect elsewhere, or later."""
+
+    isLeaf = True
+
+    def render(self, request: IRequest) -> bytes:
+        cast(Any, request).setHeader(b"connection", b"close")
+        return answer(cast(Any, request), 503, {"error": "this port is closed"})
+
+
 class Gate(Resource):
     """Lets requests through to where they want, or refuses them without a word why.
 
