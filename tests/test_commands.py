@@ -113,7 +113,7 @@ class Commands(CommandsOnStage):
         assert await self.say("probo stop") == []
         assert self.environments() == []
         [answer] = await self.say("probo stop")
-        assert answer.startswith("There is nothing to stop.")
+        assert answer.startswith("Not stopped: nothing is there")
 
     async def test_who_cannot_write_is_told_so_and_nothing_is_done(self) -> None:
         for reader in (False, True):
@@ -158,6 +158,14 @@ class Commands(CommandsOnStage):
         self.cloud.faults.add(Fault(Answer(503), ".*/permissions/.*", times=2))
         assert await self.say("probo rebuild") == []
         assert len(self.started()) == 2
+
+
+class WithoutTeardown(CommandsOnStage):
+    settings: ClassVar[dict[str, Any]] = {"commands": True, "teardown": False}
+
+    async def test_stop_takes_down_what_stays_by_itself(self) -> None:
+        assert await self.say("probo stop") == []
+        assert self.environments() == []
 
 
 class WithoutThePermission(CommandsOnStage):

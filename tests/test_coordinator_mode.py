@@ -74,6 +74,13 @@ class Coordinated(StageTestCase):
         self.assertEqual({each.headers["authorization"] for each in self.coordinator.requests}, {"Bearer the-token"})
         self.assertEqual(self.coordinator.requests[0].query, "service=bitbucket&slug=acme%2Fsite&single=true")
 
+    async def test_what_runs_is_not_said_to_be_taken_down(self) -> None:
+        await self.built(self.repository.open_pull_request())
+        ((build_id,),) = self.rows("SELECT id FROM builds")
+        answer = await self.call("POST", f"/api/builds/{build_id}/take-down", b"")
+        self.assertEqual((answer.status, "the coordinator" in answer.json["error"]), (409, True))
+        self.assertEqual(self.rows("SELECT 1 FROM removals"), [])
+
     async def test_the_tokens_of_the_coordinator_stay_out_of_the_stored_document(self) -> None:
         await self.built(self.repository.open_pull_request())
         ((document,),) = self.rows("SELECT document FROM builds")

@@ -29,4 +29,5 @@ def display_of(settings: Settings) -> Display:
 
 
 def ending_of(settings: Settings, display: Display) -> Ending:
-    return Ending(settings.teardown, None if settings.api_token else settings.keep_builds, display)
+    keep_builds = None if settings.api_token else settings.keep_builds
+    return Ending(settings.teardown, keep_builds, display, coordinated=bool(settings.api_token))

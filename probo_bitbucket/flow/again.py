@@ -11,8 +11,8 @@ from twisted.logger import Logger
 
 from probo_bitbucket.flow.anew import Anew, NotNow, check_covered, check_started
 from probo_bitbucket.flow.ending import Ending
-from probo_bitbucket.model import BuildState, DeliveryState, RemovalReason
-from probo_bitbucket.store import Database, Transaction, builds, deliveries, failures, removals, statuses
+from probo_bitbucket.model import BuildState, DeliveryState
+from probo_bitbucket.store import Database, Transaction, builds, deliveries, failures, statuses
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.views import deliveries as delivery_views
 
@@ -87,12 +87,8 @@ class Again:
         self._log("Build to be taken down", "build.unwanted", build=id)
 
     def _take_down(self, tx: Transaction, id: str) -> None:
-        stored, ending = _build(tx, id), evolve(self.ending, teardown=True)
-        removals.forget_failed(tx, id)
-        if removals.is_wanted(tx, id):
-            raise NotNow("the build is taken down already, or is going to be")
-        if not ending.end(tx, stored, RemovalReason.BY_HAND, "taken down by hand", self.clock.seconds()):
-            raise NotNow("nothing of the build is there")
+        if why := self.ending.end_by_hand(tx, [_build(tx, id)], "taken down by hand", self.clock.seconds()):
+            raise NotNow(why)
 
     async def send_given_up(self, name: str) -> None:
         """Have everything of that name tried again that was given up on. Raises NotThere or StoreUnavailable."""

@@ -20,7 +20,6 @@ from probo_bitbucket.model import (
     DeliveryState,
     PullRequest,
     PullRequestChanged,
-    RemovalReason,
     Repository,
     check_hash,
 )
@@ -80,8 +79,8 @@ class ByHand:
     def stop(self, tx: Transaction, repository: Repository, number: int, now: float) -> str:
         """Have no more of what there is."""
         found = builds.of_pull_request(tx, repository.full_name, number)
-        ended = [self.ending.end(tx, stored, RemovalReason.BY_HAND, "asked for by hand", now) for stored in found]
-        return "" if any(ended) else "There is nothing to stop."
+        why = self.ending.end_by_hand(tx, found, "asked for by hand", now)
+        return f"Not stopped: {why}." if why else ""
 
 
 def from_outside(tx: Transaction, anew: Anew, full_name: str, what: str, now: float) -> Build:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from probo_bitbucket.flow.desire import stop
 from probo_bitbucket.flow.display import Display
@@ -27,6 +27,7 @@ class Ending:
     teardown: bool
     keep_builds: int | None
     display: Display
+    coordinated: bool = False  # a coordinator takes environments down, of closed pull requests only
 
     def end(self, tx: Transaction, stored: StoredBuild, reason: RemovalReason, words: str, now: float) -> bool:
         """Have no more of a build. Returns whether there was anything to end.
@@ -41,6 +42,19 @@ class Ending:
             return False
         self._stop_statuses(tx, stored.build.id, words, now)
         return True
+
+    def end_by_hand(self, tx: Transaction, found: Sequence[StoredBuild], words: str, now: float) -> str:
+        """Have no more of builds because somebody says so, also where nothing is taken down by itself.
+
+        Returns why any of them stays, or why there was nothing to end; empty if all is done.
+        """
+        for stored in found:
+            removals.forget_failed(tx, stored.build.id)
+        found = [stored for stored in found if not removals.is_wanted(tx, stored.build.id)]
+        ended = evolve(self, teardown=not self.coordinated)._end_all(tx, found, RemovalReason.BY_HAND, words, now)
+        if self.coordinated and any(stored.state in _SENT for stored in found):
+            return "the coordinator takes environments down, and only when their pull request is closed"
+        return "" if ended else "nothing is there that is not being taken down already"
 
     def close(self, tx: Transaction, repository: str, number: int, words: str, now: float) -> int:
         """Have no more of all builds of a pull request. Returns how many there were."""
