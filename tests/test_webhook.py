@@ -56,6 +56,10 @@ class Webhook(StageTestCase):
         assert (await self.deliver("repo:push", {})).status == 200
         assert (await self.deliver("repo:push", [])).status == 400
 
+    async def test_nobody_outside_can_say_what_only_we_tell_ourselves(self) -> None:
+        answer = await self.deliver("reconciliation", self.pull_request_body(self.unannounced()))
+        assert (answer.status, self.rows("SELECT 1 FROM deliveries")) == (400, [])
+
     async def test_the_answer_does_not_wait_for_bitbucket_or_the_container_manager(self) -> None:
         await self.cloud.server.stop()
         await self.container_manager.stop()

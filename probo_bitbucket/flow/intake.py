@@ -74,6 +74,8 @@ class Intake:
 
 def understood(event_key: str, body: bytes, site_url: str, repositories: Sequence[str]) -> Event:
     """The event that a delivery tells of, if it comes from one of *repositories*. Raises PayloadError."""
+    if event_key == payloads.FOUND:
+        raise PayloadError(f"the event key {event_key!r} is our own: nobody sends it")
     event = payloads.read(event_key, body, site_url)
     if isinstance(event, Ignored) or covers(repositories, event.repository.full_name):
         return event
