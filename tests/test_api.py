@@ -98,6 +98,23 @@ class Lists(ApiTestCase):
         self.assertEqual((repository["repository"], repository["build"]), ("acme/site", builds[0]["id"]))
         self.assertEqual((await self.get("/api/repositories?q=other"))["items"], [])
 
+    async def test_a_pull_request_shows_whether_it_is_open_or_how_it_was_closed(self) -> None:
+        merged, declined, opened = (
+            self.repository.open_pull_request(name, name, {name: b"1"}) for name in ("merged", "declined", "open")
+        )
+        for pull_request in (merged, declined, opened):
+            await self.built(pull_request)
+        merged.merge()
+        declined.decline()
+        await self.settled()
+        states = {merged.number: "MERGED", declined.number: "DECLINED", opened.number: "OPEN"}
+        listed = (await self.get("/api/pull-requests"))["items"]
+        self.assertEqual({each["pull_request"]: each["pull_request_state"] for each in listed}, states)
+        self.assertIn("</span>declined</span>", (await self.call("GET", "/pull-requests")).body.decode())
+        for number, state in states.items():
+            shown = (await self.call("GET", f"/pull-requests/acme/site/{number}")).body.decode()
+            self.assertIn(f"</span>{state.lower()}</span>", shown)
+
     async def test_with_nothing_in_the_store_all_lists_are_empty(self) -> None:
         for path in ("deliveries", "builds", "pull-requests", "repositories"):
             self.assertEqual(await self.get(f"/api/{path}"), {"items": [], "after": ""})

@@ -8,7 +8,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from probo_bitbucket.flow.verdict import Grade
-from probo_bitbucket.model import BuildState, DeliveryState, StatusState
+from probo_bitbucket.model import BuildState, DeliveryState, PullRequestState, StatusState
 from probo_bitbucket.store.views.outcome import Outcome
 
 
@@ -29,6 +29,10 @@ _BADGES: dict[tuple[type[StrEnum], str], Badge] = {
         (DeliveryState.REFUSED, Badge("quiet", "–", "refused")),
         (DeliveryState.IGNORED, Badge("quiet", "–", "ignored")),
         (DeliveryState.FAILED, Badge("bad", "✕", "given up")),
+        (PullRequestState.OPEN, Badge("busy", "○", "open")),
+        (PullRequestState.MERGED, Badge("good", "✓", "merged")),
+        (PullRequestState.DECLINED, Badge("quiet", "✕", "declined")),
+        (PullRequestState.SUPERSEDED, Badge("quiet", "–", "superseded")),
         (Outcome.WAITING, Badge("busy", "…", "waiting")),
         (Outcome.RUNNING, Badge("busy", "●", "running")),
         (Outcome.SUCCEEDED, Badge("good", "✓", "succeeded")),
@@ -65,7 +69,7 @@ STAGES = {
 
 
 def badge(state: StrEnum) -> Badge:
-    """The badge of a delivery's or status' state, or of a build's outcome."""
+    """The badge of a delivery's, pull request's or status' state, or of a build's outcome."""
     return _BADGES[type(state), state]
 
 

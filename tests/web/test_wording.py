@@ -7,12 +7,12 @@ from enum import StrEnum
 import pytest
 
 from probo_bitbucket.flow.verdict import Grade
-from probo_bitbucket.model import BuildState, DeliveryState, StatusState
+from probo_bitbucket.model import BuildState, DeliveryState, PullRequestState, StatusState
 from probo_bitbucket.store.views.outcome import Outcome, outcome
 from probo_bitbucket.web.wording import STAGES, ago, badge, clock, span
 
 
-@pytest.mark.parametrize("state", [*DeliveryState, *StatusState, *Outcome, *Grade])
+@pytest.mark.parametrize("state", [*DeliveryState, *StatusState, *PullRequestState, *Outcome, *Grade])
 def test_every_state_has_a_badge(state: StrEnum) -> None:
     assert badge(state).word
     assert badge(state).sign

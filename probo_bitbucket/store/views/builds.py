@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import frozen
 
-from probo_bitbucket.model import Build, BuildKind, BuildState, Status, StatusState
+from probo_bitbucket.model import Build, BuildKind, BuildState, PullRequestState, Status, StatusState
 from probo_bitbucket.store.columns import inside, load
-from probo_bitbucket.store.schema import builds, deliveries, removals, statuses
+from probo_bitbucket.store.schema import builds, deliveries, pull_requests, removals, statuses
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
 from probo_bitbucket.store.views.outcome import NOT_BUILT, Outcome, outcome
 from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
@@ -55,6 +55,7 @@ class BuildLine:
     repository: str
     source: str  # where the commit is: a fork perhaps
     pull_request: int | None
+    pull_request_state: PullRequestState | None  # None of no pull request, and of one that is not known any more
     commit: str
     branch: str
     title: str
@@ -167,7 +168,20 @@ def outcome_of(state: BuildState, claim: str | None, shown: Collection[StatusLin
 def _lines(tx: sa.Connection, rows: Collection[sa.Row[Any]]) -> list[BuildLine]:
     ids = [row.id for row in rows]
     shown, gone = statuses_of(tx, ids), _removals_of(tx, ids)
-    return [_line(row, shown[row.id], gone.get(row.id)) for row in rows]
+    states = _states_of(tx, rows)
+    return [_line(row, states.get((row.repository, row.pull_request)), shown[row.id], gone.get(row.id)) for row in rows]
+
+
+def _states_of(tx: sa.Connection, rows: Collection[sa.Row[Any]]) -> dict[tuple[str, int], PullRequestState]:
+    """How the pull requests of some builds are, by repository and number."""
+    known = pull_requests.c
+    # Not pair by pair, for which SQLite would read the whole table; what is found besides does no harm.
+    wanted = (
+        known.repository.in_({row.repository for row in rows}),
+        known.number.in_({row.pull_request for row in rows}),
+    )
+    found = tx.execute(sa.select(known.repository, known.number, known.state).where(*wanted))
+    return {(row.repository, row.number): PullRequestState(row.state) for row in found}
 
 
 def _removals_of(tx: sa.Connection, ids: Collection[str]) -> dict[str, RemovalLine]:
@@ -195,7 +209,12 @@ def _status(row: sa.Row[Any]) -> StatusLine:
     )
 
 
-def _line(row: sa.Row[Any], shown: Sequence[StatusLine], removal: RemovalLine | None) -> BuildLine:
+def _line(
+    row: sa.Row[Any],
+    pull_request_state: PullRequestState | None,
+    shown: Sequence[StatusLine],
+    removal: RemovalLine | None,
+) -> BuildLine:
     build, state = load(row.build, Build), BuildState(row.state)
     return BuildLine(
         id=row.id,
@@ -206,6 +225,7 @@ def _line(row: sa.Row[Any], shown: Sequence[StatusLine], removal: RemovalLine | 
         repository=row.repository,
         source=row.source,
         pull_request=row.pull_request,
+        pull_request_state=pull_request_state,
         commit=row.commit,
         branch=build.branch,
         title=build.name,
