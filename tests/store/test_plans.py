@@ -18,6 +18,8 @@ from probo_bitbucket.store import (
     forwarded,
     hand_ons,
     nodes,
+    pull_requests,
+    removals,
     repositories,
     schema,
     statuses,
@@ -33,6 +35,8 @@ _CLAIMS: list[tuple[sa.Table, Callable[[sa.Connection], Any]]] = [
     (schema.commands, lambda tx: commands.claim_pending(tx, NOBODY, 10)),
     (schema.repositories, lambda tx: repositories.claim_due(tx, NOBODY, 10)),
     (schema.comments, lambda tx: comments.claim_pending(tx, NOBODY, 10)),
+    (schema.removals, lambda tx: removals.claim_pending(tx, NOBODY, 10)),
+    (schema.pull_requests, lambda tx: pull_requests.claim_closed(tx, NOBODY, 10)),
     (schema.hand_ons, lambda tx: hand_ons.claim_pending(tx, NOBODY, 10)),
 ]
 
