@@ -16,6 +16,7 @@ _SLUG = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.-]{1,128}")
 _HASH = re.compile(r"[0-9a-f]{7,40}")
 
 FULL_HASH = 40
+SHORTEST_HASH = 7  # characters of a commit hash that people may name it by
 SHORT_HASH = 12  # characters of a commit hash in a pull request's payload
 BUILD_ID = 255  # characters of the longest id of a build, made by whomever, that is dealt with
 

@@ -42,6 +42,9 @@ class BuildCommand(StageTestCase):
         assert document["build"]["type"] == "hash"
         assert document["build"]["commit"]["ref"] == pull_request.commit
 
+    async def test_a_hash_of_decimal_digits_is_a_commit_where_no_pull_request_has_that_number(self) -> None:
+        assert "of 1234567 is wanted" in await self.run_command("build", "acme/site", "1234567")
+
     async def test_what_cannot_be_built_is_told_in_words(self) -> None:
         for what, words in (("7", "no webhook told of an open pull request #7"), ("../..", "is not a commit hash")):
             assert words in await self.run_command("build", "acme/site", what, status=1)

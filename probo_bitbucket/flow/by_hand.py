@@ -13,6 +13,7 @@ from probo_bitbucket.flow.requests import NotWanted
 from probo_bitbucket.flow.responder import Responder, build_of
 from probo_bitbucket.model import (
     SHORT_HASH,
+    SHORTEST_HASH,
     Build,
     BuildKind,
     Command,
@@ -91,7 +92,7 @@ def from_outside(tx: Transaction, anew: Anew, full_name: str, what: str, now: fl
     known = pull_requests.find(tx, full_name, int(what)) if what.isdecimal() and len(what) < SHORT_HASH else None
     if known is not None and known.open and known.pull_request is not None:
         build = build_of(PullRequestChanged(known.repository, known.pull_request), now)
-    elif what.isdecimal() and len(what) < SHORT_HASH:
+    elif known is not None or (what.isdecimal() and len(what) < SHORTEST_HASH):
         raise NotKnown(f"no webhook told of an open pull request #{what} of {full_name}")
     else:
         repository = builds.repository_named(tx, full_name) or Repository.parse(full_name)
