@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
+from probo_bitbucket.sandbox import stage
 from probo_bitbucket.sandbox.commits import Commit
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from probo_bitbucket.sandbox.pullrequest import PullRequest, PullRequestState
@@ -257,6 +258,29 @@ class OnPullRequests(Events):
         pull_request = self.repository.open_pull_request()
         await self.settled()
         pull_request.tell("approved")
+
+
+class OnComments(Events):
+    settings: ClassVar[dict[str, Any]] = {"commands": True}
+
+    async def prepare(self) -> None:
+        self.grant(*stage.SCOPES, "account")
+
+    async def say(self, text: str) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        pull_request.comment(text)
+        await self.decided(2)
+        await self.until(lambda: not self.rows("SELECT 1 FROM commands WHERE pending"))
+
+    @row("`pullrequest:comment_created`", "`commands: true`, and the comment is no command")
+    async def test_talk(self) -> None:
+        await self.say("Shall probo stop?")
+
+    @row("`pullrequest:comment_created`", "`commands: true`, and the comment says `probo stop`")
+    async def test_a_command(self) -> None:
+        await self.say("probo stop")
+        await self.until(lambda: self.standing() == [])
 
 
 class OnDrafts(Events):
