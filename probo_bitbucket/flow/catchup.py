@@ -63,6 +63,7 @@ class CatchUp:
     def _apply(self, tx: Transaction, stored: StoredBuild, report: BuildReport | None, untouched_since: float) -> None:
         now = self.clock.seconds()
         build = stored.build
+        builds.lock_pull_request(tx, build.id)
         if not builds.is_quiet(tx, build.id, untouched_since):
             return  # what it told meanwhile may be missing in the report; it has its turn again
         if removals.is_wanted(tx, build.id):

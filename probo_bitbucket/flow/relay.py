@@ -52,6 +52,8 @@ class Relay:
     def _take(self, tx: Transaction, reported: Reported) -> tuple[Status, Build | None]:
         """The status that is asked for, and the build, if it is one of ours."""
         now, id = self.clock.seconds(), reported.update.build_id
+        if reported.update.environment_ready:
+            builds.lock_pull_request(tx, id)
         builds.touch(tx, id, now)  # and keep others from ending it until this is taken
         stored = builds.find(tx, id)
         return self._taken(tx, reported, stored, now), stored.build if stored else None

@@ -134,6 +134,16 @@ def of_pull_request(tx: sa.Connection, repository: str, number: int) -> list[Sto
     return [_stored(row) for row in tx.execute(_OF_PULL_REQUEST, {"_repository": repository, "_number": number})]
 
 
+def lock_pull_request(tx: sa.Connection, id: str) -> None:
+    """Lock all builds of the pull request that a build is of, in one order everywhere.
+
+    Who is going to end the others needs them before its own: two that each had one would wait for each other.
+    """
+    stored = find(tx, id)
+    if stored is not None and stored.build.pull_request is not None:
+        of_pull_request(tx, stored.build.repository.full_name, stored.build.pull_request.number)
+
+
 def running(tx: sa.Connection, untouched_since: float, limit: int) -> list[StoredBuild]:
     """Builds that the Container Manager has, with no news for a while, those longest without news first.
 
