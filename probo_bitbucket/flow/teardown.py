@@ -9,9 +9,11 @@ from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.environments import Environments
 from probo_bitbucket.model import BuildState
 from probo_bitbucket.store import Database, Effort, Lease, Transaction, builds, removals
+from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.removals import Removal
 
 PINNED_PAUSE = 3600.0  # seconds until an environment that somebody has pinned is asked about again
@@ -37,8 +39,9 @@ class Teardown:
 
     async def work(self, job: Removal) -> None:
         if await self.environments.take_down(job):
-            await self.store.transact(self._removed, job)
-            self.log.info("Environment taken down", event="build.removed", **_fields(job, job.words))
+            stored = await self.store.transact(self._removed, job)
+            known = log_fields.of_build(stored.build) if stored else {}
+            self.log.info("Environment taken down", event="build.removed", **{**known, **_fields(job, job.words)})
         else:
             await self._leave(job, "it is pinned")
 
@@ -48,11 +51,12 @@ class Teardown:
         await self.store.transact(removals.postpone, unharmed, due_at=due_at, error=reason)
         self.log.info("Environment left alone", event="build.pinned", **_fields(job, reason))
 
-    def _removed(self, tx: Transaction, job: Removal) -> None:
+    def _removed(self, tx: Transaction, job: Removal) -> StoredBuild | None:
         removals.end(tx, job.build_id)
         stored = builds.find(tx, job.build_id)
         if stored is not None and stored.state is not BuildState.CANCELLED:
             builds.conclude(tx, job.build_id, BuildState.REMOVED, self.clock.seconds(), job.words)
+        return stored
 
     async def postpone(self, job: Removal, due_at: float, error: Exception) -> None:
         words = "Environment not taken down yet"

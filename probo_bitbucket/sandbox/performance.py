@@ -25,7 +25,7 @@ from probo_bitbucket.log_file import LogFile
 from probo_bitbucket.logs import LineObserver
 from probo_bitbucket.sandbox.play import NotThere, Play
 from probo_bitbucket.sandbox.programme import Programme
-from probo_bitbucket.sandbox.stage import Stage
+from probo_bitbucket.sandbox.stage import SCOPES, Stage
 
 STEP_TIME = 0.8  # seconds a step of the build takes, so that one can see it in progress
 TIME_LIMIT = 60.0  # seconds that the first build may take
@@ -69,13 +69,16 @@ async def _perform(reactor: Any, programme: Programme, wishes: Wishes) -> None:
         stage.container_manager.setting.step_time = STEP_TIME
         try:
             await stage.open(wishes.bitbucket_port, wishes.container_manager_port)
-            consumer = stage.cloud.add_consumer("set-up", "secret-of-set-up", f"{stage.url}/setup/callback")
+            consumer = stage.cloud.add_consumer(
+                "set-up", "secret-of-set-up", f"{stage.url}/setup/callback", scopes=SCOPES
+            )
             programme.announce(
                 {
                     "Bitbucket": stage.cloud.url,
                     "handler": stage.url,
                     "Container Manager": stage.container_manager.url,
                     "handler's log": log_file,
+                    "handler's settings": f"{data_dir / 'settings.yaml'} (for commands: -c)",
                     "set-up page": f"{stage.url}/setup (key {consumer.key}, secret {consumer.secret})",
                 }
             )
