@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from twisted.internet import reactor
 
 from probo_bitbucket.sandbox.coordinator import Coordinator
-from probo_bitbucket.sandbox.faults import Answer, Cut, Fault, LoseAnswer, Slow
+from probo_bitbucket.sandbox.faults import HTML, Answer, Cut, Fault, LoseAnswer, Slow
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from probo_bitbucket.sandbox.server import Recorded
 from probo_bitbucket.sandbox.stage import KEY
@@ -293,6 +293,14 @@ class Troubles(Environments):
         await self.container_manager.listen(reactor, int(self.container_manager.url.rpartition(":")[2]))
         await self.settled()
         assert self.standing() == []
+
+    async def test_a_page_in_the_place_of_the_answer_is_no_removal(self) -> None:
+        pull_request = await self.opened()
+        page = Answer(200, b"<html>Down for maintenance</html>", HTML)
+        self.container_manager.faults.add(Fault(page, "/builds/.*", method="DELETE", times=1))
+        pull_request.merge()
+        await self.until(lambda: self.standing() == [])
+        assert len(self.deletions()) == 2
 
     async def test_a_removal_whose_answer_was_lost_is_no_harm(self) -> None:
         pull_request = await self.opened()

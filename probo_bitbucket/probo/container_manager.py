@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -47,6 +46,13 @@ class StepReport(msgspec.Struct):
         return {"success": Phase.SUCCEEDED, "error": Phase.FAILED, "running": Phase.RUNNING}.get(
             self.state, Phase.PENDING
         )
+
+
+class _Removed(msgspec.Struct):
+    """The answer to `DELETE /builds/{id}`; the error is that there is no container, in one spelling or another."""
+
+    status: str = ""
+    error: str = ""
 
 
 class _Container(msgspec.Struct):
@@ -152,7 +158,8 @@ class ContainerManager:
     async def remove(self, build_id: str, reason: RemovalReason, words: str, now: float) -> None:
         """`DELETE /builds/{id}`: take the environment down, if there is one. *now* goes along as the time of it.
 
-        Never without `force`: the Container Manager's process ends where the container is running.
+        Never without `force`: the Container Manager's process ends where the container is running. Raises Temporary
+        where its answer does not say that the environment is gone.
         """
         query = urlencode(
             {"force": "true", "reason": int(reason), "reasonText": words, "reapedDate": int(now * 1000)},
@@ -160,8 +167,14 @@ class ContainerManager:
         )
         url = f"{self._url}/builds/{quote(build_id, safe='')}?{query}"
         answer = await self._upstream.request("DELETE", url, headers=self._headers)
-        with suppress(NotFound):
-            answer.checked()
+        try:
+            told = msgspec.json.decode(answer.checked().body, type=_Removed)
+        except NotFound:
+            return
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Temporary(f"{answer.upstream} answered with an unexpected document: {error}") from error
+        if told.status != "removed" and not told.error.endswith("not found"):
+            raise Temporary(f"{answer.upstream} answered {answer.status} {told.error or 'without a reason'}")
 
     async def pull_request_closed(self, project_id: str, branch: str) -> None:
         """`POST /pr-closed` of a coordinator, which takes the environments down itself."""
