@@ -5,23 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
 from attrs import frozen
 
+from probo_bitbucket.flow import rules
 from probo_bitbucket.sandbox import stage
-from probo_bitbucket.sandbox.commits import Commit
+from probo_bitbucket.sandbox.commits import APP_USER, AUTHOR, Account, Commit
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from probo_bitbucket.sandbox.pullrequest import PullRequest, PullRequestState
 from probo_bitbucket.sandbox.repository import Change
 from probo_bitbucket.store import Engine, pull_requests
-from tests.staged import StageTestCase
+from tests.staged import PENDING, StageTestCase
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "events.md"
 OPEN = "`pullrequest:created`, `:updated`, `:push`"
+COMMENT = "`pullrequest:comment_created`"
 SKIPS = "`[skip ci]`, `[ci skip]` or `[skip probo]`"
 DECISION = re.compile(r"\| (?P<event>[^|]+?) \| (?P<condition>[^|]*?) ?\| \*\*(?P<decision>\w+)\*\* \|")
+
+# Bitbucket tells of the answers to commands, too.
+LAST = """
+    SELECT id, state, reason FROM deliveries WHERE CAST(body AS TEXT) NOT LIKE '%(probo-bitbucket answers %'
+    ORDER BY id DESC LIMIT 1
+"""
 
 
 @frozen
@@ -73,20 +82,35 @@ class Events(StageTestCase):
     async def check(self, decision: str) -> None:
         """The last delivery, and what it led to, is *decision*."""
         await self.settled()
-        id, state, reason = self.rows("SELECT id, state, reason FROM deliveries ORDER BY id DESC LIMIT 1")[0]
-        led_to = [
-            found for found, origin in self.rows("SELECT state, origin FROM builds") if origin == f"delivery {id}"
-        ]
-        stopped = [status for status in self.shown() if status == "STOPPED"]
+        id, state, reason = self.rows(LAST)[0]
+        led_to = self.led_to(id)
+        stopped = "STOPPED" in self.shown()
         expected: dict[str, tuple[Any, ...]] = {
-            "build": ("accepted", bool(led_to) and "skipped" not in led_to, False),
-            "skip": ("accepted", led_to == ["skipped"], False),
-            "end": ("accepted", led_to == [], False),
-            "refuse": ("refused", led_to == [], True),
-            "ignore": ("ignored", led_to == [] and bool(reason), False),
+            "build": ("accepted", bool(led_to) and "skipped" not in led_to, False, False),
+            "skip": ("accepted", led_to == ["skipped"], False, False),
+            "end": ("accepted", led_to == [], False, False),
+            "refuse": ("refused", led_to == [], True, False),
+            "answer": ("accepted", led_to == [], stopped, True),  # the status is whatever it was
+            "ignore": ("ignored", led_to == [] and bool(reason), False, False),
         }
-        assert (state, True, bool(stopped)) == expected[decision], (state, reason, led_to, stopped)
+        answered = self.answered()
+        assert (state, True, stopped, bool(answered)) == expected[decision], (state, reason, led_to, stopped, answered)
         self.check_container_manager()
+
+    def led_to(self, delivery: int) -> list[str]:
+        """The states of the builds that the last *delivery* made, itself or by the command that it told of."""
+        query = """
+            SELECT builds.state FROM builds JOIN deliveries ON deliveries.id = {id}
+            WHERE builds.origin = 'delivery {id}'
+               OR (builds.origin LIKE 'comment %' AND builds.created_at >= deliveries.received_at)
+        """
+        return [state for (state,) in self.rows(query.format(id=delivery))]
+
+    def answered(self) -> list[str]:
+        """What was written after the last comment of a person."""
+        found = [each for known in self.repository.pull_requests.values() for each in known.comments.values()]
+        newest_first = sorted(found, key=lambda each: each.number, reverse=True)
+        return [each.text for each in takewhile(lambda each: each.author is APP_USER, newest_first)]
 
     @contextmanager
     def silence(self) -> Iterator[None]:
@@ -247,7 +271,7 @@ class OnPullRequests(Events):
         await self.settled()
         assert self.standing() == []
 
-    @row("`pullrequest:comment_created`", "commands in comments are off")
+    @row(COMMENT, "commands in comments are off")
     async def test_a_comment(self) -> None:
         pull_request = self.repository.open_pull_request()
         await self.settled()
@@ -260,27 +284,117 @@ class OnPullRequests(Events):
         pull_request.tell("approved")
 
 
-class OnComments(Events):
-    settings: ClassVar[dict[str, Any]] = {"commands": True}
-
+class Comments(Events):
     async def prepare(self) -> None:
         self.grant(*stage.SCOPES, "account")
 
-    async def say(self, text: str) -> None:
-        pull_request = self.repository.open_pull_request()
-        await self.settled()
-        pull_request.comment(text)
-        await self.decided(2)
+    async def say(self, text: str, pull_request: PullRequest, author: Account = AUTHOR) -> None:
+        """Have somebody comment, and wait until the command is carried out or answered."""
+        count = len(self.decisions())
+        pull_request.comment(text, author)
+        await self.until(lambda: len(self.decisions()) > count and not self.rows(PENDING))
         await self.until(lambda: not self.rows("SELECT 1 FROM commands WHERE pending"))
+        await self.settled()
 
-    @row("`pullrequest:comment_created`", "`commands: true`, and the comment is no command")
+
+class OnComments(Comments):
+    settings: ClassVar[dict[str, Any]] = {"commands": True}
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.pull_request = self.repository.open_pull_request()
+        await self.settled()
+
+    @row(COMMENT, "`commands: true`, and the comment is no command")
     async def test_talk(self) -> None:
-        await self.say("Shall probo stop?")
+        await self.say("Shall probo stop?", self.pull_request)
 
-    @row("`pullrequest:comment_created`", "`commands: true`, and the comment says `probo stop`")
-    async def test_a_command(self) -> None:
-        await self.say("probo stop")
-        await self.until(lambda: self.standing() == [])
+    @row(COMMENT, "`commands: true`, and its author gave ten commands in the repository within an hour")
+    async def test_a_flood(self) -> None:
+        assert rules.COMMANDS_LIMIT == 10
+        for _ in range(10):
+            await self.say("probo stop", self.pull_request)
+        assert self.rows("SELECT count(*) FROM commands") == [(10,)]
+        await self.say("probo rebuild", self.pull_request)
+
+    @row(COMMENT, "`commands: true`, and the comment was told of before")
+    async def test_a_comment_that_comes_twice(self) -> None:
+        await self.say("probo rebuild", self.pull_request)
+        (comment,) = self.pull_request.comments.values()
+        body = self.pull_request_body(self.pull_request) | {"comment": self.cloud.documents.comment(comment)}
+        await self.deliver("pullrequest:comment_created", body)
+        await self.settled()
+        assert len(self.started()) == 2
+
+    @row(COMMENT, "`commands: true`, and its author may not write to the repository")
+    async def test_a_command_of_a_stranger(self) -> None:
+        await self.say("probo stop", self.pull_request, Account("Sam Strange", "sam"))
+        assert "Only people who can write" in self.answered()[0]
+        assert len(self.standing()) == 1
+
+    @row(COMMENT, "`commands: true`, and the comment says `probo stop`, and there is nothing to stop")
+    async def test_a_second_stop(self) -> None:
+        await self.say("probo stop", self.pull_request)
+        await self.say("probo stop", self.pull_request)
+
+    @row(COMMENT, "`commands: true`, and the comment says `probo stop`")
+    async def test_a_stop(self) -> None:
+        await self.say("probo stop", self.pull_request)
+        assert self.standing() == []
+
+    @row(
+        COMMENT, "`commands: true`, and the comment asks for a build that the rows of the pull request ignore or refuse"
+    )
+    async def test_a_rebuild_of_what_wants_no_build(self) -> None:
+        self.quietly(lambda: self.pull_request.edit(title="[skip ci] for now"))
+        for text in ("probo build", "probo rebuild"):
+            await self.say(text, self.pull_request)
+            assert "the title says [skip ci]" in self.answered()[0]
+        assert len(self.started()) == 1
+
+    @row(COMMENT, "`commands: true`, and the comment says `probo rebuild`")
+    async def test_a_rebuild(self) -> None:
+        await self.say("probo rebuild", self.pull_request)
+        first, second = self.started()
+        assert first["build"]["commit"]["ref"] == second["build"]["commit"]["ref"] == self.pull_request.commit
+
+
+class OnCommentsOnForks(Comments):
+    settings: ClassVar[dict[str, Any]] = {"commands": True, "forks": "approve"}
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.pull_request = await self.from_fork()
+
+    def line(self) -> str:
+        """What allows the newest commit."""
+        return f"probo build {self.pull_request.commit[:12]}"
+
+    @row(COMMENT, "`commands: true`, and the comment says `probo build` with a commit that the pull request is not at")
+    async def test_an_approval_of_an_older_commit(self) -> None:
+        seen = self.line()
+        self.pull_request.push()
+        await self.settled()
+        await self.say(seen, self.pull_request)
+        assert f"`{self.line()}`" in self.answered()[0]
+
+    @row(
+        COMMENT,
+        "`commands: true`, and the comment says `probo build` without a commit, and the pull request comes from a fork",
+    )
+    async def test_an_approval_that_names_no_commit(self) -> None:
+        await self.say("probo build", self.pull_request)
+        assert f"`{self.line()}`" in self.answered()[0]
+        assert self.started() == []
+
+    @row(
+        COMMENT,
+        "`commands: true`, and the comment says `probo build`, and with it the commit if that comes from a fork",
+    )
+    async def test_an_approval(self) -> None:
+        await self.say(self.line(), self.pull_request)
+        (document,) = self.started()
+        assert document["build"]["commit"]["ref"] == self.pull_request.commit
 
 
 class OnDrafts(Events):
@@ -438,4 +552,4 @@ class OnNoPushes(Events):
         await self.push(message="[build]")
 
 
-del Events  # it has no tests of its own
+del Events, Comments  # they have no tests of their own
