@@ -7,9 +7,12 @@ from typing import Protocol
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
+from probo_bitbucket.errors import Temporary
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store.pull_requests import KnownPullRequest
 from probo_bitbucket.store.removals import Removal
+
+COMING = 600.0  # seconds in which a container is made, or never: its image cannot be had
 
 
 class Environments(Protocol):
@@ -33,7 +36,10 @@ class OwnEnvironments:
             return True
         if report.pinned:
             return False
-        await self.container_manager.remove(removal.build_id, removal.reason, removal.words, self.clock.seconds())
+        now = self.clock.seconds()
+        if report.active and report.container is None and removal.waits_since(now) > now - COMING:
+            raise Temporary("its container is still being made")  # to remove what is not there would end nothing
+        await self.container_manager.remove(removal.build_id, removal.reason, removal.words, now)
         return True
 
     async def left_by(self, closed: KnownPullRequest) -> list[str]:

@@ -24,6 +24,10 @@ class Removal:
     words: str
     effort: Effort = field(factory=lambda: Effort(0, None))
 
+    def waits_since(self, now: float) -> float:
+        """When it was first tried in vain, at the latest *now*."""
+        return now if self.effort.failing_since is None else self.effort.failing_since
+
 
 def want(tx: sa.Connection, removal: Removal, now: float) -> None:
     """Have a build taken down, unless that is wanted already or done. What was given up is begun anew."""
