@@ -78,6 +78,7 @@ class Worker(Service):
         self._shares: Counter[str] = Counter()
         self._claiming = False
         self._woken = False
+        self._breath: Deferred[None] | None = None
         self._poll = LoopingCall(self.wake)
         self._poll.clock = self.clock
 
@@ -89,6 +90,8 @@ class Worker(Service):
         """Fires when nothing is in hand any more; what takes longer than PATIENCE is cancelled."""
         super().stopService()
         self._poll.stop()
+        if self._breath is not None:
+            self._breath.cancel()
         late = self.clock.callLater(PATIENCE, self._cancel)
         ended = DeferredList(list(self._in_hand))
         return ended.addCallback(lambda _: late.cancel() if late.active() else None)
@@ -109,8 +112,6 @@ class Worker(Service):
             while self._woken and self.running and (free := self.step.concurrency - len(self._in_hand)) > 0:
                 self._woken = False
                 share = await self._share()
-                if not self.running:
-                    return  # stopped meanwhile: what is claimed now would not be given back
                 busy = [repository for repository, count in self._shares.items() if count >= SHARE]
                 lease = self.leases.new()
                 limit = min(free, share)
@@ -120,6 +121,8 @@ class Worker(Service):
                 for job in jobs:
                     self._begin(job, lease)
                 self._woken = self._woken or len(jobs) == limit  # there may be more
+        except CancelledError:
+            pass  # stopped while it held back: what is claimed now would not be given back
         except StoreUnavailable as error:
             self.log.error("The store cannot be read", event="store.unavailable", reason=str(error))
         except Exception:  # noqa: BLE001 (the next look must come)
@@ -131,7 +134,8 @@ class Worker(Service):
         """How many jobs may be claimed now. While deliveries have precedence work goes on, but slowly."""
         if not self.precedence.claimed:
             return SHARE
-        await deferLater(self.clock, BREATH)
+        self._breath = deferLater(self.clock, BREATH)
+        await self._breath
         return 1
 
     def _begin(self, job: Job, lease: Lease) -> None:

@@ -166,7 +166,7 @@ def test_all_goes_on_as_before_when_no_more_deliveries_come_in(worker: Worker, d
 def test_a_stop_while_deliveries_have_precedence_claims_nothing_more(worker: Worker, desk: Desk, clock: Clock) -> None:
     begin(worker, desk, Job())
     result_of(worker.stopService())
-    clock.advance(BREATH)
+    assert clock.getDelayedCalls() == []
     assert desk.claims == []
 
 
