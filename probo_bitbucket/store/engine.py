@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ T = TypeVar("T")
 Operation = Callable[[sa.Connection], T]
 
 BUSY_TIMEOUT = 2.0  # seconds to wait for another process that has the SQLite file locked
+MIGRATION_TIMEOUT = 20.0  # seconds to wait where another process may be making the tables
 REPEATS = 3  # tries of an operation that lost a race against another node
 DOUBT = 10.0  # seconds to wait for a PostgreSQL that vanished during a commit, to ask it what became of it
 DOUBT_PAUSE = 0.2  # seconds between two such questions
@@ -78,19 +79,28 @@ class Engine:
         """Where the database is, without a password."""
         return self._engine.url.render_as_string(hide_password=True)
 
-    def begin(self) -> AbstractContextManager[sa.Connection]:
-        """A context manager of one transaction, for migrations. Raises StoreUnavailable."""
-        return _translating(self._engine.begin(), self.address)
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """A transaction before daily work, or without a daemon: it waits for a migration. Raises StoreUnavailable."""
+        with self._translating(), self._engine.connect() as connection, _patient(connection), connection.begin():
+            yield connection
 
     @contextmanager
     def rehearsal(self) -> Iterator[sa.Connection]:
         """A transaction that is taken back in the end, to see what would be. Raises StoreUnavailable."""
-        with _translating(self._engine.connect(), self.address) as connection:
+        with self._translating(), self._engine.connect() as connection:
             transaction = connection.begin()
             try:
                 yield connection
             finally:
                 transaction.rollback()
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise StoreUnavailable(f"the database {self.address} cannot be used: {_words(error)}") from None
 
     def run(self, operations: list[Operation[Any]]) -> list[Any]:
         """The result of each operation, or the Failure that it ended with. All that succeeded is committed."""
@@ -195,12 +205,17 @@ _REMOVE_MARK = sa.text("DELETE FROM house WHERE name = :name")
 
 
 @contextmanager
-def _translating(context: AbstractContextManager[sa.Connection], address: str) -> Iterator[sa.Connection]:
+def _patient(connection: sa.Connection) -> Iterator[None]:
+    """Wait for other processes that have an SQLite file locked for as long as a migration can take."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = cast(Any, connection.connection.driver_connection)
+    driver.execute(f"PRAGMA busy_timeout = {1000 * MIGRATION_TIMEOUT:.0f}")
     try:
-        with context as connection:
-            yield connection
-    except DBAPIError as error:
-        raise StoreUnavailable(f"the database {address} cannot be used: {_words(error)}") from None
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT:.0f}")
 
 
 def _failures(error: StoreUnavailable, count: int) -> list[Failure]:
@@ -234,7 +249,7 @@ def _create(url: sa.URL) -> sa.Engine:
 
 def _create_sqlite(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
-        url, poolclass=sa.pool.StaticPool, connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False}
+        url, poolclass=sa.pool.StaticPool, connect_args={"timeout": MIGRATION_TIMEOUT, "check_same_thread": False}
     )
     sa.event.listen(engine, "do_connect", _make_private)
     sa.event.listen(engine, "connect", _prepare_sqlite)
@@ -252,6 +267,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT:.0f}")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -158,6 +159,27 @@ def test_a_locked_file_is_waited_for_once_for_the_whole_batch(sqlite: str, monke
     other.execute("ROLLBACK")
     assert outcomes(engine, put("a")) == ["a"]
     assert names(engine) == ["a"]
+    engine.close()
+
+
+def test_before_daily_work_a_lock_is_waited_for_as_long_as_a_migration_takes(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT", 0.0)
+    engine = Engine(sqlite)
+    upgrade(engine)
+    other = sqlite3.connect(sqlite.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    assert outcomes(engine, put("a")) == [StoreUnavailable]
+    timer = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+    timer.start()
+    assert upgrade(engine) == ()
+    timer.join()
+    monkeypatch.setattr(engines, "MIGRATION_TIMEOUT", 0.0)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="database is locked"):
+        upgrade(engine)
+    other.close()
     engine.close()
 
 
