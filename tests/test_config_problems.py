@@ -100,6 +100,17 @@ def test_each_problem_has_its_line_and_what_to_do(tmp_path: Path, text: str | by
     assert told.startswith(problem)
 
 
+def test_only_daemons_with_a_common_database_share_ports_and_only_tcp_ones() -> None:
+    options = {"api.url": "http://cm:3020", "sharePort": True, "listen": ["tcp:1", "unix:/run/a"]}
+    assert problems(options={**options, "internalListen": ["systemd:domain=INET:index=0", "ssl:2"]}) == (
+        "sharePort: needs a PostgreSQL as database, because an SQLite file is for one daemon",
+        "sharePort: unix:/run/a cannot be shared, only tcp: and ssl: can",
+        "sharePort: systemd:domain=INET:index=0 cannot be shared, only tcp: and ssl: can",
+    )
+    options |= {"database": "postgresql://probo@db/probo", "listen": ["tcp:1", "ssl:2"]}
+    assert config.load([], {}, options).share_port
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none.yaml"
     assert f"{path}: cannot be read: No such file or directory" in problems(path)

@@ -6,8 +6,9 @@ Every value is kept as it was written until all sources are merged (`sources`), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from probo_bitbucket.config.accounts import CredentialReader
 from probo_bitbucket.config.keys import KEYS, Key
@@ -33,6 +34,8 @@ __all__ = [
 
 _UNSIGNED = "bbWebhookSecret is not set: whoever knows the webhook's URL can send deliveries in Bitbucket's name"
 _UNSIGNED_COMMANDS = "commands: needs bbWebhookSecret, without which anybody could give commands in anybody's name"
+_SHARED_FILE = "sharePort: needs a PostgreSQL as database, because an SQLite file is for one daemon"
+_SHARED_ENDPOINT = "sharePort: {endpoint} cannot be shared, only tcp: and ssl: can"
 _NO_DOWNLOAD = (
     "the API token of the account {name} cannot be used for the Container Manager's download of the source, which "
     "needs a Bearer token: builds of its repositories will fail there; use an OAuth consumer or an access token"
@@ -61,6 +64,8 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
         accounts = (*accounts, Account("default", credentials, ("*",)))
     if values.get("commands") and not values.get("webhook_secrets"):
         findings.problems.append(_UNSIGNED_COMMANDS)
+    if values.get("share_port"):
+        findings.problems.extend(_unshareable(values))
     if findings.problems:
         raise SettingsError(tuple(findings.problems))
     if not values["webhook_secrets"] and not values["public_url"]:  # webhooks that are made here have a secret
@@ -68,3 +73,12 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
     basic = [account.name for account in accounts if isinstance(account.credentials, ApiToken)]
     findings.warnings.extend(_NO_DOWNLOAD.format(name=name) for name in basic)
     return Settings(**values, credentials=credentials, accounts=accounts, warnings=tuple(findings.warnings))
+
+
+def _unshareable(values: Mapping[str, Any]) -> Iterator[str]:
+    """Why daemons with these settings cannot share their ports."""
+    if not values.get("database", "").startswith("postgresql:"):
+        yield _SHARED_FILE
+    for endpoint in (*values.get("listen", ()), *values.get("internal_listen", ())):
+        if not endpoint.startswith(("tcp:", "ssl:")):
+            yield _SHARED_ENDPOINT.format(endpoint=endpoint)

@@ -120,6 +120,13 @@ KEYS = (
         many=True,
     ),
     Key(
+        "sharePort",
+        "share_port",
+        types.FLAG,
+        "false",
+        "Let other daemons of this machine listen on the same ports: the system shares connections out among them.",
+    ),
+    Key(
         "internalListen",
         "internal_listen",
         types.ENDPOINT,

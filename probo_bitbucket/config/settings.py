@@ -17,6 +17,7 @@ class Settings:
     port: int
     hostname: str
     listen: tuple[str, ...]  # endpoints as Twisted describes them; hostname and port where there are none
+    share_port: bool
     internal_listen: tuple[str, ...]
     internal_access: tuple[Network, ...]
     internal_token: str = field(repr=False)

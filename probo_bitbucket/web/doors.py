@@ -10,6 +10,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.tcp import makeBinding
 from twisted.python.failure import Failure
 
 from probo_bitbucket.config import Settings
@@ -40,6 +41,7 @@ class Door:
     setting: str  # that says so
     endpoint: str
     site: BoundedSite
+    shared: bool = False  # with other daemons of this machine
 
     @property
     def gate(self) -> Gate:
@@ -60,6 +62,7 @@ class Door:
         Raises CannotListen, before the process goes into the background: a daemon that listens nowhere must not live.
         """
         certificate = self.certificate()
+        reactor = _Sharing(reactor) if self.shared else reactor
         try:
             port = certificate.listen(reactor, self.site) if certificate else self._listen(reactor)
         except CannotListenError as error:
@@ -80,6 +83,23 @@ class Door:
     def _unusable(self, error: Exception) -> CannotListen:
         """Endpoints read files, descriptors and plugins: each has errors of its own."""
         return CannotListen(self, f"{type(error).__name__}: {error}")
+
+
+@frozen
+class _Sharing:
+    """A reactor that lets others listen on the same port, too (SO_REUSEPORT); endpoints have no word for that."""
+
+    reactor: Any
+
+    def listenTCP(self, port: int, factory: Any, backlog: int, interface: str) -> Any:
+        return self.reactor.listenTCP(_shareable(port, interface), factory, backlog)
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int, interface: str) -> Any:
+        return self.reactor.listenSSL(_shareable(port, interface), factory, contextFactory, backlog)
+
+
+def _shareable(port: int, interface: str) -> Any:
+    return makeBinding(interface, port, reuseAddress=True, reusePort=True)
 
 
 @frozen
@@ -113,12 +133,15 @@ def doors(settings: Settings, rooms: Rooms) -> Iterator[Door]:
     def site(rooms: Rooms) -> BoundedSite:
         return BoundedSite(Gate(rooms, rules))
 
+    def door(setting: str, endpoint: str, site: BoundedSite) -> Door:
+        return Door(setting, endpoint, site, settings.share_port)
+
     outer = site(evolve(rooms, internal=None) if settings.internal_listen else rooms)
     if not settings.listen:
         host = quoteStringArgument(settings.hostname)
-        yield Door("port", f"tcp:{settings.port}:interface={host}", outer)
+        yield door("port", f"tcp:{settings.port}:interface={host}", outer)
     for endpoint in settings.listen:
-        yield Door("listen", endpoint, outer)
+        yield door("listen", endpoint, outer)
     inner = site(evolve(rooms, webhook=None))
     for endpoint in settings.internal_listen:
-        yield Door("internalListen", endpoint, inner)
+        yield door("internalListen", endpoint, inner)

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import pytest
 from treq.client import HTTPClient
 from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.pages import notFound
 
@@ -58,6 +59,39 @@ class Tls(TestCase):
         for host, ca_file in (("localhost", ""), ("127.0.0.2", str(self.ca_file))):
             with pytest.raises(Temporary, match="could not be reached"):
                 await self.status(host, ca_file)
+
+
+class Shared(TestCase):
+    """Ports that several daemons of one machine listen on."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        _, self.key, self.certificate = write_certificates(Path(folder.name))
+
+    def opened(self, endpoint: str, *, shared: bool = True) -> tuple[int, BoundedSite]:
+        site = BoundedSite(notFound())
+        port = Door("listen", endpoint, site, shared).open(reactor).port
+        self.addCleanup(port.stopListening)
+        return port.getHost().port, site  # type: ignore[attr-defined]
+
+    async def test_each_daemon_gets_some_of_the_connections(self) -> None:
+        for endpoint in (
+            "tcp:{}:interface=127.0.0.1",
+            f"ssl:{{}}:interface=127.0.0.1:privateKey={self.key}:certKey={self.certificate}",
+        ):
+            port, first = self.opened(endpoint.format(0))
+            _, second = self.opened(endpoint.format(port))
+            while not (first.connections and second.connections):
+                client = await deferToThread(socket.create_connection, ("127.0.0.1", port))
+                self.addCleanup(client.close)
+
+    def test_a_daemon_that_does_not_share_lets_no_other_listen(self) -> None:
+        port, _ = self.opened("tcp:0:interface=127.0.0.1", shared=False)
+        with pytest.raises(CannotListen, match="Address already in use"):
+            self.opened(f"tcp:{port}:interface=127.0.0.1")
 
 
 @pytest.mark.parametrize(
