@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import yaml
 from docs.reference.files import DOCS, FILES, made
 from docs.reference.tables import all_metrics
 from probo_bitbucket.log_events import EVENTS
+from tests.needs import needs
 
 ROOT = DOCS.parent
 ALERTS = DOCS / "prometheus" / "alerts.yaml"
@@ -105,7 +105,7 @@ def test_a_dead_link_ends_the_build(tmp_path: Path, link: str) -> None:
     assert "nowhere" in built.stderr
 
 
-@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+@needs("promtool")
 def test_prometheus_takes_the_alerts() -> None:
     checked = subprocess.run(["promtool", "check", "rules", ALERTS], check=False, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -118,7 +118,7 @@ def test_what_a_page_outside_of_the_documents_links_to_is_there(name: str) -> No
 
 
 @pytest.mark.parametrize("page", [path for path in FILES if path.parent.name == "man"], ids=lambda path: str(path.name))
-@pytest.mark.skipif(not shutil.which("groff"), reason="groff is not installed")
+@needs("groff")
 def test_a_man_page_is_set_without_a_complaint(page: Path) -> None:
     command: list[str | Path] = ["groff", "-man", "-Tutf8", "-ww", "-wall", "-z", page]
     checked = subprocess.run(command, check=False, capture_output=True, text=True)

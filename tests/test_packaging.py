@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +19,7 @@ import pytest
 
 from probo_bitbucket import config
 from probo_bitbucket.config.secrets import secrets_of
+from tests.needs import needs
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "probo-bitbucket.service"
@@ -98,7 +98,7 @@ def test_twistd_lists_the_plugin_of_an_installed_wheel(wheel: Path, tmp_path: Pa
     assert "probo-bitbucket" in shown
 
 
-needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+needs_systemd = needs("systemd-analyze")
 
 
 @needs_systemd
@@ -150,7 +150,7 @@ def test_the_environment_file_names_variables_that_the_settings_know(tmp_path: P
     assert not settings.log_file_period  # that is logrotate's business
 
 
-@pytest.mark.skipif(not shutil.which("logrotate"), reason="logrotate is not installed")
+@needs("logrotate")
 def test_logrotate_turns_over_the_log_that_the_unit_names(tmp_path: Path) -> None:
     (path,) = [line.rpartition("=")[2] for line in lines(UNIT) if "LOG_FILE_PATH" in line]
     log = tmp_path / Path(path).name

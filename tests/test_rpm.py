@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from probo_bitbucket import __version__
+from tests.needs import needs
 
 ROOT = Path(__file__).parent.parent
 HOME = "/opt/probo-bitbucket"
 
-pytestmark = pytest.mark.skipif(not shutil.which("rpmbuild"), reason="rpmbuild is not installed")
+pytestmark = needs("rpmbuild")
 
 
 def run(*command: str | Path) -> str:
