@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scene import DATABASE, OURS, Daemon, Scene, request
+from benchmarks.scene import CORES, DATABASE, OURS, Daemon, Scene, request
 from probo_bitbucket.sandbox.hooks import sign
 from probo_bitbucket.sandbox.repository import Repository
 from probo_bitbucket.sandbox.stage import CONFIGURATION, HOOK_SECRET
@@ -31,21 +31,31 @@ async def accepted(
     """
     daemon = await scene.daemon(command)
     try:
-        return await rate(scene, daemon, connections, seconds, new=new)
+        return await rate(scene, [daemon], connections, seconds, new=new)
     finally:
         daemon.stop()
 
 
-async def rate(scene: Scene, daemon: Daemon, connections: int, seconds: float, *, new: bool) -> dict[str, float]:
+async def rate(
+    scene: Scene,
+    daemons: Sequence[Daemon],
+    connections: int,
+    seconds: float,
+    *,
+    new: bool,
+    cores: Sequence[int] = CORES,
+) -> dict[str, float]:
+    """What is accepted at the port of *daemons* under a load that has these *cores*."""
     [repository] = repositories(scene, 1)
     made = bodies(scene, repository)
     before = [hook(next(made)) for _ in range(AGAIN)]
-    await scene.load(daemon, 32, 60.0, before)
-    await scene.until_idle(daemon)
+    await scene.load(daemons[0], 32, 60.0, before)
+    for daemon in daemons:
+        await scene.until_idle(daemon)
     hooks = (
         [hook(next(made)) for _ in range(int(FASTEST * seconds))] if new else before * int(FASTEST / AGAIN * seconds)
     )
-    outcome = await scene.load(daemon, connections, seconds, hooks)
+    outcome = await scene.load(daemons[0], connections, seconds, hooks, cores)
     outcome.check()
     return {
         "a second": outcome.rate,
@@ -95,7 +105,7 @@ async def with_rows(scene: Scene, *, rows: int, seconds: float) -> dict[str, flo
     fill(data / DATABASE, rows, b"{}", waiting=False)  # nobody reads these any more; 5 KB each would be 5 GB
     daemon = await scene.daemon(OURS, dataDir=str(data))
     try:
-        return await rate(scene, daemon, 1, seconds, new=False)
+        return await rate(scene, [daemon], 1, seconds, new=False)
     finally:
         daemon.stop()
 

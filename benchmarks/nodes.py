@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from benchmarks.accepting import again
+from benchmarks.accepting import rate
 from benchmarks.scene import CORES, OURS, Scene, free_port
 from tests.postgres import Cluster, programs
 
@@ -16,10 +17,10 @@ async def accepted(scene: Scene, *, nodes: int, seconds: float) -> dict[str, flo
     """How many are accepted a second by *nodes* nodes on as many cores, which are also all that the rest has."""
     cores = CORES[:nodes]
     with _cluster(cores) as cluster:
-        common = {"database": cluster.new_database(), "port": free_port(), "sharePort": True}
+        common: dict[str, Any] = {"database": cluster.new_database(), "port": free_port(), "sharePort": True}
         daemons = [await scene.daemon(OURS, core, **common) for core in cores]
         try:
-            return await again(scene, daemons[0], 32, seconds, cores)
+            return await rate(scene, daemons, 32, seconds, new=False, cores=cores)
         finally:
             for daemon in daemons:
                 daemon.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from benchmarks import accepting, building, lookups, reporting, resting
+from benchmarks import accepting, building, lookups, nodes, reporting, resting
 from benchmarks.comparison import Comparison, Measure
 from benchmarks.scene import NODE_LIKE, OURS, UNWRITTEN
 
@@ -71,6 +71,13 @@ def programme(seconds: float) -> Iterator[Comparison]:
         partial(accepting.with_rows, rows=1_000_000, seconds=seconds),
         partial(accepting.with_rows, rows=1_000, seconds=seconds),
         less=True,
+    )
+    yield Comparison(
+        "hooks accepted by two nodes on two cores, with PostgreSQL and the load; baseline: one on one",
+        "a second",
+        "1.7",
+        partial(nodes.accepted, nodes=2, seconds=seconds),
+        partial(nodes.accepted, nodes=1, seconds=seconds),
     )
     yield Comparison("start to listening", "seconds", "1 s", resting.started)
     yield Comparison("memory at rest", "MiB", "80 MiB", resting.started)

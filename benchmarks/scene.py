@@ -42,8 +42,8 @@ class DidNotStart(Exception):
 class Daemon:
     """A server in a process of its own. Raises DidNotStart."""
 
-    def __init__(self, command: Sequence[str], settings: Path, core: int = SERVER_CORE) -> None:
-        self.port = _free_port()
+    def __init__(self, command: Sequence[str], settings: Path, port: int, core: int = SERVER_CORE) -> None:
+        self.port = port
         options = [str(settings), str(self.port)]
         if command != NODE_LIKE:
             options = ["-n", "--pidfile=", "probo-bitbucket", "-c", str(settings), "--port", str(self.port)]
@@ -95,7 +95,9 @@ class Scene(Stage):
         body = msgspec.json.encode({"status": "build started", "steps": 2})
         self.container_manager.server.faults.add(Fault(Answer(200, body, JSON), path="/startbuild"))
 
-    async def daemon(self, command: Sequence[str], core: int = SERVER_CORE, **settings: Any) -> Daemon:
+    async def daemon(
+        self, command: Sequence[str], core: int = SERVER_CORE, port: int | None = None, **settings: Any
+    ) -> Daemon:
         """Start a server with a data directory of its own, unless *settings* name one."""
         self._number += 1
         folder = self.folder / f"daemon-{self._number}"
@@ -104,13 +106,25 @@ class Scene(Stage):
         path = folder / "settings.yaml"
         path.touch(mode=0o600)
         path.write_bytes(msgspec.json.encode({**self.written, **written}))
-        return await deferToThread(Daemon, command, path, core)
+        return await deferToThread(Daemon, command, path, port or free_port(), core)
 
-    async def load(self, daemon: Daemon, connections: int, seconds: float, requests: Sequence[bytes]) -> Outcome:
-        """Ask *daemon* from a process of its own."""
+    async def load(
+        self, daemon: Daemon, connections: int, seconds: float, requests: Sequence[bytes], cores: Sequence[int] = CORES
+    ) -> Outcome:
+        """Ask *daemon* from a process of its own, which has these *cores*."""
         path = self.folder / "requests"
         path.write_bytes(msgspec.msgpack.encode(list(requests)))
-        command = [sys.executable, "-m", "benchmarks.load", str(daemon.port), str(connections), str(seconds), str(path)]
+        confined = ["taskset", "--cpu-list", ",".join(map(str, cores))]
+        command = [
+            *confined,
+            sys.executable,
+            "-m",
+            "benchmarks.load",
+            str(daemon.port),
+            str(connections),
+            str(seconds),
+            str(path),
+        ]
         done = await deferToThread(subprocess.run, command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
         return msgspec.json.decode(done.stdout, type=Outcome)
 
@@ -143,7 +157,7 @@ def request(method: str, path: str, body: bytes = b"", headers: Mapping[str, str
     return "\r\n".join([*head, "", ""]).encode() + body
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         return int(chosen.getsockname()[1])
