@@ -20,7 +20,7 @@ async def accepted(scene: Scene, *, nodes: int, seconds: float) -> dict[str, flo
         common: dict[str, Any] = {"database": cluster.new_database(), "port": free_port(), "sharePort": True}
         daemons = [await scene.daemon(OURS, core, **common) for core in cores]
         try:
-            return await rate(scene, daemons, 32, seconds, new=False, cores=cores)
+            return await rate(scene, daemons, 64, seconds, new=False, cores=cores)
         finally:
             for daemon in daemons:
                 daemon.stop()
