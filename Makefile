@@ -1,6 +1,7 @@
 # make demo: see it work. make test: see that it works. make chaos: see that nothing is lost. make docs: read about it.
-# PYTHON=python3.12 chooses another Python (3.11 or later).
+# PYTHON=python3.12 chooses another Python (3.11 or later). JOBS is how many tests run side by side.
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
@@ -26,7 +27,7 @@ test: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 # The daemon is killed CHAOS_KILLS times (100), alone and as two nodes. CHAOS_SEED repeats what was done to it.
 chaos: $(READY)
