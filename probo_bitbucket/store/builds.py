@@ -24,6 +24,8 @@ from probo_bitbucket.store.sql import (
     postponed,
 )
 
+TICK = 0.001  # seconds between two builds of a lane at least: the Container Manager is told no less
+
 
 @frozen
 class StoredBuild:
@@ -40,6 +42,7 @@ class StoredBuild:
 
 def request(tx: sa.Connection, build: Build, now: float) -> str:
     """Ask for a build, unless the same was asked for before. Returns the id of the one that there is then."""
+    build = _in_order(tx, build)
     number = build.pull_request.number if build.pull_request else None
     values = {
         "id": build.id,
@@ -59,6 +62,15 @@ def request(tx: sa.Connection, build: Build, now: float) -> str:
     return str(tx.scalar(_request(tx.dialect.name), values))
 
 
+_NEWEST = sa.select(sa.func.max(builds.c.created_at)).where(builds.c.lane == sa.bindparam("_lane"))
+
+
+def _in_order(tx: sa.Connection, build: Build) -> Build:
+    """The build, later than all of its lane: their times are their order, and the clocks of nodes differ."""
+    newest = tx.scalar(_NEWEST, {"_lane": _lane(build)})
+    return build if newest is None else evolve(build, created_at=max(build.created_at, newest + TICK))
+
+
 def _lane(build: Build) -> str:
     number = build.pull_request.number if build.pull_request else None
     return f"{build.repository.identity}#{number or build.branch or build.id}"
@@ -75,7 +87,7 @@ def request_now(tx: sa.Connection, build: Build, lease: Lease) -> StoredBuild:
     """Ask for a build that was not asked for before, and lease it at once."""
     request(tx, build, lease.now)
     _update(tx, build.id, lease.values)
-    return StoredBuild(build, BuildState.QUEUED, "", "", Effort(0, None), lease.holder)
+    return _stored(tx.execute(_FIND, {"_id": build.id}).one())
 
 
 _ORDER = ("created_at", "id")

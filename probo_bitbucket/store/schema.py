@@ -105,6 +105,7 @@ builds = Table(
     *_work(),
     _pending("builds_pending", "created_at", "id"),
     _pending("builds_pending_lane", "lane", "created_at", "id"),
+    Index("builds_of_lane", "lane", "created_at"),
     Index("builds_state", "state", "changed_at"),
     Index("builds_of_source", "source", "pull_request", "created_at"),
     Index("builds_of_pull_request", "repository", "pull_request", "created_at", "id"),

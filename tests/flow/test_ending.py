@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from probo_bitbucket.flow.anew import ask_for
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.model import (
@@ -45,3 +46,22 @@ def test_an_environment_that_is_going_takes_the_place_of_none_that_is_wanted(sto
         return [removals.is_wanted(tx, f"b-{number}") for number in (1, 2, 3)]
 
     assert store.now(life) == [False, True, False]
+
+
+def test_the_newest_commits_environment_stays_although_its_node_is_behind(store: ImmediateStore) -> None:
+    """The node that decided on the first push is 3 s ahead of the one that decided on the second, 2 s later."""
+    keep_one = evolve(KEEP_TWO, keep_builds=1)
+    first = evolve(BUILD, id="first", created_at=1003.0)
+    second = evolve(BUILD, id="second", commit="b" * 12, created_at=1002.0)
+
+    def life(tx: Transaction) -> list[bool]:
+        for build in (first, second):
+            ask_for(tx, build, keep_one)
+            builds.conclude(tx, build.id, BuildState.RUNNING, build.created_at)
+        for build in (first, second):
+            stored = builds.find(tx, build.id)
+            assert stored is not None
+            keep_one.make_room(tx, stored, 1010.0)
+        return [removals.is_wanted(tx, build.id) for build in (first, second)]
+
+    assert store.now(life) == [True, False]

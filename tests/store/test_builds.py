@@ -68,3 +68,34 @@ def test_the_build_of_an_open_pull_request_is_kept_until_it_is_closed_however_ol
     assert builds.request(tx, evolve(build, id="b2"), 1000.0) == build.id
     pull_requests.tell_closed(tx, PullRequestClosed(SITE, 7, PullRequestState.MERGED, "feature"), 1000.0, look=False)
     assert builds.prune(tx, 1000.0, 10) == 1
+
+
+def of_commit(digit: str, created_at: float) -> Build:
+    """A build of pull request #7, as a node asks for it whose clock says that it is *created_at*."""
+    told = evolve(PULL_REQUEST, commit=digit * 12)
+    return evolve(
+        BUILD, id=digit, kind=BuildKind.PULL_REQUEST, commit=told.commit, created_at=created_at, pull_request=told
+    )
+
+
+def test_what_was_asked_for_later_is_newer_also_where_a_clock_was_ahead(tx: sa.Connection) -> None:
+    for build in (of_commit("a", 103.0), of_commit("b", 102.0), of_commit("c", 101.0)):
+        assert builds.request(tx, build, build.created_at) == build.id
+    assert [stored.build.id for stored in builds.of_pull_request(tx, "acme/site", 7)] == ["c", "b", "a"]
+    times = [stored.build.created_at for stored in builds.of_pull_request(tx, "acme/site", 7)]
+    assert times == sorted(times, reverse=True)
+    assert [stored.build.id for stored in builds.claim_pending(tx, Lease("node", 200.0), 9)] == ["a"]
+
+
+def test_a_clock_that_was_right_again_delays_no_other_pull_request(tx: sa.Connection) -> None:
+    builds.request(tx, of_commit("a", 103.0), 103.0)
+    other = evolve(of_commit("b", 102.0), pull_request=evolve(PULL_REQUEST, number=8))
+    builds.request(tx, other, 102.0)
+    [stored] = builds.of_pull_request(tx, "acme/site", 8)
+    assert stored.build.created_at == 102.0
+
+
+def test_the_newest_build_of_a_branch_is_the_last_one_also_where_a_clock_was_ahead(tx: sa.Connection) -> None:
+    for id, created_at in (("b1", 103.0), ("b2", 102.0)):
+        builds.request(tx, evolve(BUILD, id=id, commit=id[1] * 40, created_at=created_at), created_at)
+    assert builds.newest_of_branch(tx, BUILD).build.id == "b2"  # type: ignore[union-attr]

@@ -52,6 +52,7 @@ COMMITS = st.sampled_from(["a" * 12, "b" * 12])
 LIMITS = st.integers(1, 3)
 WAITS = st.sampled_from([0.0, 11.0, LEASE])  # seconds: to when a postponed row is due, or a lease has ended
 KEYS = st.sampled_from(["one", "two"])
+SKEWS = st.sampled_from([0.0, 0.0, -3.0, 3.0])  # seconds that the clock of the node is ahead that asks for a build
 SITE = Repository("acme", "site", "{site}")
 
 
@@ -218,17 +219,19 @@ class Builds(Machine):
     @initialize()
     def some_are_wanted(self) -> None:
         for number, commit in ((1, "a" * 12), (1, "b" * 12), (2, "a" * 12)):
-            self.a_build_is_asked_for(number, commit)
+            self.a_build_is_asked_for(number, commit, 0.0)
 
-    @rule(number=NUMBERS, commit=COMMITS)
-    def a_build_is_asked_for(self, number: int, commit: str) -> None:
+    @rule(number=NUMBERS, commit=COMMITS, ahead=SKEWS)
+    def a_build_is_asked_for(self, number: int, commit: str, ahead: float) -> None:
         self.asked += 1
-        build = wanted(f"{9 - self.asked % 10}-{self.asked}", number, commit, self.now)
+        build = wanted(f"{9 - self.asked % 10}-{self.asked}", number, commit, self.now + ahead)
         self.claims = {claim: id for claim, id in self.claims.items() if id in self.rows}
         id = self.do(builds.request, build, self.now)
         assert id == self.claims.setdefault(build.claim, build.id)
         if id == build.id:
-            self.rows[id] = Work(str(number), (self.now, id))
+            order = (self.stored()[id].created_at, id)
+            assert all(row.order < order for row in self.rows.values() if row.lane == str(number))
+            self.rows[id] = Work(str(number), order)
 
     @rule(node=NODES, limit=LIMITS, waited=WAITS)
     def builds_are_claimed(self, node: str, limit: int, waited: float) -> None:

@@ -99,6 +99,13 @@ def test_the_builds_of_a_pull_request_are_found_among_all_of_its_repository(engi
     assert "builds_of_pull_request" in plan
 
 
+def test_the_newest_build_of_a_lane_is_found_without_reading_the_others(engine: Engine) -> None:
+    with engine.begin() as tx:
+        tx.execute(sa.insert(schema.builds), [_row(schema.builds, number) for number in range(3000)])
+        [plan] = _plans(engine, tx, lambda tx: tx.execute(builds._NEWEST, {"_lane": "7"}))
+    assert "builds_of_lane" in plan
+
+
 def test_the_number_of_busy_repositories_does_not_compile_a_statement_anew(engine: Engine) -> None:
     def claim(count: int) -> None:
         busy = [str(number) for number in range(count)]

@@ -104,6 +104,7 @@ def _builds() -> None:
     )
     _index_pending("builds_pending", "builds", "created_at", "id")
     _index_pending("builds_pending_lane", "builds", "lane", "created_at", "id")
+    op.create_index("builds_of_lane", "builds", ["lane", "created_at"])
     op.create_index("builds_state", "builds", ["state", "changed_at"])
     op.create_index("builds_of_source", "builds", ["source", "pull_request", "created_at"])
     op.create_index("builds_of_pull_request", "builds", ["repository", "pull_request", "created_at", "id"])
