@@ -206,11 +206,12 @@ _REMOVE_MARK = sa.text("DELETE FROM house WHERE name = :name")
 
 @contextmanager
 def _patient(connection: sa.Connection) -> Iterator[None]:
-    """Wait for other processes that have an SQLite file locked for as long as a migration can take."""
-    if connection.dialect.name != "sqlite":
-        yield
-        return
+    """Wait for as long as a migration can take: that of another process that has an SQLite file, or our own."""
     driver = cast(Any, connection.connection.driver_connection)
+    if connection.dialect.name == "postgresql":
+        with driver.unbounded():
+            yield
+        return
     driver.execute(f"PRAGMA busy_timeout = {1000 * MIGRATION_TIMEOUT:.0f}")
     try:
         yield
@@ -242,9 +243,19 @@ def _words(error: DBAPIError) -> str:
 def _create(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() == "sqlite":
         return _create_sqlite(url)
-    return sa.create_engine(
-        url.set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0, connect_args=_POSTGRESQL
-    )
+    return _create_postgresql(url.set(drivername="postgresql+psycopg"))
+
+
+def _create_postgresql(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url, pool_size=1, max_overflow=0, connect_args=_POSTGRESQL)
+    sa.event.listen(engine, "do_connect", _connect_postgresql)
+    return engine
+
+
+def _connect_postgresql(_dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]) -> Any:
+    from probo_bitbucket.store.postgresql import Connection
+
+    return Connection.connect(*arguments, **parameters)
 
 
 def _create_sqlite(url: sa.URL) -> sa.Engine:

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 from twisted.python.failure import Failure
 
-from probo_bitbucket.store import Engine, StoreDefect, StoreUnavailable
+from probo_bitbucket.store import Engine, StoreDefect, StoreUnavailable, postgresql
 from probo_bitbucket.store import engine as engines
 from probo_bitbucket.store.migrate import upgrade
 from probo_bitbucket.store.schema import house
@@ -252,6 +252,27 @@ def test_a_server_that_is_restarted_in_the_middle_of_a_batch_gets_it_once_more(
 
     assert outcomes(shared, put("a"), restart, put("b")) == ["a", None, "b"]
     assert names(shared) == ["a", "b"]
+
+
+def test_a_frozen_server_is_not_waited_for_for_ever_and_heals(
+    shared: Engine, own_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "SILENCE", 0.3)
+    monkeypatch.setitem(engines._POSTGRESQL, "connect_timeout", 2)  # the least that there is
+    shared.run([put("a")])
+    with own_cluster.frozen():
+        (failure,) = shared.run([put("b")])
+    assert failure.type is StoreUnavailable
+    assert outcomes(shared, put("c")) == ["c"]
+    assert names(shared) == ["a", "c"]
+
+
+def test_a_migration_is_waited_for_however_long_it_takes(shared: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "SILENCE", 0.1)
+    with shared.begin() as connection:
+        connection.execute(sa.text("SELECT pg_sleep(0.3)"))
+    assert outcomes(shared, lambda tx: tx.execute(sa.text("SELECT pg_sleep(0.3)"))) == [StoreUnavailable]
+    assert outcomes(shared, put("a")) == ["a"]
 
 
 def _lose_the_answer(engine: Engine, *, committed: bool, then: Callable[[], None] = lambda: None) -> None:
