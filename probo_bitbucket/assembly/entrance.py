@@ -54,9 +54,18 @@ class Entrance:
         store, steps, outside = self.foundation.store, self.steps, self.outside
         repositories, site_url = self.settings.repositories, self.settings.bitbucket_site_url
         signatures, refused = Signatures(self.settings.webhook_secrets, store, self.reactor), RefusedDeliveries()
-        health = Health(store, outside.accounts, outside.breakers)
+        health = Health(store, self.reactor, outside.accounts, outside.breakers)
         app = App(
-            intake=Intake(store, signatures, refused, steps.precedence, repositories, site_url, steps.decision.wake),
+            intake=Intake(
+                store,
+                self.reactor,
+                signatures,
+                refused,
+                steps.precedence,
+                repositories,
+                site_url,
+                steps.decision.wake,
+            ),
             relay=Relay(store, self.reactor, steps.display, steps.ending, steps.told),
             providers=Providers(store, self.reactor, outside.handlers, steps.forward.wake),
             lookup=self._lookup(),

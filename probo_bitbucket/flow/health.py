@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import define, frozen
+from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.breaker import Breaker
 from probo_bitbucket.flow.accounts import Accounts
+from probo_bitbucket.flow.patience import in_time
 from probo_bitbucket.store import Database, StoreUnavailable, Transaction
 
 
@@ -24,13 +26,14 @@ class Health:
     """Looks at the store, the credentials, and the breakers of the upstreams."""
 
     store: Database
+    clock: IReactorTime
     accounts: Accounts
     breakers: Sequence[Breaker]
 
     async def look(self) -> list[Finding]:
         """What was found, troubles first."""
         try:
-            credentials = await self.store.transact(self._credentials)
+            credentials = await in_time(self.store.transact(self._credentials), self.clock)
             store = Finding("store")
         except StoreUnavailable as error:
             credentials = []

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.bitbucket.payloads import PayloadError
 from probo_bitbucket.credentials import covers
+from probo_bitbucket.flow.patience import in_time
 from probo_bitbucket.flow.precedence import Precedence
 from probo_bitbucket.flow.signatures import BadSignature, RefusedDeliveries, Signatures
 from probo_bitbucket.model import Delivery, Event, Ignored
@@ -21,6 +24,7 @@ class Intake:
     """Accepts deliveries. *wake* tells the next step that there is one."""
 
     store: Database
+    clock: IReactorTime
     signatures: Signatures
     refused: RefusedDeliveries
     precedence: Precedence
@@ -37,8 +41,7 @@ class Intake:
         """
         try:
             with self.precedence.accepting():
-                await self.signatures.check(delivery.body, signed)
-                return await self._record(delivery)
+                return await in_time(Deferred.fromCoroutine(self._checked(delivery, signed)), self.clock)
         except BadSignature as error:
             self.log.warn("Delivery refused", event="delivery.refused", reason=str(error))
             self.refused.note(delivery, error)
@@ -46,6 +49,10 @@ class Intake:
         except StoreUnavailable as error:
             self.refused.note(delivery, error)
             raise
+
+    async def _checked(self, delivery: Delivery, signed: str | None) -> int:
+        await self.signatures.check(delivery.body, signed)
+        return await self._record(delivery)
 
     async def _record(self, delivery: Delivery) -> int:
         try:

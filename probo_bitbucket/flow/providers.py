@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.errors import Temporary
+from probo_bitbucket.flow.patience import in_time
 from probo_bitbucket.model import ForwardedUpdate
 from probo_bitbucket.probo.handlers import OtherHandler
 from probo_bitbucket.probo.updates import Reported
@@ -48,7 +49,7 @@ class Providers:
             body=body,
             received_at=self.clock.seconds(),
         )
-        await self.store.transact(forwarded.record, update)
+        await in_time(self.store.transact(forwarded.record, update), self.clock)
         self.wake()
         return True
 

@@ -12,6 +12,7 @@ from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.desire import Subject, asked_for, environment_url, take
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
+from probo_bitbucket.flow.patience import in_time
 from probo_bitbucket.model import Build, BuildState, InvalidName, Phase, Repository, Status, Update, check_hash
 from probo_bitbucket.probo.updates import Reported, UpdateError
 from probo_bitbucket.store import Database, Transaction, builds, removals
@@ -35,7 +36,7 @@ class Relay:
 
         Raises UpdateError or StoreUnavailable.
         """
-        status, build = await self.store.transact(self._take, reported)
+        status, build = await in_time(self.store.transact(self._take, reported), self.clock)
         told = {"build": reported.update.build_id, "repository": status.repository.full_name, "commit": status.commit}
         fields = log_fields.of_build(build) if build else told
         self.log.debug(
