@@ -79,6 +79,21 @@ class TroubleWithSQLite(Trouble):
             await self.check_red()
         await self.check_healed()
 
+    async def test_a_file_that_was_moved_away_and_is_moved_back(self) -> None:
+        file = self.folder / "probo-bitbucket.db"
+        file.rename(self.folder / "elsewhere")
+        await self.check_refused()
+        await self.check_red()
+        (self.folder / "elsewhere").rename(file)
+        await self.check_healed()
+
+    async def test_a_file_that_was_removed_and_is_made_anew(self) -> None:
+        (self.folder / "probo-bitbucket.db").unlink()
+        await self.check_refused()
+        await self.check_red()
+        await self.run_command("migrate")
+        await self.check_healed()
+
 
 class TroubleWithPostgreSQL(Trouble):
     async def prepare(self) -> None:

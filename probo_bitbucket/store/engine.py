@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from twisted.python.failure import Failure
 
+from probo_bitbucket.store.presence import Identity, identity
 from probo_bitbucket.store.privacy import keep_private
 
 T = TypeVar("T")
@@ -63,6 +64,9 @@ class Engine:
         self._engine = _create(sa.make_url(url))
         self._name = f"commit of {uuid4()}"  # of the row where PostgreSQL keeps the mark of our last commit
         self._mark = ""
+        self._opened: Identity | None = None  # SQLite's file
+        if self.file:
+            sa.event.listen(self._engine, "connect", self._note_file)
 
     @property
     def dialect(self) -> str:
@@ -71,8 +75,8 @@ class Engine:
     @property
     def file(self) -> Path | None:
         """SQLite's file; None for a server that others use, too."""
-        url = self._engine.url
-        return Path(url.database) if self.dialect == "sqlite" and url.database else None
+        name = self._engine.url.database
+        return Path(name) if self.dialect == "sqlite" and name and name != ":memory:" else None
 
     @property
     def address(self) -> str:
@@ -152,6 +156,7 @@ class Engine:
 
     def _commit(self, operations: list[Operation[T]]) -> list[T]:
         """The results, committed. After a DBAPIError nothing is."""
+        self._check_file()
         with self._engine.connect() as connection, connection.begin() as transaction:
             results = [operation(connection) for operation in operations]
             marked = self._leave_mark(connection)
@@ -161,6 +166,21 @@ class Engine:
                 if not (marked and error.connection_invalidated and self._was_committed()):
                     raise
         return results
+
+    def _note_file(self, *_: Any) -> None:
+        self._opened = identity(self.file) if self.file else None
+
+    def _check_file(self) -> None:
+        """Let go of a file that is not there any more, and open what is there. Raises StoreUnavailable: there is none.
+
+        No new one is made: an empty database would hide that everything is lost.
+        """
+        if self.file is None or self._opened is None or self._opened == (there := identity(self.file)):
+            return
+        self._engine.dispose()  # its locks, on files beside it, would keep another one from being made
+        if there is None:
+            advice = "put it back, or make an empty one by `probo-bitbucket migrate`"
+            raise StoreUnavailable(f"{self.file} was removed: {advice}")
 
     def _leave_mark(self, connection: sa.Connection) -> bool:
         """Put into a transaction what tells later whether it was committed; no need of it where nothing was written.

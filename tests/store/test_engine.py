@@ -147,6 +147,38 @@ def test_a_full_disk_changes_nothing_and_heals(sqlite: str) -> None:
     engine.close()
 
 
+def test_nothing_is_written_into_a_file_that_was_removed_and_all_goes_on_when_it_is_back(sqlite: str) -> None:
+    engine = Engine(sqlite)
+    upgrade(engine)
+    engine.run([put("a")])
+    file = Path(sqlite.removeprefix("sqlite:///"))
+    file.rename(elsewhere := file.with_name("elsewhere"))
+    (failure,) = engine.run([put("lost")])
+    assert failure.type is StoreUnavailable
+    assert str(failure.value).startswith(f"{file} was removed")
+    assert not file.exists(), "an empty database would hide the loss"
+    elsewhere.rename(file)
+    assert outcomes(engine, put("b")) == ["b"]
+    assert names(engine) == ["a", "b"]
+    engine.close()
+
+
+def test_a_file_that_was_made_anew_is_used_as_soon_as_it_has_tables(sqlite: str) -> None:
+    engine = Engine(sqlite)
+    upgrade(engine)
+    file = Path(sqlite.removeprefix("sqlite:///"))
+    file.unlink()
+    file.touch()
+    assert outcomes(engine, put("a")) == [StoreUnavailable]
+    other = Engine(sqlite)
+    upgrade(other)
+    assert outcomes(engine, put("b")) == ["b"]
+    assert names(other) == ["b"]
+    engine.close()
+    assert names(other) == ["b"]
+    other.close()
+
+
 def test_a_locked_file_is_waited_for_once_for_the_whole_batch(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "BUSY_TIMEOUT", 0.2)
     engine = Engine(sqlite)
