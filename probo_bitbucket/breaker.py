@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
-from probo_bitbucket.errors import Temporary
+from probo_bitbucket.errors import Spared
 
 
 @define
@@ -24,12 +24,12 @@ class Breaker:
         return self.failures >= self.threshold
 
     def enter(self) -> None:
-        """Call before a request. Raises Temporary while the upstream is to be spared."""
+        """Call before a request. Raises Spared while the upstream is to be spared."""
         if not self.open:
             return
         now = self.clock.seconds()
         if now < self.next_trial:
-            raise Temporary(f"{self.upstream} is down; spared for a while", self.next_trial - now)
+            raise Spared(f"{self.upstream} is down; spared for a while", self.next_trial - now)
         self.next_trial = now + self.pause  # this caller is the trial; the others go on waiting
 
     def succeeded(self) -> None:

@@ -19,6 +19,14 @@ class RateLimited(Temporary):
     """The budget of requests is spent (429)."""
 
 
+class Spared(Temporary):
+    """Nothing was sent: the upstream is down and left in peace for a while, or our own budget has no request left."""
+
+
+class BudgetSpent(RateLimited, Spared):
+    """Our own count of requests says that the upstream would not take another one now."""
+
+
 class Unauthorized(Temporary):
     """The credentials were not accepted (401)."""
 

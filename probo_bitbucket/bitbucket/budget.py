@@ -7,7 +7,7 @@ from collections import Counter
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
-from probo_bitbucket.errors import RateLimited
+from probo_bitbucket.errors import BudgetSpent
 from probo_bitbucket.upstream import Answer
 
 HOUR = 60  # minutes
@@ -27,14 +27,14 @@ class Budget:
     _sent: Counter[int] = field(factory=Counter)
 
     def spend(self, *, urgent: bool) -> None:
-        """Take one request. Raises RateLimited, with the seconds to wait, when there is none left for this purpose."""
+        """Take one request. Raises BudgetSpent, with the seconds to wait, when there is none left for this purpose."""
         now = self.clock.seconds()
         if now < self.silent_until:
-            raise RateLimited("Bitbucket's limit of requests is reached", self.silent_until - now)
+            raise BudgetSpent("Bitbucket's limit of requests is reached", self.silent_until - now)
         if not urgent and now < self.near_until:
-            raise RateLimited("Bitbucket's limit of requests is near", min(PAUSE, self.near_until - now))
+            raise BudgetSpent("Bitbucket's limit of requests is near", min(PAUSE, self.near_until - now))
         if self.left(now) <= (0 if urgent else int(self.limit * RESERVE)):
-            raise RateLimited(f"{self.limit} requests an hour are spent", PAUSE)
+            raise BudgetSpent(f"{self.limit} requests an hour are spent", PAUSE)
         self._sent[_minute(now)] += 1
 
     def left(self, now: float) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from probo_bitbucket.errors import DeadCredentials, Temporary
+from probo_bitbucket.errors import DeadCredentials, Spared, Temporary
 from probo_bitbucket.store import Effort
 
 FIRST = 2.0  # seconds before the second try, on average
@@ -17,10 +17,14 @@ CREDENTIALS_PAUSE = 30.0  # seconds before looking whether there are new credent
 def effort_after(effort: Effort, error: BaseException, now: float) -> Effort:
     """What was tried on a job, after a try that ended with *error*.
 
-    Waiting for credentials is no failing: the time that an operator took must not count when the first try with new
-    ones meets a passing trouble.
+    Waiting is no failing, whether for credentials, for a request of our own budget, or for an upstream that is spared:
+    that time must not count when the first try after it meets a passing trouble.
     """
-    return Effort(0, None) if isinstance(error, DeadCredentials) else effort.failed(now)
+    if isinstance(error, DeadCredentials):
+        return Effort(0, None)
+    if isinstance(error, Spared):
+        return Effort(effort.attempts + 1, effort.failing_since)
+    return effort.failed(now)
 
 
 def told_already(error: BaseException) -> bool:
@@ -38,11 +42,13 @@ class Schedule:
     def due_at(self, effort: Effort, error: BaseException, now: float) -> float | None:
         """The time of the next try, None when it is time to give up.
 
-        Work that waits for credentials is never given up: it is an operator who is waited for.
+        Work that waits for credentials is never given up: it is an operator who is waited for. Nor is what was not
+        sent: it is given up after a try that failed.
         """
         if isinstance(error, DeadCredentials):
             return now + CREDENTIALS_PAUSE
-        if effort.failing_since is not None and now - effort.failing_since >= self.retry_for:
+        since = effort.failing_since
+        if since is not None and now - since >= self.retry_for and not isinstance(error, Spared):
             return None
         backoff = min(LONGEST, FIRST * 2.0 ** min(effort.attempts, 20)) * (0.5 + self.random())
         asked = error.retry_after if isinstance(error, Temporary) else None

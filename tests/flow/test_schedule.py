@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probo_bitbucket.errors import DeadCredentials, RateLimited, Temporary
-from probo_bitbucket.flow.schedule import CREDENTIALS_PAUSE, FIRST, LONGEST, Schedule
+from probo_bitbucket.errors import BudgetSpent, DeadCredentials, RateLimited, Spared, Temporary
+from probo_bitbucket.flow.schedule import CREDENTIALS_PAUSE, FIRST, LONGEST, Schedule, effort_after
 from probo_bitbucket.store import Effort
 
 NOW = 1_000_000.0
@@ -55,3 +55,10 @@ def test_work_that_waits_for_credentials_is_never_given_up() -> None:
     schedule = Schedule(3600, lambda: 0.5)
     due_at = schedule.due_at(Effort(5000, NOW - 10**6), DeadCredentials("revoked"), NOW)
     assert due_at == NOW + CREDENTIALS_PAUSE
+
+
+@pytest.mark.parametrize("error", [Spared("down", 10), BudgetSpent("spent", 60)])
+def test_what_was_not_sent_has_not_failed_but_is_tried_less_and_less_often(error: Spared) -> None:
+    assert effort_after(Effort(3, None), error, NOW) == Effort(4, None)
+    assert effort_after(Effort(3, NOW - 9), error, NOW) == Effort(4, NOW - 9)
+    assert Schedule(3600, lambda: 0.5).due_at(Effort(9, NOW - 10**6), error, NOW) == NOW + LONGEST
