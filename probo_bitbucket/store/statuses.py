@@ -65,6 +65,8 @@ _INSERT = sa.insert(statuses)
 _UPDATE = sa.update(statuses).where(_KEY)
 _UPDATE_PENDING = _UPDATE.where(statuses.c.pending)
 _NEWER = statuses.c.version > sa.bindparam("_version")
+_POSTPONE = _UPDATE_PENDING.where(~_NEWER)
+_LET_GO = _UPDATE_PENDING.where(_NEWER).values(leased_by="", leased_until=0.0)
 _REPORTED = _UPDATE.values(**{**done(statuses), "pending": _NEWER, "failed": False})
 _GIVE_UP = _UPDATE_PENDING.values(**{**done(statuses), "pending": _NEWER, "failed": ~_NEWER})
 _WITHDRAW = sa.delete(statuses).where(
@@ -105,18 +107,19 @@ def desire(tx: sa.Connection, wish: Wish, previous: StoredStatus | None, now: fl
         tx.execute(_INSERT, {**key, **values, **fresh})
         return
     if wish.worth_reporting:
-        values |= {"version": previous.version + 1, "pending": True, "failed": False, "attempts": 0}
-        values |= {} if _waits(wish, previous) else {"due_at": wish.due_at}
+        values |= {"version": previous.version + 1, "pending": True, "failed": False}
+        values |= {} if _waits(wish, previous) else {"due_at": wish.due_at, "attempts": 0, "failing_since": None}
     tx.execute(_UPDATE, {**_key(wish.status), **values})
 
 
 def _waits(wish: Wish, previous: StoredStatus) -> bool:
-    """Whether *wish* has to wait as long as *previous*, which failed: the first final state has a try of its own.
+    """Whether *wish* goes on with the effort of *previous*, which could not be reported.
 
-    What the budget has no request for in the meantime, it may have one for at the end.
+    The first final state does not. What the budget has no request for in the meantime, it may have one for at the end;
+    and however long the states before it waited, it has a first try of its own.
     """
     first_final = wish.status.state.final and not previous.desired.state.final
-    return previous.effort.failing_since is not None and not first_final
+    return previous.effort.attempts > 0 and not first_final
 
 
 _CLAIMS = Claims(statuses, sa.select(*_WITH_ITS_BUILD).order_by(statuses.c.rank, statuses.c.due_at))
@@ -137,9 +140,13 @@ def reported(tx: sa.Connection, stored: StoredStatus, now: float) -> None:
 
 
 def postpone(tx: sa.Connection, stored: StoredStatus, *, due_at: float, error: str) -> None:
-    """Put a status back, to be reported at *due_at*, unless another node has reported it meanwhile."""
-    values = postponed(stored.effort, due_at=due_at, error=error)
-    tx.execute(_UPDATE_PENDING, {**_key(stored.desired), **values})
+    """Put a status back, to be reported at *due_at*, unless another node has reported it meanwhile.
+
+    A newer version has its own time: the trouble that the older one met is none of its own.
+    """
+    which = {**_key(stored.desired), "_version": stored.version}
+    tx.execute(_POSTPONE, {**which, **postponed(stored.effort, due_at=due_at, error=error)})
+    tx.execute(_LET_GO, which)
 
 
 def give_up(tx: sa.Connection, stored: StoredStatus, error: str) -> None:

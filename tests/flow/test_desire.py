@@ -7,9 +7,11 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from probo_bitbucket.errors import BudgetSpent
 from probo_bitbucket.flow import desire
 from probo_bitbucket.flow.desire import PILE, Subject, stop, take
 from probo_bitbucket.flow.display import Display
+from probo_bitbucket.flow.schedule import effort_after
 from probo_bitbucket.model import (
     Build,
     BuildKind,
@@ -21,7 +23,7 @@ from probo_bitbucket.model import (
     StatusState,
     Update,
 )
-from probo_bitbucket.store import Lease, statuses
+from probo_bitbucket.store import Effort, Lease, statuses
 from probo_bitbucket.store.statuses import StoredStatus
 from tests.immediate import ImmediateStore
 
@@ -247,6 +249,26 @@ def test_a_final_state_does_not_wait_for_what_the_state_before_it_waits_for(stor
     assert report(store, NOW + 1) == []
     tell(store, hello(Phase.SUCCEEDED, "■"), now=NOW + 2)
     assert [status.state for status in report(store, NOW + 2)] == [StatusState.SUCCESSFUL]
+
+
+def test_how_long_the_states_before_it_waited_does_not_have_a_final_state_given_up_on(store: ImmediateStore) -> None:
+    tell(store, hello(Phase.RUNNING))
+    [claimed] = store.now(statuses.claim_pending, Lease("node", NOW), 1)
+    failed = evolve(claimed, effort=claimed.effort.failed(NOW - 100_000))
+    store.now(statuses.postpone, failed, due_at=NOW + 600, error="down")
+    tell(store, hello(Phase.SUCCEEDED, "■"), now=NOW + 2)
+    [claimed] = store.now(statuses.claim_pending, Lease("node", NOW + 2), 1)
+    assert claimed.effort == Effort(0, None)
+
+
+def test_what_waits_for_the_budget_goes_on_waiting_as_long_with_a_newer_state(store: ImmediateStore) -> None:
+    tell(store, hello(Phase.RUNNING))
+    [claimed] = store.now(statuses.claim_pending, Lease("node", NOW), 1)
+    waiting = evolve(claimed, effort=effort_after(claimed.effort, BudgetSpent("spent"), NOW))
+    store.now(statuses.postpone, waiting, due_at=NOW + 600, error="spent")
+    for words in ("echo ho", "echo hi"):
+        tell(store, hello(Phase.RUNNING, words=words))
+        assert report(store, NOW + 1) == []
 
 
 def test_the_set_up_of_a_later_build_of_the_commit_is_shown_after_that_of_the_first_one_ended(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from attrs import evolve
 
 from probo_bitbucket.model import (
     Build,
@@ -19,7 +20,7 @@ from probo_bitbucket.model import (
     Status,
     StatusState,
 )
-from probo_bitbucket.store import LEASE, Lease, builds, deliveries, schema, statuses
+from probo_bitbucket.store import LEASE, Effort, Lease, builds, deliveries, schema, statuses
 from probo_bitbucket.store.statuses import StoredStatus, Wish
 
 SITE = Repository("acme", "site", "{site}")
@@ -66,6 +67,15 @@ def test_a_late_report_of_an_older_version_has_the_newest_one_sent_once_more(tx:
     statuses.reported(tx, claim(tx, "south", LEASE), LEASE)
     statuses.reported(tx, slow, LEASE)
     assert claim(tx, "south", LEASE).desired.description == "second"
+
+
+def test_a_failure_of_an_older_version_does_not_make_the_newer_one_wait(tx: sa.Connection) -> None:
+    desire(tx, "first")
+    slow = claim(tx, "north", 0.0)
+    desire(tx, "second")
+    statuses.postpone(tx, evolve(slow, effort=slow.effort.failed(0.0)), due_at=600.0, error="down")
+    newer = claim(tx, "north", 1.0)
+    assert (newer.desired.description, newer.effort) == ("second", Effort(0, None))
 
 
 def test_a_late_failure_does_not_spoil_a_status_that_was_reported(tx: sa.Connection) -> None:

@@ -308,7 +308,7 @@ class Statuses(Machine):
         newer = row.version > job.version
         if outcome == "postponed":
             self.do(statuses.postpone, job, due_at=self.now + 10, error="down")
-            row.postpone(self.now + 10)
+            row.postpone(row.due_at if newer else self.now + 10)
         elif outcome == "done":
             self.do(statuses.reported, job, self.now)
             row.done()
