@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from attrs import define, evolve
@@ -25,6 +25,8 @@ from probo_bitbucket.probo.configuration import SPELLINGS, Configuration, Config
 from probo_bitbucket.probo.container_manager import ContainerManager, Refused
 from probo_bitbucket.store import LEASE, Database, Lease, Transaction, builds, removals
 from probo_bitbucket.store.builds import StoredBuild
+
+T = TypeVar("T")
 
 STANDSTILL = LEASE / 3  # seconds between noting that a build is sent and sending it
 
@@ -66,15 +68,27 @@ class Builder:
 
     async def work(self, job: StoredBuild) -> None:
         with suppress(NotBuilt):  # it is written down why
-            await self.start(job)
+            if job.document or job.effort.failing_since is None:
+                await self.start(job)
+            else:
+                # Started as if it were new: the trouble that it met before must not have it given up on.
+                prepared = await self._written_down(job, self._prepare(job))
+                await self.store.transact(builds.put_back, prepared)
 
     async def start(self, job: StoredBuild) -> Any:
         """Start a build; return the Container Manager's answer, None where an earlier try had started it.
 
         Raises NotBuilt, or the UpstreamError of a passing trouble.
         """
+        return await self._written_down(job, self._prepare_and_start(job))
+
+    async def _prepare_and_start(self, job: StoredBuild) -> Any:
+        return await self._start(job if job.document else await self._prepare(job))
+
+    async def _written_down(self, job: StoredBuild, work: Awaitable[T]) -> T:
+        """The result of *work*. Where there will be no build, that is written down."""
         try:
-            return await self._start(job if job.document else await self._prepare(job))
+            return await work
         except NotBuilt as error:
             await self._conclude(evolve(job, build=error.build), error.state, str(error))
             raise

@@ -176,6 +176,7 @@ def _quiet(untouched_since: float) -> sa.ColumnElement[bool]:
     return sa.and_(builds.c.state == BuildState.RUNNING, builds.c.changed_at <= untouched_since)
 
 
+_UNTRIED: dict[str, Any] = {"attempts": 0, "failing_since": None}
 _UPDATE = sa.update(builds).where(builds.c.id == sa.bindparam("_id"))
 # Still to be started, by the one who had it when it was read.
 _UPDATE_HELD = _UPDATE.where(builds.c.pending, builds.c.leased_by == sa.bindparam("_holder"))
@@ -194,12 +195,14 @@ _RELEASE_OTHERS = (
 def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: float) -> None:
     """Note how far a build is that goes on being worked on, and renew its lease.
 
+    What getting it ready took does not count when it is started.
+
     Raises LeaseLost: a node that stood still for long must not start what another one has started meanwhile.
     """
     values = {
         "state": state,
         "changed_at": now,
-        **({"configured_at": now} if state is BuildState.READY else {}),
+        **({"configured_at": now, **_UNTRIED} if state is BuildState.READY else {}),
         "build": dump(stored.build),
         "commit": stored.build.commit,
         "document": stored.document,
@@ -207,6 +210,11 @@ def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: floa
     }
     if not tx.execute(_UPDATE_HELD, {**_held(stored), **values}).rowcount:
         raise LeaseLost(f"build {stored.build.id} is in other hands")
+
+
+def put_back(tx: sa.Connection, stored: StoredBuild) -> None:
+    """Let a build be worked on as soon as it is its turn again."""
+    tx.execute(_UPDATE_HELD, {**_held(stored), "leased_by": "", "leased_until": 0.0})
 
 
 def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: str = "") -> None:

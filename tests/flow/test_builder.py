@@ -14,7 +14,7 @@ from probo_bitbucket.errors import Temporary
 from probo_bitbucket.flow.builder import STANDSTILL, Builder, NotBuilt
 from probo_bitbucket.model import Build, BuildKind, BuildState, Repository
 from probo_bitbucket.probo.container_manager import Refused
-from probo_bitbucket.store import LEASE, Lease, LeaseLost, Transaction, builds
+from probo_bitbucket.store import LEASE, Effort, Lease, LeaseLost, Transaction, builds
 from probo_bitbucket.store.builds import StoredBuild
 from tests.immediate import ImmediateStore, result_of, start
 
@@ -66,9 +66,18 @@ def slow_store(clock: Clock) -> SlowStore:
     return store
 
 
-def make_builder(store: ImmediateStore, outside: Outside) -> Builder:
+class Prepared(Builder):
+    """A builder that reads configurations without asking anybody."""
+
+    async def _prepare(self, job: StoredBuild) -> StoredBuild:
+        prepared = evolve(job, document='{"build": {"id": "b-1"}, "project": {}}')
+        await self.store.transact(builds.advance, prepared, BuildState.READY, self.clock.seconds())
+        return prepared
+
+
+def make_builder(store: ImmediateStore, outside: Outside, kind: type[Builder] = Builder) -> Builder:
     anything = cast(Any, None)
-    return Builder(
+    return kind(
         store=store,
         clock=outside.clock,
         bitbucket=anything,
@@ -144,6 +153,20 @@ def test_a_node_that_stood_still_does_not_speak_over_the_one_that_took_the_build
         result_of(start(builder.give_up(job, Temporary("no answer"))))
     assert state_of(slow_store) is BuildState.RUNNING
     assert outside.announced == []
+
+
+def test_the_trouble_with_its_configuration_does_not_count_when_a_build_is_started(
+    slow_store: SlowStore, clock: Clock
+) -> None:
+    outside = Outside(clock)
+    builder = make_builder(slow_store, outside, Prepared)
+    troubled = evolve(claimed(slow_store, clock), effort=Effort(9, clock.seconds() - 80_000))
+    slow_store.now(builds.postpone, troubled, due_at=clock.seconds(), error="Bitbucket is down")
+    for expected in (troubled.effort, Effort(0, None)):
+        [job] = slow_store.now(builds.claim_pending, Lease("here", clock.seconds()), 1)
+        assert (job.effort, outside.started) == (expected, [])
+        result_of(start(builder.work(job)))
+    assert outside.started == ["b-1"]
 
 
 def state_of(store: ImmediateStore) -> BuildState:
