@@ -23,7 +23,7 @@ from probo_bitbucket.model import FULL_HASH, Build, BuildKind, BuildState, Repos
 from probo_bitbucket.probo import configuration, documents
 from probo_bitbucket.probo.configuration import SPELLINGS, Configuration, ConfigurationError
 from probo_bitbucket.probo.container_manager import ContainerManager, Refused
-from probo_bitbucket.store import LEASE, Database, Lease, Transaction, builds, removals
+from probo_bitbucket.store import LEASE, Database, Lease, Transaction, builds, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
 
 T = TypeVar("T")
@@ -109,6 +109,8 @@ class Builder:
         def ready(tx: Transaction) -> None:
             now = self.clock.seconds()
             builds.advance(tx, prepared, BuildState.READY, now)
+            if build.commit != job.build.commit:
+                statuses.withdraw(tx, build.source, job.build.commit)
             if config.warnings:
                 self.announcement.advised(tx, build, config.warnings, now)
 

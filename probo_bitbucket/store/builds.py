@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import evolve, frozen
 
-from probo_bitbucket.model import Build, BuildState, PullRequestState, Repository
+from probo_bitbucket.model import FULL_HASH, Build, BuildState, PullRequestState, Repository
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, pull_requests, removals
 from probo_bitbucket.store.sql import (
@@ -23,6 +23,7 @@ from probo_bitbucket.store.sql import (
     insert_by,
     postponed,
 )
+from probo_bitbucket.store.statuses import withdraw
 
 TICK = 0.001  # seconds between two builds of a lane at least: the Container Manager is told no less
 
@@ -291,8 +292,10 @@ def touch(tx: sa.Connection, id: str, now: float) -> None:
 
 def send_again(tx: sa.Connection, id: str, now: float) -> None:
     """Have a build that was given up on tried again, from where it stopped."""
-    row = tx.execute(sa.select(builds.c.document).where(builds.c.id == id)).one()
-    state = BuildState.STARTING if row.document else BuildState.QUEUED
+    stored = _stored(tx.execute(_FIND, {"_id": id}).one())
+    build, state = stored.build, BuildState.STARTING if stored.document else BuildState.QUEUED
+    if len(build.commit) < FULL_HASH:
+        withdraw(tx, build.source, build.commit)
     _update(tx, id, {**ANEW, "state": state, "reason": "", "changed_at": now})
 
 

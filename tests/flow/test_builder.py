@@ -7,15 +7,17 @@ from typing import Any, cast
 
 import pytest
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
+from probo_bitbucket.bitbucket.api import Commit
 from probo_bitbucket.errors import Temporary
 from probo_bitbucket.flow.builder import STANDSTILL, Builder, NotBuilt
-from probo_bitbucket.model import Build, BuildKind, BuildState, Repository
+from probo_bitbucket.model import Build, BuildKind, BuildState, Repository, Status, StatusState
 from probo_bitbucket.probo.container_manager import Refused
-from probo_bitbucket.store import LEASE, Effort, Lease, LeaseLost, Transaction, builds
+from probo_bitbucket.store import LEASE, Effort, Lease, LeaseLost, Transaction, builds, statuses
 from probo_bitbucket.store.builds import StoredBuild
+from probo_bitbucket.store.statuses import Wish
 from tests.immediate import ImmediateStore, result_of, start
 
 SITE = Repository("acme", "site")
@@ -42,6 +44,15 @@ class Outside:
         if self.refusal:
             raise self.refusal
         return {}
+
+    async def of(self, build: Build) -> dict[str, Any]:
+        return {"id": "p-1", "slug": build.repository.full_name}
+
+    async def commit(self, repository: Repository, hash: str) -> Commit:
+        return Commit(hash.ljust(40, "0"), "Change")
+
+    async def file(self, repository: Repository, commit: str, name: str) -> bytes:
+        return b"steps: [{name: Test, command: make}]"
 
     def failed(self, tx: Transaction, build: Build, description: str, now: float) -> None:
         self.announced.append(description)
@@ -76,16 +87,15 @@ class Prepared(Builder):
 
 
 def make_builder(store: ImmediateStore, outside: Outside, kind: type[Builder] = Builder) -> Builder:
-    anything = cast(Any, None)
     return kind(
         store=store,
         clock=outside.clock,
-        bitbucket=anything,
+        bitbucket=cast(Any, outside),
         container_manager=cast(Any, outside),
         projects=cast(Any, outside),
         announcement=cast(Any, outside),
         site_url="",
-        in_thread=anything,
+        in_thread=lambda read, *arguments: succeed(read(*arguments)),
         wake=lambda: None,
     )
 
@@ -167,6 +177,20 @@ def test_the_trouble_with_its_configuration_does_not_count_when_a_build_is_start
         assert (job.effort, outside.started) == (expected, [])
         result_of(start(builder.work(job)))
     assert outside.started == ["b-1"]
+
+
+def test_what_was_told_under_a_short_hash_is_forgotten_once_the_whole_one_is_known(
+    slow_store: SlowStore, clock: Clock
+) -> None:
+    now, short = clock.seconds(), "a" * 12
+    slow_store.now(builds.request, Build("b-1", BuildKind.BRANCH, SITE, SITE, short, "n", now, "main"), now)
+    status = Status(SITE, short, "Acme/env", StatusState.FAILED, "Acme/env", "Bitbucket is down", "")
+    wish = Wish("b-1", "Acme/env", status, {}, settled=True)
+    slow_store.now(statuses.desire, wish, None, now)
+    [job] = slow_store.now(builds.claim_pending, Lease("here", now), 1)
+    result_of(start(make_builder(slow_store, Outside(clock)).start(job)))
+    assert state_of(slow_store) is BuildState.RUNNING
+    assert slow_store.now(statuses.find, status) is None
 
 
 def state_of(store: ImmediateStore) -> BuildState:
