@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Concatenate, ParamSpec
 
 from attrs import define
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -12,6 +14,8 @@ from probo_bitbucket.errors import DeadCredentials, UpstreamError
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.store import (
     Database,
+    StoreUnavailable,
+    Transaction,
     budget,
     builds,
     commands,
@@ -25,6 +29,8 @@ from probo_bitbucket.store import (
     repositories,
     statuses,
 )
+
+P = ParamSpec("P")
 
 CHUNK = 500  # rows deleted in one transaction, so that nobody waits long for the next one
 LIFE_OF_TOKENS = 180 * 86_400.0  # seconds that a refresh token is known for which another one was given
@@ -51,7 +57,7 @@ class Janitor:
 
     async def _prune(self) -> None:
         now = self.clock.seconds()
-        total = await self.store.transact(budget.prune, int(now // 60))
+        total = await self._deleted(budget.prune, int(now // 60))
         for prune, kept in (
             (deliveries.prune, self.retention),
             (builds.prune, self.retention),
@@ -65,11 +71,25 @@ class Janitor:
             (comments.prune, max(self.retention, LIFE_OF_COMMENTS)),
             (credentials.prune, max(self.retention, LIFE_OF_TOKENS)),
         ):
-            while deleted := await self.store.transact(prune, now - kept, CHUNK):
+            while deleted := await self._deleted(prune, now - kept, CHUNK):
                 total += deleted
-        total += await self.store.transact(hooks.prune, now)
+        total += await self._deleted(hooks.prune, now)
         if total:
             self.log.info("Old rows deleted", event="store.pruned", count=total)
+
+    async def _deleted(
+        self, prune: Callable[Concatenate[Transaction, P], int], *args: P.args, **kwargs: P.kwargs
+    ) -> int:
+        """How many rows *prune* deleted. If it fails, it is none: the others have their turn all the same."""
+        try:
+            return await self.store.transact(prune, *args, **kwargs)
+        except CancelledError:
+            raise  # the service stops
+        except StoreUnavailable as error:
+            self.log.warn("The store is not available", event="store.unavailable", reason=str(error))
+        except Exception:  # noqa: BLE001 (no row that cannot be deleted may keep all others)
+            self.log.failure("A round failed", event="round.failed", step=f"janitor ({prune.__module__})")
+        return 0
 
     async def _refresh(self) -> None:
         for chain in self.chains:

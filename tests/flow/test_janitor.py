@@ -24,7 +24,16 @@ from probo_bitbucket.model import (
     PullRequestState,
     Repository,
 )
-from probo_bitbucket.store import Lease, builds, deliveries, forwarded, pull_requests, repositories, schema
+from probo_bitbucket.store import (
+    Lease,
+    StoreUnavailable,
+    builds,
+    deliveries,
+    forwarded,
+    pull_requests,
+    repositories,
+    schema,
+)
 from tests.flow.chains import Endpoint, chain_of
 from tests.immediate import ImmediateStore, result_of, run, start
 
@@ -54,6 +63,31 @@ def test_what_is_old_is_deleted_however_much_it_is(
     run(Janitor(store, clock, DAY, []).round())
     assert [event["count"] for event in logged if event.get("event") == "store.pruned"] == [7]
     assert store.now(deliveries.prune, clock.seconds() + 1, 100) == 1
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("it took too long"), ValueError("defect")])
+def test_what_cannot_be_deleted_does_not_keep_the_rest(
+    store: ImmediateStore,
+    clock: Clock,
+    received: Callable[[], int],
+    logged: list[LogEvent],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def fail(*_: object) -> int:
+        raise error
+
+    store.now(builds.request, Build("b-1", BuildKind.HASH, SITE, SITE, "a" * 40, "n", 0.0), 0.0)
+    store.now(builds.conclude, "b-1", BuildState.ENDED, 0.0)
+    received()
+    monkeypatch.setattr(deliveries, "prune", fail)
+    monkeypatch.setattr("probo_bitbucket.store.budget.prune", fail)
+    clock.advance(2 * DAY)
+    run(Janitor(store, clock, DAY, []).round())
+    assert store.now(builds.find, "b-1") is None
+    events = [event["event"] for event in logged if event.get("event", "").startswith(("store", "round"))]
+    failed = "store.unavailable" if isinstance(error, StoreUnavailable) else "round.failed"
+    assert events == [failed, failed, "store.pruned"]
 
 
 def test_what_is_not_finished_is_kept_however_old(store: ImmediateStore, clock: Clock) -> None:
