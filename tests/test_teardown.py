@@ -296,11 +296,14 @@ class Troubles(Environments):
 
     async def test_a_page_in_the_place_of_the_answer_is_no_removal(self) -> None:
         pull_request = await self.opened()
-        page = Answer(200, b"<html>Down for maintenance</html>", HTML)
-        self.container_manager.faults.add(Fault(page, "/builds/.*", method="DELETE", times=1))
+        for status in (200, 404):
+            page = Answer(status, b"<html>Down for maintenance</html>", HTML)
+            self.container_manager.faults.add(Fault(page, "/builds/.*", method="DELETE", times=1))
+        missing = Answer(404, b"<html>No such page</html>", HTML)
+        self.container_manager.faults.add(Fault(missing, "/builds/.*", method="GET", times=1))
         pull_request.merge()
         await self.until(lambda: self.standing() == [])
-        assert len(self.deletions()) == 2
+        assert len(self.deletions()) == 3
 
     async def test_a_removal_whose_answer_was_lost_is_no_harm(self) -> None:
         pull_request = await self.opened()

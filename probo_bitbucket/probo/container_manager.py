@@ -132,16 +132,16 @@ class ContainerManager:
         answer = await self._upstream.request(
             "GET", f"{self._url}/builds/{quote(build_id, safe='')}", headers=self._headers
         )
+        if answer.status == 404 and _is_unknown(answer):
+            return None
         try:
             return msgspec.json.decode(answer.checked().body, type=BuildReport)
-        except NotFound:
-            return None
         except (Permanent, msgspec.DecodeError, RecursionError) as error:
             if self._is_coordinator:
                 return None
-            if isinstance(error, Permanent):
+            if isinstance(error, Permanent) and not isinstance(error, NotFound):
                 raise
-            raise Temporary(f"{answer.upstream} answered with an unexpected document: {error}") from error
+            raise Temporary(f"{answer.upstream} answered {answer.status} with an unexpected document") from error
 
     async def builds(self) -> list[ListedBuild]:
         """`GET /builds`: all that have an environment.
@@ -167,11 +167,11 @@ class ContainerManager:
         )
         url = f"{self._url}/builds/{quote(build_id, safe='')}?{query}"
         answer = await self._upstream.request("DELETE", url, headers=self._headers)
+        if answer.status == 404 and (_is_unknown(answer) or _object(answer).get("code") == 404):
+            return
         try:
             told = msgspec.json.decode(answer.checked().body, type=_Removed)
-        except NotFound:
-            return
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (NotFound, msgspec.DecodeError, RecursionError) as error:
             raise Temporary(f"{answer.upstream} answered with an unexpected document: {error}") from error
         if told.status != "removed" and not told.error.endswith("not found"):
             raise Temporary(f"{answer.upstream} answered {answer.status} {told.error or 'without a reason'}")
@@ -218,13 +218,24 @@ class ContainerManager:
         answer.checked()
 
 
+def _is_unknown(answer: Answer) -> bool:
+    """Whether a 404 says that there is no such build: by `{}`, in v4.5.3 by a message. A proxy's says nothing of it."""
+    document = _object(answer)
+    return answer.body.strip() == b"{}" or str(document.get("message")).startswith("Key not found in database")
+
+
 def _error(answer: Answer) -> str:
+    error = _object(answer).get("error")
+    return error if isinstance(error, str) else ""
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    """The JSON object of an answer; an empty one where it is something else."""
     try:
         document = msgspec.json.decode(answer.body)
     except (msgspec.DecodeError, RecursionError):
-        return ""
-    error = document.get("error") if isinstance(document, dict) else None
-    return error if isinstance(error, str) else ""
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _listed(raw: msgspec.Raw) -> ListedBuild | None:

@@ -187,6 +187,26 @@ def test_a_build_that_is_not_known_any_more_has_ended(desk: Desk) -> None:
     assert desk.state() is BuildState.ENDED
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(404, b"<html>no such page</html>"), (404, b'{"message": "no Route matched"}'), (404, b""), (404, b"[]")],
+)
+def test_a_404_of_somebody_on_the_way_ends_no_build(desk: Desk, status: int, body: bytes) -> None:
+    build = desk.running()
+    desk.told(build, "Acme/env", Phase.RUNNING, "[▶] The hamsters")
+    desk.wire.say(status, body)
+    run(desk.catch_up.round())
+    assert desk.shown() == {"Acme/env": (StatusState.INPROGRESS, "[▶] The hamsters")}
+    assert desk.state() is BuildState.RUNNING
+
+
+def test_the_older_container_manager_says_in_words_that_it_does_not_know_a_build(desk: Desk) -> None:
+    desk.running()
+    desk.wire.say(404, {"message": "Key not found in database [builds!b-1]"})
+    run(desk.catch_up.round())
+    assert desk.state() is BuildState.ENDED
+
+
 def test_contexts_have_the_prefix_that_the_container_manager_used(desk: Desk) -> None:
     build = desk.running()
     desk.told(build, "Other/env", Phase.RUNNING, "[▶] The hamsters")
@@ -218,7 +238,7 @@ def test_an_answer_that_says_nothing_changes_nothing_and_holds_up_no_other_build
     clock.advance(1)
     desk.running("b-2")
     desk.wire.say(status, body)
-    desk.wire.say(404)
+    desk.wire.say(404, {})
     clock.advance(QUIET)
     run(desk.catch_up.round())
     assert [event["build"] for event in logged if event.get("event") == "catchup.failed"] == ["b-1"]
