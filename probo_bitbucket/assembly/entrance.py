@@ -73,6 +73,7 @@ class Entrance:
             health=health,
             measuring=self._measuring(),
             dashboard=tuple(self._for_people(health, self._oversight(signatures, refused))),
+            own_pages=self._own_pages(),
             setup=self._set_up_pages(),
             clock=self.reactor,
         )

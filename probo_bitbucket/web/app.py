@@ -34,7 +34,7 @@ from probo_bitbucket.model import Delivery, InvalidName, Repository
 from probo_bitbucket.probo import updates
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
-from probo_bitbucket.web.browsers import Route, of_programs
+from probo_bitbucket.web.browsers import OwnPages, Route
 from probo_bitbucket.web.forms import decoded
 from probo_bitbucket.web.pages import ASSETS_PATH, asset
 from probo_bitbucket.web.setup import SetupPages
@@ -70,6 +70,7 @@ class App:
     health: Health
     measuring: Measuring
     dashboard: Sequence[Route]  # its pages, and the API
+    own_pages: OwnPages
     setup: SetupPages | None  # none where a coordinator has the credentials
     clock: IReactorTime
 
@@ -79,19 +80,22 @@ class App:
 
     def internal(self) -> IResource:
         """Everything else: only for those whom the gate lets in."""
+        for_programs: tuple[Route, ...] = (
+            ("POST", "/builds/<build_id>/status/<context>", self.status),
+            ("POST", "/update", self.update),
+            ("POST", "/builds/hash", self.build_hash),
+            ("GET", "/auth_lookup", self.auth_lookup),
+            ("GET", "/pull-request/<owner>/<repo>/<number>", self.pull_request),
+            ("GET", "/branches/<owner>/<repo>", self.branches),
+            ("GET", "/commits/<owner>/<repo>", self.commits),
+            ("GET", "/healthz", self.alive),
+            ("GET", "/readyz", self.ready),
+            ("GET", "/metrics", self.measure),
+        )
         return _resource(
             [
-                of_programs(("POST", "/builds/<build_id>/status/<context>", self.status)),
-                of_programs(("POST", "/update", self.update)),
-                of_programs(("POST", "/builds/hash", self.build_hash)),
-                ("GET", "/auth_lookup", self.auth_lookup),
-                ("GET", "/pull-request/<owner>/<repo>/<number>", self.pull_request),
-                ("GET", "/branches/<owner>/<repo>", self.branches),
-                ("GET", "/commits/<owner>/<repo>", self.commits),
-                ("GET", "/healthz", self.alive),
-                ("GET", "/readyz", self.ready),
-                ("GET", "/metrics", self.measure),
-                ("GET", f"{ASSETS_PATH}/<name>", self.asset),
+                *map(self.own_pages.of_programs, for_programs),
+                ("GET", f"{ASSETS_PATH}/<name>", self.asset),  # the same for everybody
                 *self.dashboard,
                 *(self.setup.routes if self.setup else ()),
             ]

@@ -2,7 +2,7 @@
 
 Whoever sits at a machine that is let in also opens pages of strangers there. These can have the browser send us forms
 (cross-site request forgery), and, under a name of theirs that they point to our address, read our answers (DNS
-rebinding). Programs that are no browsers send neither Origin nor Sec-Fetch-Site.
+rebinding). Under such a name Origin and Sec-Fetch-Site look like our own, or do not come at all.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from ipaddress import ip_address
 from typing import Any
 
 from attrs import frozen
+
+# Browsers send these; Probo's programs, Prometheus and curl do not. Over plain HTTP a page's GET under its own name has
+# neither Origin nor Sec-Fetch-*; and it may name another User-Agent, but cannot do without Accept-Language.
+_OF_BROWSERS = (b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"accept-language")
 
 Handler = Callable[..., Awaitable[bytes]]
 Route = tuple[str, str, Handler]  # method, path, and what answers
@@ -42,25 +46,21 @@ class OwnPages:
 
         return method, path, checked
 
+    def of_programs(self, route: Route) -> Route:
+        """*route*, which programs call under whatever name they know; a browser gets there as if it were guarded."""
+        method, path, handler = route
+        _, _, guarded = self.guarded(route)
+
+        @wraps(handler)
+        async def checked(request: Any, **parts: str) -> bytes:
+            return await (guarded if _from_browser(request) else handler)(request, **parts)
+
+        return method, path, checked
+
     def check_name(self, request: Any) -> None:
         host = _header(request, b"host").partition(":")[0]  # the gate lets no other colons through
         if not (_is_address(host) or host in ("localhost", socket.gethostname().lower(), *self.names)):
             raise Stranger(f"{host[:80]!r} is not a name of this server; the setting `dashboardHosts` takes more")
-
-
-def of_programs(route: Route) -> Route:
-    """*route*, which programs call under any name; to a page of a stranger Stranger is raised.
-
-    A page can have a browser post anything as plain text, and what is posted here is not asked for its type.
-    """
-    method, path, handler = route
-
-    @wraps(handler)
-    async def checked(request: Any, **parts: str) -> bytes:
-        check_sender(request)
-        return await handler(request, **parts)
-
-    return method, path, checked
 
 
 def check_sender(request: Any) -> None:
@@ -69,6 +69,11 @@ def check_sender(request: Any) -> None:
     own = site == "same-origin" if site else origin in ("", f"http://{host}", f"https://{host}")
     if not own:
         raise Stranger("the request comes from a page of another site")
+
+
+def _from_browser(request: Any) -> bool:
+    named = _header(request, b"user-agent").startswith("mozilla/")
+    return named or any(request.getHeader(name) is not None for name in _OF_BROWSERS)
 
 
 def _is_address(host: str) -> bool:
