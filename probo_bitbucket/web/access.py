@@ -20,7 +20,12 @@ PROXY_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip")
 
 _LOOPBACK = IPv4Address("127.0.0.1")
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([\d.]+):\d+")
-_FOR = re.compile(r"\s*for\s*=\s*(.*)", re.IGNORECASE)
+# A pair of `Forwarded`, or nothing in its place, and what ends it. The *+ keep the time in proportion to the length.
+_PAIR = re.compile(
+    r"""[ \t]*+(?:(?P<name>[\w!#$%&'*+.^`|~-]+)=(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<plain>[^\s",;=]+)))?"""
+    r"""[ \t]*+(?P<end>[,;]|\Z)""",
+    re.ASCII,
+)
 _TOKEN_PATH = re.compile(rb"/t/([^/]*)(/.*)", re.DOTALL)
 
 
@@ -38,8 +43,8 @@ def peer_address(peer: object) -> Address | None:
 
 
 def parse_address(text: str) -> Address | None:
-    """Read an address as proxies write it: with a port or without, in brackets and quotes. None where it is none."""
-    text = text.strip().strip('"')
+    """Read an address as proxies write it: with a port or without, in brackets or not. None where it is none."""
+    text = text.strip()
     if found := _WITH_PORT.fullmatch(text):
         text = found[1] or found[2] or ""
     try:
@@ -53,16 +58,29 @@ def _chains(headers: Headers) -> list[list[str]]:
     """For each kind of header that tells of proxies: the addresses that it names, the nearest last."""
     # Asked for by a text, Twisted decodes what came as UTF-8, and fails where it is none.
     given = {name: headers.getRawHeaders(name.encode()) for name in PROXY_HEADERS}
-    lists = {name: b",".join(lines).decode("latin-1") for name, lines in given.items() if lines is not None}
-    chains = {name: text.split(",") for name, text in lists.items()}
-    if "forwarded" in chains:
-        chains["forwarded"] = [_forwarded_for(element) for element in chains["forwarded"]]
-    return list(chains.values())
+    lines = {name: [line.decode("latin-1") for line in came] for name, came in given.items() if came is not None}
+    return [
+        [address for line in came for address in (_forwarded_for(line) if name == "forwarded" else line.split(","))]
+        for name, came in lines.items()
+    ]
 
 
-def _forwarded_for(element: str) -> str:
-    """The address in an element of `Forwarded` (RFC 7239); empty where it names none."""
-    return next((found[1] for pair in element.split(";") if (found := _FOR.fullmatch(pair))), "")
+def _forwarded_for(line: str) -> list[str]:
+    """The address in each element of `Forwarded` (RFC 7239); empty where it names none, or several.
+
+    A line that breaks the rules may hide anything: it has one element, which names none.
+    """
+    addresses, named, position = [], [], 0
+    while pair := _PAIR.match(line, position):
+        position = pair.end()
+        if (pair["name"] or "").lower() == "for":
+            named.append(pair["plain"] or re.sub(r"\\(.)", r"\1", pair["quoted"]))
+        if pair["end"] != ";":
+            addresses.append(named[0] if len(named) == 1 else "")
+            named = []
+        if not pair["end"]:
+            return addresses
+    return [""]
 
 
 def _within(address: Address | None, networks: Iterable[Network]) -> bool:

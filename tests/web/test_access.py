@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.web.http_headers import Headers
 
@@ -62,6 +64,8 @@ def test_what_came_through_an_unknown_proxy_is_never_local(headers: dict[str, st
         {"X-Real-IP": HERE},
         {"Forwarded": f"for={STRANGER}, FOR={HERE};proto=https"},
         {"Forwarded": 'proto=https; for="[::1]:4711"'},
+        {"Forwarded": f'for="127\\.0.0.1";host="a, for={STRANGER}"'},  # in quotes: a part of the name
+        {"Forwarded": f'for={HERE};host="a\\", for={STRANGER}";;proto="";'},
         {"Forwarded": f"for={HERE}", "X-Forwarded-For": HERE, "X-Real-IP": "::1"},
     ],
 )
@@ -83,12 +87,62 @@ def test_a_trusted_proxy_is_believed(headers: dict[str, str]) -> None:
         {"Forwarded": f'for="{HERE}, for={STRANGER}'},
         {"Forwarded": f"for={HERE}, by=10.0.0.2"},
         {"Forwarded": "for=_hidden"},
+        {"Forwarded": f'for={STRANGER};host="a, for={HERE}"'},
+        {"Forwarded": f'for={STRANGER};host="a\\", for={HERE}'},
+        {"Forwarded": f"for={STRANGER};for={HERE}"},
+        {"Forwarded": f"for={HERE};FOR={HERE}"},
+        {"Forwarded": f"for={HERE} {STRANGER}"},
+        {"Forwarded": f"for={HERE};{STRANGER}"},
+        {"Forwarded": f'for="{HERE}"{STRANGER}'},
+        {"Forwarded": f'for="\\"{HERE}\\""'},
+        {"Forwarded": f"for={HERE},"},
+        {"Forwarded": ""},
+        {"X-Forwarded-For": f'"{HERE}"'},
         {"Forwarded": f"for={HERE}", "X-Forwarded-For": STRANGER},  # the first is the client's own invention
         {"X-Real-IP": HERE, "X-Forwarded-For": STRANGER},
     ],
 )
 def test_a_client_cannot_make_a_trusted_proxy_say_that_it_is_local(headers: dict[str, str]) -> None:
     assert not internally(PROXY, headers, PROXY)
+
+
+def quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+TRICKY = st.text(st.sampled_from('",;=\\ \tfor127.[]:x'))
+ADDRESSES = st.ip_addresses().map(str)
+OTHER_PAIRS = st.builds("{}={}".format, st.sampled_from(["by", "host", "proto", "x-for"]), TRICKY.map(quoted))
+
+
+@st.composite
+def elements(draw: st.DrawFn) -> tuple[str, str]:
+    """An element of `Forwarded` as a proxy may write it, and the address that it names."""
+    address = draw(ADDRESSES)
+    name = f"[{address}]:4711" if ":" in address else address
+    pairs = [*draw(st.lists(OTHER_PAIRS, max_size=3)), f"{draw(st.sampled_from(['for', 'FOR']))}={quoted(name)}"]
+    return draw(st.sampled_from([";", " ; "])).join(draw(st.permutations(pairs))), address
+
+
+def origin(*lines: str) -> str:
+    """Where a request comes from that a trusted proxy has passed on."""
+    headers = Headers({"Forwarded": list(lines)})
+    (found,) = Rules(LOOPBACK, (), networks(PROXY)).origins(parse_address(PROXY), headers)
+    return str(found)
+
+
+@given(st.lists(elements(), min_size=1, max_size=3))
+def test_the_last_element_names_the_origin_whatever_is_in_quotes(written: list[tuple[str, str]]) -> None:
+    texts = [text for text, _ in written]
+    expected = str(parse_address(written[-1][1]))
+    assert expected == PROXY or origin(", ".join(texts)) == origin(*texts) == expected
+
+
+@given(TRICKY)
+@example(f'for={HERE};host="')
+def test_nothing_before_what_the_proxy_wrote_makes_another_origin_of_it(before: str) -> None:
+    assert origin(f"{before}, for={STRANGER}") in (STRANGER, "None")
+    assert origin(before, f"for={STRANGER}") == STRANGER
 
 
 def test_several_headers_of_a_kind_are_one_list() -> None:
