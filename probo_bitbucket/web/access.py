@@ -17,6 +17,23 @@ Address = IPv4Address | IPv6Address
 
 # What tells that a request came through a proxy. Each holds a list of addresses, the nearest last.
 PROXY_HEADERS = ("x-forwarded-for", "forwarded", "x-real-ip")
+# What tells that, too, and names no address, or one that is not read: each product has names of its own for it.
+PROXY_TRACES = (
+    "via",
+    "x-forwarded",
+    "x-forwarded-by",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-envoy-external-address",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "true-client-ip",
+)
 
 _LOOPBACK = IPv4Address("127.0.0.1")
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([\d.]+):\d+")
@@ -55,10 +72,15 @@ def parse_address(text: str) -> Address | None:
 
 
 def _chains(headers: Headers) -> list[list[str]]:
-    """For each kind of header that tells of proxies: the addresses that it names, the nearest last."""
+    """For each kind of header that tells of proxies: the addresses that it names, the nearest last.
+
+    Where there are traces of a proxy only, the nearest address is one that cannot be told.
+    """
     # Asked for by a text, Twisted decodes what came as UTF-8, and fails where it is none.
     given = {name: headers.getRawHeaders(name.encode()) for name in PROXY_HEADERS}
     lines = {name: [line.decode("latin-1") for line in came] for name, came in given.items() if came is not None}
+    if not lines and any(headers.getRawHeaders(name.encode()) is not None for name in PROXY_TRACES):
+        return [[""]]
     return [
         [address for line in came for address in (_forwarded_for(line) if name == "forwarded" else line.split(","))]
         for name, came in lines.items()

@@ -12,7 +12,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.web.http_headers import Headers
 
 from probo_bitbucket.config.types import Network
-from probo_bitbucket.web.access import Rules, parse_address, peer_address
+from probo_bitbucket.web.access import PROXY_TRACES, Rules, parse_address, peer_address
 
 
 def networks(*texts: str) -> tuple[Network, ...]:
@@ -51,6 +51,15 @@ def test_nobody_else_may(peer: str) -> None:
 def test_what_came_through_an_unknown_proxy_is_never_local(headers: dict[str, str]) -> None:
     assert not internally(HERE, headers)
     assert not internally(HERE, headers, PROXY)
+
+
+@pytest.mark.parametrize("name", PROXY_TRACES)
+def test_a_trace_of_a_proxy_is_enough_for_not_being_local(name: str) -> None:
+    for value in (HERE, "https", ""):
+        assert not internally(HERE, {name: value})
+        assert not internally(HERE, {name: value}, HERE)
+        assert internally(PROXY, {name: value, "X-Forwarded-For": HERE}, PROXY)
+        assert not internally(PROXY, {name: HERE, "X-Forwarded-For": STRANGER}, PROXY)
 
 
 @pytest.mark.parametrize(
