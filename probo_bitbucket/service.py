@@ -115,9 +115,9 @@ class Handler(Service):
         except Exception:
             await DeferredList([Deferred.fromCoroutine(each.close()) for each in opened])
             raise
-        kept = [(known.pop(door.endpoint), door.gate, certificate) for door, certificate in renewed]
-        for each, gate, certificate in kept:
-            each.hand_to(gate, certificate)
+        kept = [(known.pop(door.endpoint), door, certificate) for door, certificate in renewed]
+        for each, door, certificate in kept:
+            each.hand_to(door, certificate)
         former, unwanted = self._parts, list(known.values())
         self._open = [*(each for each, _, _ in kept), *opened]
         self._parts, self.settings = parts, settings

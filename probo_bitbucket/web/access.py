@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Protocol
 
 from attrs import field, frozen
@@ -133,6 +133,22 @@ class Rules:
         if self.webhook and not self._all_within(self.origins(peer, headers), self.webhook):
             return "its address is not among `webhookNetworks`"
         return ""
+
+    def is_internal(self, peer: object) -> bool:
+        """Whether the other end of a connection may call the internal routes, where it speaks for itself."""
+        return _within(peer_address(peer), self.internal)
+
+    def neighbourhood(self, peer: object) -> Network | None:
+        """Those who share a number of connections with *peer*. None for whoever may be many: our own, and proxies.
+
+        An IPv6 address has 2^64 more beside it, which are the same client's.
+        """
+        address = peer_address(peer)
+        if address is None or isinstance(peer, twisted_address.UNIXAddress):
+            return None
+        if self._is_proxy(address) or _within(address, self.internal):
+            return None
+        return ip_network((address, 64 if address.version == 6 else 32), strict=False)
 
     def origins(self, peer: Address | None, headers: Headers) -> list[Address | None]:
         """Where a request comes from; None stands for an address that cannot be told.

@@ -9,7 +9,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
-CONNECTION_LIMIT = 512
+from probo_bitbucket.config.types import Network
+
+FRESH = 10  # seconds that a new connection may wait with its first byte, and take for TLS before it
 RECEIVE = 30.0  # seconds from the first byte of a request to its last, and from our last byte to the peer's hanging up
 
 _log = Logger()
@@ -23,14 +25,23 @@ class BoundedChannel(HTTPChannel):
 
     site: Any
     transport: Any
+    neighbourhood: Network | None = None  # whose connections are counted together
+    _silent = True
     _receiving = True
     _deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         self.site.connections.add(self)
+        self.timeOut = FRESH
         super().connectionMade()
 
+    def timeoutConnection(self) -> None:
+        self.loseConnection()  # without the line that Twisted logs: there can be many
+
     def dataReceived(self, data: bytes) -> None:
+        if self._silent:
+            self._silent = False
+            self.setTimeout(self.site.timeOut)
         if self._receiving:
             self._start_deadline()
         super().dataReceived(data)

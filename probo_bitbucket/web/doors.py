@@ -110,9 +110,9 @@ class OpenDoor:
     port: IListeningPort
     certificate: Certificate | None
 
-    def hand_to(self, gate: Gate, certificate: Certificate | None) -> None:
-        """Let *gate* answer from the next request on, also where a connection is open already."""
-        self.door.site.resource = gate
+    def hand_to(self, door: Door, certificate: Certificate | None) -> None:
+        """Let those behind *door* answer from the next request on, also where a connection is open already."""
+        self.door.site.become(door.site)
         if self.certificate and certificate:
             self.certificate.become(certificate)
 
@@ -131,7 +131,7 @@ def doors(settings: Settings, rooms: Rooms) -> Iterator[Door]:
     )
 
     def site(rooms: Rooms) -> BoundedSite:
-        return BoundedSite(Gate(rooms, rules))
+        return BoundedSite(Gate(rooms, rules), rules)
 
     def door(setting: str, endpoint: str, site: BoundedSite) -> Door:
         return Door(setting, endpoint, site, settings.share_port)

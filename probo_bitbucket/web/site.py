@@ -10,8 +10,13 @@ from twisted.logger import Logger
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
-from probo_bitbucket.web.channel import CONNECTION_LIMIT, BoundedChannel
+from probo_bitbucket.config.types import Network
+from probo_bitbucket.web.access import Rules
+from probo_bitbucket.web.channel import BoundedChannel
 
+CONNECTION_LIMIT = 512
+RESERVED = 64  # of these, for peers that may call the internal routes: strangers cannot lock them out
+SHARE = 64  # connections that a stranger may have open
 BODY_LIMIT = 4 * 1024 * 1024  # bytes; the Container Manager sends the whole build with every status
 IDLE = 60.0  # seconds that a client may be silent
 
@@ -39,23 +44,37 @@ class BoundedRequest(Request):
 
 
 class BoundedSite(Site):
-    """Takes at most CONNECTION_LIMIT connections.
+    """Takes at most CONNECTION_LIMIT connections, and of strangers, as *rules* tell them, no more than their share.
 
     Logs a request as one event for debugging. Never its query: refresh tokens travel there.
     """
 
     protocol: Any = BoundedChannel
 
-    def __init__(self, resource: IResource) -> None:
+    def __init__(self, resource: IResource, rules: Rules) -> None:
         # Twisted would look for form fields in every body, which takes longer than all the rest of a request.
         super().__init__(resource, requestFactory=BoundedRequest, timeout=IDLE, parsePOSTFormSubmission=False)
+        self.rules = rules
         self.connections: set[BoundedChannel] = set()
 
+    def become(self, other: BoundedSite) -> None:
+        """Answer as *other* does from the next request on, and let in whom it lets in."""
+        self.resource, self.rules = other.resource, other.rules
+
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        if len(self.connections) < CONNECTION_LIMIT:
-            return super().buildProtocol(addr)
-        _log.warn("Too many connections, one is closed", event="http.crowded", count=CONNECTION_LIMIT)
-        return None
+        neighbourhood = self.rules.neighbourhood(addr)
+        if self._is_full_for(addr, neighbourhood):
+            _log.warn("Too many connections, one is closed", event="http.crowded", count=len(self.connections))
+            return None
+        channel: Any = super().buildProtocol(addr)
+        channel.neighbourhood = neighbourhood
+        return channel
+
+    def _is_full_for(self, addr: IAddress | None, neighbourhood: Network | None) -> bool:
+        if neighbourhood and sum(each.neighbourhood == neighbourhood for each in self.connections) >= SHARE:
+            return True
+        reserved = 0 if self.rules.is_internal(addr) else RESERVED
+        return len(self.connections) >= CONNECTION_LIMIT - reserved
 
     def hang_up(self) -> None:
         """End the connections that are open."""

@@ -22,10 +22,12 @@ from twisted.web.pages import notFound
 from probo_bitbucket import config
 from probo_bitbucket.errors import Temporary
 from probo_bitbucket.upstream import Upstream, http_client
+from probo_bitbucket.web.access import Rules
 from probo_bitbucket.web.doors import CannotListen, Door
 from probo_bitbucket.web.site import BoundedSite
 from tests.web.certificates import write_certificates
 
+RULES = Rules((), (), ())
 ROOT = Path(__file__).parent.parent.parent
 TWISTD = Path(sys.executable).with_name("twistd")
 
@@ -38,7 +40,7 @@ class Tls(TestCase):
         self.addCleanup(folder.cleanup)
         self.ca_file, key, certificate = write_certificates(Path(folder.name))
         endpoint = f"ssl:0:privateKey={key}:certKey={certificate}:interface=127.0.0.1"
-        self.port = Door("listen", endpoint, BoundedSite(notFound())).open(reactor).port
+        self.port = Door("listen", endpoint, BoundedSite(notFound(), RULES)).open(reactor).port
         self.addCleanup(self.port.stopListening)
 
     async def status(self, host: str, ca_file: str) -> int:
@@ -72,7 +74,7 @@ class Shared(TestCase):
         _, self.key, self.certificate = write_certificates(Path(folder.name))
 
     def opened(self, endpoint: str, *, shared: bool = True) -> tuple[int, BoundedSite]:
-        site = BoundedSite(notFound())
+        site = BoundedSite(notFound(), RULES)
         port = Door("listen", endpoint, site, shared).open(reactor).port
         self.addCleanup(port.stopListening)
         return port.getHost().port, site  # type: ignore[attr-defined]
@@ -107,7 +109,7 @@ class Shared(TestCase):
 )
 def test_an_endpoint_that_cannot_be_used_is_told_with_its_reason(endpoint: str, reason: str) -> None:
     with pytest.raises(CannotListen) as caught:
-        Door("listen", endpoint, BoundedSite(notFound())).open(reactor)
+        Door("listen", endpoint, BoundedSite(notFound(), RULES)).open(reactor)
     assert str(caught.value).startswith(f"{endpoint}: ")
     assert str(caught.value).endswith("(setting `listen`)")
     assert reason in str(caught.value)
