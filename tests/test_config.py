@@ -54,12 +54,6 @@ def test_everything_but_api_url_has_a_default() -> None:
     assert (settings.webhook_networks, settings.trusted_proxies, settings.repositories) == ((), (), ("*/*",))
 
 
-def test_a_webhook_without_a_secret_is_warned_about() -> None:
-    (warning,) = load().warnings
-    assert warning.startswith("bbWebhookSecret is not set")
-    assert load(options={"bbWebhookSecret": "long enough"}).warnings == ()
-
-
 def test_the_repositories_that_are_built_are_named_by_globs() -> None:
     settings = load(options={"repositories": ["acme", "initech/site-*"]})
     assert [name for name in ("Acme/any", "initech/site-1", "initech/app", "acme2/x") if settings.covers(name)] == [

@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs
 from probo_bitbucket.bitbucket.signature import sign
 from probo_bitbucket.logs import Secrets
 from probo_bitbucket.sandbox.stage import HOOK_SECRET
+from probo_bitbucket.store import hooks
 from probo_bitbucket.web import events, struck_out
 from tests.staged import Answered, StageTestCase
 from tests.web.wire import Wire, connect
@@ -83,6 +84,42 @@ class Forms(DashboardTestCase):
             self.assertIn("our hook has the secret", shown)
             for secret in (SECRET, HOOK_SECRET, "ATBB0123456789abcdefghij0123"):
                 self.assertNotIn(secret, shown)
+
+
+class Unsigned(DashboardTestCase):
+    """No secret anywhere: whoever knows the URL can send deliveries."""
+
+    settings: ClassVar[dict[str, Any]] = {"bbWebhookSecret": None, "publicUrl": "https://probo.example.com"}
+    words = "no webhook has a secret"
+
+    async def restart(self) -> list[Any]:
+        """What is doubtful, as the log says at a start."""
+        await self.stage.stop_handler()
+        with capturedLogs() as logged:
+            self.stage.start_handler()
+        return [event["warning"] for event in logged if event.get("event") == "settings.doubtful"]
+
+    async def test_the_log_says_so_at_a_start_and_the_first_page_as_long_as_it_is_so(self) -> None:
+        (warning,) = await self.restart()
+        self.assertIn(self.words, warning)
+        page = await self.page("/")
+        self.assertIn(self.words, page)
+        self.assertIn("All is well", page)
+        now = (await self.call("GET", "/api/status")).json
+        self.assertEqual((now["ok"], now["warnings"]), (True, [warning]))
+
+    async def test_a_secret_in_the_database_is_enough(self) -> None:
+        await self.handler._foundation.store.transact(hooks.new_secret, 1.0)
+        self.assertEqual(await self.restart(), [])
+        self.assertNotIn(self.words, await self.page("/"))
+
+    async def test_other_settings_are_looked_at_when_they_are_read(self) -> None:
+        with capturedLogs() as logged:
+            await self.stage.reload(bbWebhookSecret="long enough")
+            self.assertNotIn("settings.doubtful", [event.get("event") for event in logged])
+            self.assertNotIn(self.words, await self.page("/"))
+            await self.stage.reload(bbWebhookSecret=None)
+            self.assertIn("settings.doubtful", [event.get("event") for event in logged])
 
 
 class AtTheRoot(DashboardTestCase):

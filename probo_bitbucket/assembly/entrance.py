@@ -47,13 +47,14 @@ class Entrance:
     steps: Steps
     leases: Leases
     set_up: SetUp | None
+    signatures: Signatures
     events: Events
     reactor: Any
 
     def rooms(self) -> Rooms:
         store, steps, outside = self.foundation.store, self.steps, self.outside
         repositories, site_url = self.settings.repositories, self.settings.bitbucket_site_url
-        signatures, refused = Signatures(self.settings.webhook_secrets, store, self.reactor), RefusedDeliveries()
+        signatures, refused = self.signatures, RefusedDeliveries()
         health = Health(store, self.reactor, outside.accounts, outside.breakers)
         app = App(
             intake=Intake(
@@ -72,7 +73,7 @@ class Entrance:
             hash_requests=HashRequests(store, self.reactor, steps.building, repositories, self.leases),
             health=health,
             measuring=self._measuring(),
-            dashboard=tuple(self._for_people(health, self._oversight(signatures, refused))),
+            dashboard=tuple(self._for_people(health, self._oversight(refused))),
             own_pages=self._own_pages(),
             setup=self._set_up_pages(),
             clock=self.reactor,
@@ -104,7 +105,7 @@ class Entrance:
         budgets, breakers = outside.keys.budgets, outside.breakers
         return Measuring(foundation.metrics, foundation.store, self.reactor, outside.accounts, budgets, breakers)
 
-    def _oversight(self, signatures: Signatures, refused: RefusedDeliveries) -> Oversight:
+    def _oversight(self, refused: RefusedDeliveries) -> Oversight:
         return oversee(
             self.settings,
             store=self.foundation.store,
@@ -112,7 +113,7 @@ class Entrance:
             api=self.outside.api,
             accounts=self.outside.accounts,
             container_manager=self.outside.container_manager,
-            signatures=signatures,
+            signatures=self.signatures,
             refused=refused,
             running=True,
         )
@@ -120,7 +121,7 @@ class Entrance:
     def _for_people(self, health: Health, oversight: Oversight) -> Iterator[Route]:
         """The dashboard and the API. Of browsers they answer to our own pages only."""
         store, clock = self.foundation.store, self.reactor
-        glance = Glance(store, health, self.outside.keys.budgets, clock, self.leases.node)
+        glance = Glance(store, health, self.signatures, self.outside.keys.budgets, clock, self.leases.node)
         again = Again(store, clock, self.steps.anew, self.steps.ending, self.steps.wake)
         forms, own_pages = OwnForms(store), self._own_pages()
         for room in (

@@ -20,6 +20,7 @@ from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.flow.reconciler import Reconciler
 from probo_bitbucket.flow.setup import SetUp
+from probo_bitbucket.flow.signatures import Signatures
 from probo_bitbucket.store import Transaction, nodes
 from probo_bitbucket.web.doors import Door, doors
 from probo_bitbucket.web.events import Events
@@ -34,17 +35,19 @@ class Parts:
     gates: tuple[Gate, ...]
     workers: tuple[Service, ...]
     set_up: SetUp | None
+    signatures: Signatures
     reconciler: Reconciler | None
     chains: Sequence[TokenChain]
     pool: HTTPConnectionPool
     node: str
 
     def begin(self, tx: Transaction) -> None:
-        """Choose credentials, make their tokens known, and look for what was missed before."""
+        """Choose credentials, make their tokens known, read the webhooks' secrets, and look for what was missed."""
         if self.set_up:
             self.set_up.begin(tx)
         for chain in self.chains:
             chain.begin(tx)
+        self.signatures.begin(tx)
         if self.reconciler:
             self.reconciler.begin(tx)
 
@@ -62,7 +65,8 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     keys = outside.keys
     steps = Steps(settings, outside, store, reactor, leases)
     set_up, events = keys.set_up(outside.accounts, steps.wake), Events(store, reactor)
-    entrance = Entrance(settings, foundation, outside, steps, leases, set_up, events, reactor)
+    signatures = Signatures(settings.webhook_secrets, store, reactor)
+    entrance = Entrance(settings, foundation, outside, steps, leases, set_up, signatures, events, reactor)
     opening = tuple(doors(settings, entrance.rooms()))
     rounds = periodic(
         settings, store=store, reactor=reactor, leases=leases, keys=keys, set_up=set_up, catch_up=steps.catch_up
@@ -72,6 +76,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
         gates=tuple(door.gate for door in opening),
         workers=(*steps.workers(), events, *rounds),
         set_up=set_up,
+        signatures=signatures,
         reconciler=steps.reconciler,
         chains=keys.chains,
         pool=outside.pool,

@@ -22,8 +22,8 @@ def status(*, files: tuple[Path, ...], in_json: bool) -> None:
     if in_json:
         print_json(now)
     else:
-        findings = ((_grade(each), each["subject"], each["trouble"]) for each in now["findings"])
-        print_table((), findings, "")
+        findings = [(_grade(each), each["subject"], each["trouble"]) for each in now["findings"]]
+        print_table((), [*findings, *(("warning", "", warning) for warning in now["warnings"])], "")
         click.echo()
         waiting = ((each["work"], each["waiting"], time(each["oldest_at"]), each["given_up"]) for each in now["queues"])
         print_table(("QUEUE", "WAITING", "SINCE", "GIVEN UP"), waiting, "The queues cannot be read.")

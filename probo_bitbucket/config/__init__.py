@@ -32,7 +32,6 @@ __all__ = [
     "load",
 ]
 
-_UNSIGNED = "bbWebhookSecret is not set: whoever knows the webhook's URL can send deliveries in Bitbucket's name"
 _UNSIGNED_COMMANDS = "commands: needs bbWebhookSecret, without which anybody could give commands in anybody's name"
 _SHARED_FILE = "sharePort: needs a PostgreSQL as database, because an SQLite file is for one daemon"
 _SHARED_ENDPOINT = "sharePort: {endpoint} cannot be shared, only tcp: and ssl: can"
@@ -68,8 +67,6 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
         findings.problems.extend(_unshareable(values))
     if findings.problems:
         raise SettingsError(tuple(findings.problems))
-    if not values["webhook_secrets"] and not values["public_url"]:  # webhooks that are made here have a secret
-        findings.warnings.append(_UNSIGNED)
     basic = [account.name for account in accounts if isinstance(account.credentials, ApiToken)]
     findings.warnings.extend(_NO_DOWNLOAD.format(name=name) for name in basic)
     return Settings(**values, credentials=credentials, accounts=accounts, warnings=tuple(findings.warnings))

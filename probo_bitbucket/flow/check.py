@@ -14,7 +14,7 @@ from probo_bitbucket.flow.accounts import Accounts, OwnAccounts
 from probo_bitbucket.flow.front_door import SUBJECT as PUBLIC_URL
 from probo_bitbucket.flow.front_door import FrontDoor
 from probo_bitbucket.flow.inspection import Inspection
-from probo_bitbucket.flow.signatures import Signatures
+from probo_bitbucket.flow.signatures import UNSIGNED, Signatures
 from probo_bitbucket.flow.standing import Standing
 from probo_bitbucket.flow.verdict import Verdict
 from probo_bitbucket.probo.container_manager import ContainerManager
@@ -101,8 +101,7 @@ class Check:
     async def _signatures(self) -> list[Verdict]:
         if await self.signatures.any():
             return [Verdict.ok("signatures", "only signed deliveries are taken")]
-        what = "whoever knows the webhook's URL can send deliveries in Bitbucket's name: no webhook has a secret"
-        return [Verdict.warning("signatures", what, "probo-bitbucket hooks add WORKSPACE/REPOSITORY")]
+        return [Verdict.warning("signatures", UNSIGNED, "probo-bitbucket hooks add WORKSPACE/REPOSITORY")]
 
     async def _hooks(self) -> list[Verdict]:
         places = await self.inspection.places()

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from probo_bitbucket import __version__
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.flow.health import Finding, Health
+from probo_bitbucket.flow.signatures import UNSIGNED, Signatures
 from probo_bitbucket.store import Database, StoreUnavailable
 from probo_bitbucket.store.views import queue
 from probo_bitbucket.store.views.queue import Queue
@@ -26,10 +27,14 @@ class Left:
 
 @frozen
 class Now:
-    """*ok*: deliveries are dealt with. *queues* are empty where the store cannot be read."""
+    """*ok*: deliveries are dealt with. *queues* are empty where the store cannot be read.
+
+    *warnings* stand in nobody's way, and should not stay.
+    """
 
     ok: bool
     findings: Sequence[Finding]
+    warnings: Sequence[str]
     queues: Sequence[Queue]
     budgets: Sequence[Left]
     version: str
@@ -44,6 +49,7 @@ class Glance:
 
     store: Database
     health: Health
+    signatures: Signatures
     budgets: Mapping[str, Budget]
     clock: IReactorTime
     node: str
@@ -58,6 +64,7 @@ class Glance:
         return Now(
             ok=not any(finding.trouble for finding in findings),
             findings=findings,
+            warnings=await self._warnings(),
             queues=await self._queues(),
             budgets=[Left(name, budget.left(now), budget.limit) for name, budget in sorted(self.budgets.items())],
             version=__version__,
@@ -65,6 +72,12 @@ class Glance:
             started_at=self._started_at,
             at=now,
         )
+
+    async def _warnings(self) -> Sequence[str]:
+        try:
+            return () if await self.signatures.any() else (UNSIGNED,)
+        except StoreUnavailable:
+            return ()  # is among the findings
 
     async def _queues(self) -> Sequence[Queue]:
         try:

@@ -10,15 +10,17 @@ from collections.abc import Iterator, Sequence
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket import signature
 from probo_bitbucket.logs import hide
 from probo_bitbucket.model import Delivery
-from probo_bitbucket.store import Database, StoreUnavailable, hooks
+from probo_bitbucket.store import Database, StoreUnavailable, Transaction, hooks
 
 AGE = 5.0  # seconds after which the store is asked for its secrets again
 AGE_OF_DOUBT = 1.0  # seconds … where a signature does not fit: its secret may be new
 MEMORY = 200  # deliveries that were turned away
+UNSIGNED = "no webhook has a secret: whoever knows the webhook's URL can send deliveries in Bitbucket's name"
 
 
 class BadSignature(Exception):
@@ -34,6 +36,14 @@ class Signatures:
     clock: IReactorTime
     _kept: tuple[str, ...] = field(default=(), repr=False)
     _read_at: float = float("-inf")
+
+    log = Logger()
+
+    def begin(self, tx: Transaction) -> None:
+        """Read the secrets, and say so where there is none."""
+        self._keep(hooks.secrets(tx))
+        if not self._valid:
+            self.log.warn("{warning}", warning=UNSIGNED, event="settings.doubtful")
 
     async def check(self, body: bytes, header: str | None) -> None:
         """Raises BadSignature; or StoreUnavailable, where the store may have the secret.
@@ -62,7 +72,9 @@ class Signatures:
     async def _read(self, age: float) -> None:
         if self.clock.seconds() - self._read_at < age:
             return
-        kept = await self.store.transact(hooks.secrets)
+        self._keep(await self.store.transact(hooks.secrets))
+
+    def _keep(self, kept: tuple[str, ...]) -> None:
         for secret in kept:
             hide(secret)
         self._kept, self._read_at = kept, self.clock.seconds()
