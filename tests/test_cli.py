@@ -136,6 +136,40 @@ class WithAToken(CommandTestCase):
         self.assertIn("ok", await self.command("status"))
 
 
+class SecretsOfSystemd(CommandTestCase):
+    """systemd gives them to the daemon, and to no command."""
+
+    def take_secrets_away(self, *names: str) -> None:
+        path = self.folder / "settings.yaml"
+        given = json.loads(path.read_text())
+        for name in names:
+            given.pop(name, None)
+            given[f"{name}File"] = f"%d/secret_{name}"
+        path.write_text(json.dumps(given))
+
+    async def test_commands_that_ask_the_daemon_do_without(self) -> None:
+        self.take_secrets_away("bbClientSecret", "bbRefreshToken", "internalToken")
+        self.assertIn("ok", await self.command("status"))
+        said = {each["subject"]: each for each in await self.document("check", status=None)}
+        self.assertEqual((said["settings"]["grade"], said["daemon"]["grade"]), ("ok", "ok"))
+        self.assertEqual(said["signatures"]["grade"], "ok")
+
+    async def test_check_does_not_say_that_the_daemon_cannot_start(self) -> None:
+        self.take_secrets_away("bbClientSecret")
+        await self.stage.stop_handler()
+        settings, daemon = await self.document("check", status=1)
+        self.assertEqual((settings["grade"], daemon["grade"]), ("warning", "wrong"))
+        self.assertIn("start the daemon", settings["advice"])
+        self.assertIn("No daemon answers", daemon["what"])
+
+    async def test_what_else_is_wrong_is_said(self) -> None:
+        self.take_secrets_away("bbClientSecret", "prot")
+        self.assertEqual(
+            {each["advice"] for each in await self.document("check", status=1)}, {"the daemon does not start"}
+        )
+        self.assertIn("protFile: unknown key", await self.command("status", status=1))
+
+
 class ClosedDoor(CommandTestCase):
     settings: ClassVar[dict[str, Any]] = {"internalAccess": ["10.0.0.0/8"]}
 

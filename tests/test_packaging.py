@@ -131,6 +131,7 @@ def test_a_secret_in_the_units_directory_is_named_as_the_unit_says(tmp_path: Pat
     (tmp_path / "settings.yaml").write_text(f"{written}\nbbClientKey: key\napi: {{url: 'http://cm:3020'}}\n")
     settings = config.load([tmp_path / "settings.yaml"], {"CREDENTIALS_DIRECTORY": str(tmp_path)}, {})
     assert "consumers-secret" in secrets_of(settings)
+    assert f"# {written}" in (ROOT / "etc" / "probo-bitbucket.yaml").read_text().splitlines()
 
 
 def test_the_port_is_the_same_everywhere() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from probo_bitbucket.config import Settings
+    from probo_bitbucket.config import Whereabouts
 
 PATIENCE = 300.0  # seconds; a repair of many webhooks takes as long as Bitbucket needs
 
@@ -39,7 +39,7 @@ class Address:
         return HTTPSConnection(self.host, self.port, timeout=PATIENCE, context=ssl._create_unverified_context())  # noqa: S323
 
 
-def addresses(settings: Settings) -> Iterator[Address]:
+def addresses(settings: Whereabouts) -> Iterator[Address]:
     """The addresses at which the settings put the internal routes, as far as they can be called."""
     endpoints = settings.internal_listen or settings.listen
     if not endpoints and settings.port:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from probo_bitbucket.cli.daemon import Daemon, NoDaemon, NotLetIn
-from probo_bitbucket.cli.options import settings_files
+from probo_bitbucket.cli.options import settings_files, whereabouts
 from probo_bitbucket.cli.screen import as_json, print_json, print_table, waiting
 
 if TYPE_CHECKING:
-    from probo_bitbucket.config import Settings
+    from probo_bitbucket.config import Settings, Whereabouts
 
 
 @click.command()
@@ -44,8 +45,26 @@ def _verdicts(files: tuple[Path, ...]) -> list[dict[str, Any]]:
     try:
         settings = config.load(files, os.environ, {})
     except config.SettingsError as error:
+        if error.elsewhere:
+            return _seen_by_the_daemon(files, error.problems)
         return [_verdict("settings", "wrong", problem, "the daemon does not start") for problem in error.problems]
     return [*map(asdict, checkup.look_at_files(settings, files)), *_rest(settings)]
+
+
+def _seen_by_the_daemon(files: tuple[Path, ...], problems: Sequence[str]) -> list[dict[str, Any]]:
+    """What the daemon tells, where nobody else can read all of the settings."""
+    try:
+        told = _told(whereabouts(files))
+    except (NoDaemon, NotLetIn) as error:
+        unread = [
+            _verdict("settings", "warning", problem, "start the daemon, which looks itself") for problem in problems
+        ]
+        return [*unread, _verdict("daemon", "wrong", error.message)]
+    return [_verdict("settings", "ok", "only the daemon can read all secrets, which systemd gives it"), *told]
+
+
+def _told(daemon: Whereabouts) -> list[dict[str, Any]]:
+    return [_verdict("daemon", "ok", "answers"), *Daemon(daemon).post("/api/check")["verdicts"]]
 
 
 def _rest(settings: Settings) -> list[dict[str, Any]]:
@@ -55,7 +74,7 @@ def _rest(settings: Settings) -> list[dict[str, Any]]:
     from probo_bitbucket import checkup
 
     try:
-        return [_verdict("daemon", "ok", "answers"), *Daemon(settings).post("/api/check")["verdicts"]]
+        return _told(settings)
     except NoDaemon as error:
         told = _verdict("daemon", "warning", error.message, "")
     except NotLetIn as error:

@@ -12,10 +12,10 @@ import click
 from attrs import frozen
 
 from probo_bitbucket.cli.addresses import addresses
-from probo_bitbucket.cli.options import load
+from probo_bitbucket.cli.options import whereabouts
 
 if TYPE_CHECKING:
-    from probo_bitbucket.config import Settings
+    from probo_bitbucket.config import Whereabouts
 
 
 class NoDaemon(click.ClickException):
@@ -28,7 +28,7 @@ class NotLetIn(click.ClickException):
 
 @frozen
 class Daemon:
-    settings: Settings
+    settings: Whereabouts
 
     def get(self, path: str, **query: Any) -> Any:
         """What the daemon answers to a GET; arguments that are None are left out. Raises ClickException."""
@@ -82,4 +82,4 @@ def _refused(status: int, document: Any, name: str) -> click.ClickException:
 
 def daemon(files: tuple[Path, ...]) -> Daemon:
     """The daemon that has these settings."""
-    return Daemon(load(files))
+    return Daemon(whereabouts(files))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from probo_bitbucket.config import Settings
+    from probo_bitbucket.config import Settings, Whereabouts
 
 _META = "probo_bitbucket.settings_files"
 
@@ -36,7 +38,23 @@ def load(files: tuple[Path, ...]) -> Settings:
     """The settings as the daemon reads them. Raises ClickException with all that is wrong."""
     from probo_bitbucket import config
 
-    try:
+    with _in_words():
         return config.load(files, os.environ, {})
-    except config.SettingsError as error:
+
+
+def whereabouts(files: tuple[Path, ...]) -> Whereabouts:
+    """Where the daemon is called that has these settings. Raises ClickException."""
+    from probo_bitbucket import config
+
+    with _in_words():
+        return config.whereabouts(files, os.environ)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    from probo_bitbucket.config import SettingsError
+
+    try:
+        yield
+    except SettingsError as error:
         raise click.ClickException(str(error)) from error

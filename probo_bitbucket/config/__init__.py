@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from attrs import fields_dict
+
 from probo_bitbucket.config.accounts import CredentialReader
 from probo_bitbucket.config.keys import KEYS, Key
-from probo_bitbucket.config.settings import Settings
+from probo_bitbucket.config.settings import Settings, Whereabouts
 from probo_bitbucket.config.sources import gather
 from probo_bitbucket.config.types import Forks, HandOut, LogFormat, Pushes, ShownStatuses
 from probo_bitbucket.config.values import Reader
@@ -29,7 +31,9 @@ __all__ = [
     "Settings",
     "SettingsError",
     "ShownStatuses",
+    "Whereabouts",
     "load",
+    "whereabouts",
 ]
 
 _UNSIGNED_COMMANDS = "commands: needs bbWebhookSecret, without which anybody could give commands in anybody's name"
@@ -49,7 +53,7 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
     findings = Findings()
     given = gather(files, environ, options, findings)
     if findings.problems and not given:
-        raise SettingsError(tuple(findings.problems))  # nothing could be read, so nothing is worth being called missing
+        raise findings.error()  # nothing could be read, so nothing is worth being called missing
     reader = Reader(environ, findings)
     home = f"{files[-1]}: " if files else ""
     plain = [key for key in KEYS if key.attribute not in ("credentials", "accounts")]
@@ -66,10 +70,25 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
     if values.get("share_port"):
         findings.problems.extend(_unshareable(values))
     if findings.problems:
-        raise SettingsError(tuple(findings.problems))
+        raise findings.error()
     basic = [account.name for account in accounts if isinstance(account.credentials, ApiToken)]
     findings.warnings.extend(_NO_DOWNLOAD.format(name=name) for name in basic)
     return Settings(**values, credentials=credentials, accounts=accounts, warnings=tuple(findings.warnings))
+
+
+def whereabouts(files: Sequence[Path], environ: Mapping[str, str]) -> Whereabouts:
+    """Where the daemon answers that has these settings. A token that only the daemon can read is left empty.
+
+    Raises SettingsError, with what is wrong with the settings that tell it.
+    """
+    findings = Findings()
+    given = gather(files, environ, {}, findings)
+    reader = Reader(environ, findings)
+    keys = [key for key in KEYS if key.attribute in fields_dict(Whereabouts)]
+    values = {key.attribute: reader.value(key, given.get(key.name), "") for key in keys}
+    if findings.problems != findings.elsewhere:
+        raise findings.error()
+    return Whereabouts(**values)
 
 
 def _unshareable(values: Mapping[str, Any]) -> Iterator[str]:

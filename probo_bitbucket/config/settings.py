@@ -11,16 +11,22 @@ from probo_bitbucket.credentials import Account, Credentials, covers
 
 
 @frozen(kw_only=True)
-class Settings:
-    """Read, merged and checked. `keys.KEYS` says what each means; texts that were not given are empty."""
+class Whereabouts:
+    """What a command has to know of a daemon that it calls."""
 
     port: int
     hostname: str
     listen: tuple[str, ...]  # endpoints as Twisted describes them; hostname and port where there are none
-    share_port: bool
     internal_listen: tuple[str, ...]
-    internal_access: tuple[Network, ...]
     internal_token: str = field(repr=False)
+
+
+@frozen(kw_only=True)
+class Settings(Whereabouts):
+    """Read, merged and checked. `keys.KEYS` says what each means; texts that were not given are empty."""
+
+    share_port: bool
+    internal_access: tuple[Network, ...]
     dashboard_hosts: tuple[str, ...]
     trusted_proxies: tuple[Network, ...]
     webhook_networks: tuple[Network, ...]

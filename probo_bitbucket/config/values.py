@@ -26,6 +26,10 @@ class _UnusableError(Exception):
     """A value that cannot be used: what is wrong with it, without the value of a secret."""
 
 
+class _ElsewhereError(_UnusableError):
+    """A secret that systemd gives to the daemon, where this is another process."""
+
+
 @frozen
 class Reader:
     """Reads values and collects what is wrong with them."""
@@ -51,6 +55,8 @@ class Reader:
             value = _parsed(key, contents)
         except _UnusableError as unusable:
             self._problem(given.where(part), str(unusable))
+            if isinstance(unusable, _ElsewhereError):
+                self.findings.elsewhere.append(self.findings.problems[-1])
             return key.default_value
         if key.secret and len(contents.text) < SHORT:
             self.findings.warnings.append(f"{given.where(part)}: {_TOO_SHORT}")
@@ -74,7 +80,9 @@ class Reader:
         if not credential:
             return written.directory / written.text
         if not self.environ.get("CREDENTIALS_DIRECTORY"):
-            raise _UnusableError("CREDENTIALS_DIRECTORY is not set; systemd sets it where the unit has LoadCredential=")
+            raise _ElsewhereError(
+                "CREDENTIALS_DIRECTORY is not set; systemd sets it where the unit has LoadCredential="
+            )
         return Path(self.environ["CREDENTIALS_DIRECTORY"], credential.group(1))
 
     def _problem(self, where: str, what: str) -> None:

@@ -12,10 +12,14 @@ from attrs import Factory, define, field, frozen
 
 
 class SettingsError(Exception):
-    """The settings cannot be used. Every problem is one line that says where, what is wrong, and what to do."""
+    """The settings cannot be used. Every problem is one line that says where, what is wrong, and what to do.
 
-    def __init__(self, problems: tuple[str, ...]) -> None:
+    *elsewhere*: nothing is wrong with them but that systemd gives some secrets to the daemon only.
+    """
+
+    def __init__(self, problems: tuple[str, ...], *, elsewhere: bool = False) -> None:
         self.problems = in_order(problems)
+        self.elsewhere = elsewhere
         super().__init__("\n".join(self.problems))
 
 
@@ -36,6 +40,10 @@ class Findings:
 
     problems: list[str] = Factory(list)
     warnings: list[str] = Factory(list)
+    elsewhere: list[str] = Factory(list)  # those of the problems that the daemon does not have
+
+    def error(self) -> SettingsError:
+        return SettingsError(tuple(self.problems), elsewhere=self.problems == self.elsewhere)
 
 
 class Shape(Enum):
