@@ -18,6 +18,8 @@ from urllib.parse import quote
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from zope.interface import implementer
 
+from probo_bitbucket.floods import Floods
+
 HIDDEN = "‹hidden›"
 
 # What a line may tell, in this order. An event can carry more, whole documents and tokens even: none of that is shown.
@@ -133,11 +135,15 @@ redact = secrets.redact
 
 @implementer(ILogObserver)
 class LineObserver:
-    """Gives every event of *level*, a name of the settings, and above to *write*, in a *form* without secrets."""
+    """Gives every event of *level*, a name of the settings, and above to *write*, in a *form* without secrets.
+
+    Of those that strangers cause, one in a while and the number of the others.
+    """
 
     def __init__(
         self, write: Callable[[bytes], object], level: str, form: Callable[[LogEvent], str] = format_event
     ) -> None:
+        self._floods = Floods()
         self.use(write, level, form)
 
     def use(self, write: Callable[[bytes], object], level: str, form: Callable[[LogEvent], str]) -> None:
@@ -149,8 +155,9 @@ class LineObserver:
     def __call__(self, event: LogEvent) -> None:
         if event.get("log_level", LogLevel.info) < self._level or _is_noise(event):
             return
-        # A lone surrogate, out of a file name or out of JSON, cannot be encoded.
-        self._write(self._form(event).encode("utf-8", "backslashreplace"))
+        for told in self._floods.thinned(event):
+            # A lone surrogate, out of a file name or out of JSON, cannot be encoded.
+            self._write(self._form(told).encode("utf-8", "backslashreplace"))
 
 
 def _is_noise(event: LogEvent) -> bool:

@@ -47,6 +47,45 @@ def after_time(line: str) -> str:
     return line.partition("Z ")[2]
 
 
+def refused(time: float, path: str = "/") -> dict[str, object]:
+    return {
+        "log_time": TIME + time, "log_namespace": "probo_bitbucket.web.gate", "log_format": "Request refused",
+        "event": "http.forbidden", "path": path,
+    }  # fmt: skip
+
+
+def test_what_strangers_cause_is_told_once_in_a_while_and_counted(log: Log) -> None:
+    for number in range(1000):
+        log.publisher(refused(number / 200, f"/{number}"))
+    assert [after_time(line) for line in log.lines] == ["info  http.forbidden Request refused path=/0"]
+    log.publisher({**refused(9.9), "event": "build.started"})
+    assert len(log.lines) == 2
+    log.publisher(refused(10.0, "/next"))
+    assert [after_time(line) for line in log.lines[2:]] == [
+        "info  http.forbidden 999 more in 10 s count=999",
+        "info  http.forbidden Request refused path=/next",
+    ]
+
+
+def test_the_number_is_told_with_the_next_line_whatever_it_is_about(log: Log) -> None:
+    for time in (0.0, 1.0):
+        log.publisher(refused(time))
+        log.publisher({**refused(time), "event": "delivery.refused"})
+    log.publisher({**refused(60.0), "event": "build.started"})
+    names = [after_time(line).split()[1:4] for line in log.lines[2:]]
+    assert names == [
+        ["http.forbidden", "1", "more"],
+        ["delivery.refused", "1", "more"],
+        ["build.started", "Request", "refused"],
+    ]
+
+
+def test_a_clock_that_is_set_back_silences_nothing(log: Log) -> None:
+    for time in (0.0, -3600.0):
+        log.publisher(refused(time))
+    assert len(log.lines) == 2
+
+
 def test_a_line_has_time_level_name_message_and_fields() -> None:
     event = {
         "log_time": TIME, "log_namespace": "probo_bitbucket.flow.builder", "log_format": "Build {build} was started",

@@ -34,8 +34,8 @@ class Intake:
 
     log = Logger()
 
-    async def accept(self, delivery: Delivery, signed: str | None) -> int:
-        """Check and store a delivery; return its id when it is committed.
+    async def accept(self, delivery: Delivery, signed: str | None, client: str) -> int:
+        """Check and store a delivery of *client*; return its id when it is committed.
 
         Raises BadSignature, PayloadError, or StoreUnavailable.
         """
@@ -43,7 +43,7 @@ class Intake:
             with self.precedence.accepting():
                 return await in_time(Deferred.fromCoroutine(self._checked(delivery, signed)), self.clock)
         except BadSignature as error:
-            self.log.warn("Delivery refused", event="delivery.refused", reason=str(error))
+            self.log.warn("Delivery refused", event="delivery.refused", client=client, reason=str(error))
             self.refused.note(delivery, error)
             raise
         except StoreUnavailable as error:

@@ -114,7 +114,7 @@ class App:
             request_uuid=_header(request, "x-request-uuid"),
             attempt=_attempt(_header(request, "x-attempt-number")),
         )
-        await self.intake.accept(delivery, _header(request, "x-hub-signature"))
+        await self.intake.accept(delivery, _header(request, "x-hub-signature"), cast(Any, request).client_told)
         return answer(request, 200, {"ok": True})
 
     async def status(self, request: Request, build_id: str, context: str) -> bytes:

@@ -16,6 +16,8 @@ from probo_bitbucket.web.access import Address, Rules, peer_address
 from probo_bitbucket.web.answers import answer
 from probo_bitbucket.web.site import BODY_LIMIT
 
+TOLD_PATH = 200  # characters of a path that the log tells
+
 _log = Logger()
 
 # Werkzeug fails at other hosts than these.
@@ -66,13 +68,14 @@ class Gate(Resource):
         wanted.setHeader(b"server", b"probo-bitbucket")
         peer, headers = peer_address(wanted.getClientAddress()), wanted.requestHeaders
         right_token, wanted.path = self._rules.token_in(wanted.path)
+        wanted.client_told = ", ".join(str(origin or "unknown") for origin in self._rules.origins(peer, headers))
         room: IResource | None
         if self.rooms.webhook and self._is_webhook(wanted):
             room, objection = self.rooms.webhook, self._rules.objection_to_delivery(peer, headers)
         else:
             room, objection = self.rooms.internal, self._objection(wanted, right_token, peer)
         if room is None or objection:
-            return self._refuse(wanted, peer, objection or "internal routes are at another port (`internalListen`)")
+            return self._refuse(wanted, objection or "internal routes are at another port (`internalListen`)")
         if wanted.too_large:
             return answer(wanted, 413, {"error": f"the body has more than {BODY_LIMIT} bytes"})
         host = wanted.getHeader(b"host") or b""
@@ -102,13 +105,12 @@ class Gate(Resource):
         path = self.rooms.webhook_path.encode()
         return bool(request.path == path and (request.method == b"POST" or path != b"/"))
 
-    def _refuse(self, request: Any, peer: Address | None, objection: str) -> bytes:
-        origins = ", ".join(str(origin or "unknown") for origin in self._rules.origins(peer, request.requestHeaders))
+    def _refuse(self, request: Any, objection: str) -> bytes:
         _log.warn(
             "Request refused",
             event="http.forbidden",
-            client=origins,
-            path=request.path.decode("latin-1"),
+            client=request.client_told,
+            path=request.path[:TOLD_PATH].decode("latin-1"),
             reason=objection,
         )
         return answer(request, 403, {"error": "forbidden"})

@@ -27,6 +27,7 @@ class BoundedRequest(Request):
     """Keeps no more than BODY_LIMIT bytes of a body, and knows whether there were more."""
 
     too_large = False
+    client_told = ""  # where it comes from, for the log: the gate finds out
     _received = 0
 
     def gotLength(self, length: int | None) -> None:

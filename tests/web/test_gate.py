@@ -69,7 +69,8 @@ class Default(GateTestCase):
             )
         self.assertEqual(answers, [401, 401, 401])
         self.assertEqual(self.measured("log_events", event="delivery.refused"), 3)
-        self.assertEqual([event["event"] for event in events if "event" in event].count("delivery.refused"), 3)
+        refused = [event for event in events if event.get("event") == "delivery.refused"]
+        self.assertEqual([event["client"] for event in refused], ["127.0.0.1"] * 3)
 
 
 class Closed(GateTestCase):
@@ -83,6 +84,12 @@ class Closed(GateTestCase):
         self.assertEqual(self.measured("log_events", event="http.forbidden"), len(INTERNAL))
         refused = [event for event in events if event.get("event") == "http.forbidden"]
         self.assertEqual((refused[0]["client"], refused[0]["path"]), ("127.0.0.1", "/auth_lookup"))
+
+    async def test_the_log_has_the_beginning_of_a_long_path(self) -> None:
+        with capturedLogs() as events:
+            self.assertEqual(await self.ask(get(b"/" + b"x" * 9000)), [403])
+        (refused,) = [event for event in events if event.get("event") == "http.forbidden"]
+        self.assertEqual(refused["path"], "/" + "x" * 199)
 
     async def test_the_webhook_is_open(self) -> None:
         self.assertEqual(await self.ask(delivery()), [200])
