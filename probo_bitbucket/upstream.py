@@ -140,13 +140,16 @@ class Upstream:
         json: Any = None,
         form: dict[str, str] | None = None,
         body: bytes | None = None,
+        pay: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send one request and return the whole answer, whatever its status. It has *json*, a *form*, or a *body*.
 
+        *pay* is called for what is really going to be sent, and may keep it from being sent by an error of its own.
         Raises Temporary when there was no answer, or not all of it, within REQUEST_TIMEOUT seconds, and CancelledError
         when the caller gave up before.
         """
         self.breaker.enter()
+        pay()
         sent: dict[str | bytes, str | bytes] = {"User-Agent": USER_AGENT, "Accept": "*/*", **(headers or {})}
         data: bytes | dict[str, str] | None = body if form is None else form
         if json is not None:

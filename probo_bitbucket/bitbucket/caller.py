@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -87,9 +88,12 @@ class Caller:
     async def _send(
         self, access: Access, authorization: str, method: str, path: str, urgent: bool, json: Any
     ) -> Answer:
-        access.budget.spend(urgent=urgent)
         answer = await self.upstream.request(
-            method, f"{self.base_url}/{path}", headers={"Authorization": authorization}, json=json
+            method,
+            f"{self.base_url}/{path}",
+            headers={"Authorization": authorization},
+            json=json,
+            pay=partial(access.budget.spend, urgent=urgent),
         )
         access.budget.learn(answer)
         if answer.status != 401:

@@ -268,3 +268,12 @@ def test_a_429_stops_the_account_and_not_only_the_call(setting: Setting) -> None
             run(setting.bitbucket.post_status(STATUS))
         assert caught.value.retry_after == 30
     assert len(setting.wire.asked) == 1
+
+
+def test_what_a_breaker_keeps_back_costs_nothing_of_the_budget(setting: Setting) -> None:
+    setting.wire.say(503)
+    bitbucket, budget = setting.bitbucket, setting.access.budget
+    for _ in range(1000):
+        with pytest.raises(Temporary):
+            run(bitbucket.commit(SITE, COMMIT))
+    assert len(setting.wire.asked) == budget.sent_in(0) < 10
