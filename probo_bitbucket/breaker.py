@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.errors import Spared
@@ -10,14 +10,20 @@ from probo_bitbucket.errors import Spared
 
 @define
 class Breaker:
-    """Opens after *threshold* failures in a row; lets one trial through every *pause* seconds while open."""
+    """Opens after *threshold* failures in a row; lets one trial through every *pause* seconds while open.
+
+    That there is no answer in time is a failure of the upstream where *several* wait in vain: one repository that is
+    slow says nothing of the others.
+    """
 
     clock: IReactorTime
     upstream: str
     threshold: int = 8
+    several: int = 3
     pause: float = 10.0
     failures: int = 0
     next_trial: float = 0.0
+    _waiting: set[str] = field(factory=set)  # who had no answer in time since the last success; *several* at most
 
     @property
     def open(self) -> bool:
@@ -34,8 +40,16 @@ class Breaker:
 
     def succeeded(self) -> None:
         self.failures = 0
+        self._waiting.clear()
 
     def failed(self) -> None:
         self.failures += 1
         if self.open:
             self.next_trial = self.clock.seconds() + self.pause
+
+    def unanswered(self, whose: str) -> None:
+        """There was no answer in time to a request that is *whose* work."""
+        if len(self._waiting) < self.several:
+            self._waiting.add(whose)
+        if len(self._waiting) >= self.several:
+            self.failed()

@@ -15,6 +15,10 @@ class Temporary(UpstreamError):
         self.retry_after = retry_after
 
 
+class Unanswered(Temporary):
+    """There was no answer, or not all of it, in the time that there is for one."""
+
+
 class RateLimited(Temporary):
     """The budget of requests is spent (429)."""
 

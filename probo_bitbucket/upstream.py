@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 from probo_bitbucket import __version__
 from probo_bitbucket.breaker import Breaker
-from probo_bitbucket.errors import NotFound, Permanent, RateLimited, Temporary, Unauthorized
+from probo_bitbucket.errors import NotFound, Permanent, RateLimited, Temporary, Unanswered, Unauthorized
 from probo_bitbucket.logs import redact
 
 USER_AGENT = f"probo-bitbucket/{__version__}"
@@ -140,13 +140,15 @@ class Upstream:
         json: Any = None,
         form: dict[str, str] | None = None,
         body: bytes | None = None,
+        whose: str = "",
         pay: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Send one request and return the whole answer, whatever its status. It has *json*, a *form*, or a *body*.
 
+        *whose* names the repository or the build that may be slow where the upstream is not; empty where there is none.
         *pay* is called for what is really going to be sent, and may keep it from being sent by an error of its own.
-        Raises Temporary when there was no answer, or not all of it, within REQUEST_TIMEOUT seconds, and CancelledError
-        when the caller gave up before.
+        Raises Temporary when there was no whole answer (Unanswered: not within REQUEST_TIMEOUT seconds), and
+        CancelledError when the caller gave up before.
         """
         self.breaker.enter()
         pay()
@@ -160,8 +162,11 @@ class Upstream:
         try:
             answer = await exchange
         except TimeoutError as error:
-            # Not held against the upstream: one repository that is slow says nothing of the others.
-            raise Temporary(f"{self.name} did not answer within {REQUEST_TIMEOUT:g} s") from error
+            if whose:
+                self.breaker.unanswered(whose)
+            else:
+                self.breaker.failed()
+            raise Unanswered(f"{self.name} did not answer within {REQUEST_TIMEOUT:g} s") from error
         except Temporary:
             self.breaker.failed()
             raise

@@ -81,3 +81,27 @@ def test_a_trial_that_never_ends_is_followed_by_another_after_the_pause() -> Non
     breaker.enter()
     clock.advance(10)
     breaker.enter()
+
+
+def test_one_who_waits_in_vain_opens_nothing_however_often() -> None:
+    breaker = Breaker(Clock(), "Bitbucket", several=2)
+    for _ in range(500):
+        breaker.unanswered("acme/slow")
+    assert not breaker.open
+
+
+def test_several_who_wait_in_vain_are_failures() -> None:
+    breaker = Breaker(Clock(), "Bitbucket", threshold=3, several=3)
+    for number in range(4):
+        breaker.unanswered(f"acme/{number}")
+    assert not breaker.open
+    breaker.unanswered("acme/0")
+    assert breaker.open
+
+
+def test_a_success_between_tells_that_only_those_are_slow_who_wait_in_vain() -> None:
+    breaker = Breaker(Clock(), "Bitbucket", threshold=1, several=2)
+    breaker.unanswered("acme/slow")
+    breaker.succeeded()
+    breaker.unanswered("acme/site")
+    assert not breaker.open

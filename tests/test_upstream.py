@@ -22,7 +22,7 @@ from twisted.web.iweb import IResponse
 
 from probo_bitbucket import upstream
 from probo_bitbucket.breaker import Breaker
-from probo_bitbucket.errors import NotFound, Permanent, RateLimited, Temporary, Unauthorized, UpstreamError
+from probo_bitbucket.errors import NotFound, Permanent, RateLimited, Temporary, Unanswered, Unauthorized, UpstreamError
 from probo_bitbucket.upstream import REQUEST_TIMEOUT, USER_AGENT, Answer, Upstream, http_client
 from tests.immediate import run
 from tests.wire import Wire
@@ -272,21 +272,31 @@ class OnTheWire(TestCase):
         self.patch(upstream, "_read", notice)
         return begins
 
-    async def given_up(self, words: bytes, until: Deferred[None] | None = None) -> None:
+    async def given_up(self, words: bytes, until: Deferred[None] | None = None, whose: str = "acme/slow") -> None:
         """Assert that a peer that says no more than *words* is left at the deadline."""
         peer, url = await self.serve(words)
-        exchange = Deferred.fromCoroutine(self.upstream.request("GET", url))
+        exchange = Deferred.fromCoroutine(self.upstream.request("GET", url, whose=whose))
         await (until or peer.asked)
         self.clock.advance(REQUEST_TIMEOUT - 1)
         self.assertNoResult(exchange)
         self.clock.advance(1)
         error = await self.failing(exchange)
+        self.assertIsInstance(error, Unanswered)
         self.assertEqual(str(error), "Bitbucket did not answer within 30 s")
-        self.assertEqual(self.upstream.breaker.failures, 0)
         await peer.left
 
     async def test_a_peer_that_never_answers_is_left_at_the_deadline(self) -> None:
         await self.given_up(b"")
+        self.assertEqual(self.upstream.breaker.failures, 0)
+
+    async def test_a_peer_that_answers_nobody_is_down(self) -> None:
+        for number in range(3):
+            await self.given_up(b"", whose=f"acme/{number}")
+        self.assertEqual(self.upstream.breaker.failures, 1)
+
+    async def test_a_peer_that_does_not_answer_what_is_nobodys_own_has_failed(self) -> None:
+        await self.given_up(b"", whose="")
+        self.assertEqual(self.upstream.breaker.failures, 1)
 
     async def test_a_peer_that_stalls_in_the_headers_is_left_at_the_deadline(self) -> None:
         await self.given_up(b"HTTP/1.1 200 OK\r\nContent-")

@@ -69,8 +69,8 @@ class Caller:
 
     def _beside(self, path: str, url: str) -> str:
         """The path of a link that stays where *path* is, or nothing: no other address gets our credentials."""
-        place = "/".join(path.split("/")[:3])  # repositories/{workspace}/{repository}, or workspaces/{workspace}/hooks
-        if not url.startswith((f"{self.base_url}/{place}/", f"{self.base_url}/{place}?")):
+        place = f"{self.base_url}/{_place(path)}"
+        if not url.startswith((f"{place}/", f"{place}?")):
             return ""
         return url.removeprefix(f"{self.base_url}/")
 
@@ -93,12 +93,18 @@ class Caller:
             f"{self.base_url}/{path}",
             headers={"Authorization": authorization},
             json=json,
+            whose=_place(path),
             pay=partial(access.budget.spend, urgent=urgent),
         )
         access.budget.learn(answer)
         if answer.status != 401:
             access.accepted()
         return answer
+
+
+def _place(path: str) -> str:
+    """repositories/{workspace}/{repository}, or workspaces/{workspace}/hooks."""
+    return "/".join(path.split("/")[:3])
 
 
 def decode(answer: Answer, kind: type[T]) -> T:

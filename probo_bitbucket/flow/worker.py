@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from probo_bitbucket.errors import Permanent, UpstreamError
+from probo_bitbucket.errors import Permanent, Unanswered, UpstreamError
 from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.flow.precedence import Precedence
 from probo_bitbucket.flow.schedule import Schedule, effort_after
@@ -23,6 +23,8 @@ POLL = 1.0  # seconds; work becomes due by itself, and other nodes write some do
 STORE_PAUSE = 1.0  # seconds before the store is asked again that could not be reached
 UNSETTLED_PAUSE = 60.0  # seconds before the next try to write down what could not be written for another reason
 SHARE = 16  # jobs claimed at once, and in hand for a repository that is to wait: so none has twice as many in hand
+SLOW_SHARE = 2  # the same while a repository's last call had no answer in time
+SLOW_FOR = 900.0  # seconds after which such a repository has its whole share again: as long as its work may rest
 BREATH = 0.05  # seconds between two jobs that are begun while deliveries have precedence
 PATIENCE = 8.0  # seconds that work on its way may take to end when the service stops
 
@@ -76,6 +78,7 @@ class Worker(Service):
     def __attrs_post_init__(self) -> None:
         self._in_hand: set[Deferred[None]] = set()
         self._shares: Counter[str] = Counter()
+        self._slow: dict[str, float] = {}  # until when a repository has a smaller share
         self._claiming = False
         self._woken = False
         self._breath: Deferred[None] | None = None
@@ -112,9 +115,11 @@ class Worker(Service):
             while self._woken and self.running and (free := self.step.concurrency - len(self._in_hand)) > 0:
                 self._woken = False
                 share = await self._share()
-                busy = [repository for repository, count in self._shares.items() if count >= SHARE]
+                self._forget_slow()
+                busy = [repository for repository, count in self._shares.items() if count >= self._share_of(repository)]
                 lease = self.leases.new()
-                limit = min(free, share)
+                # Whose jobs will come is not known: there must not be too many for any repository that may be one.
+                limit = min(free, share, SHARE if self._slow.keys() <= set(busy) else SLOW_SHARE)
                 jobs = await self.step.claim(lease, limit, busy)
                 if not self.running:
                     return  # stopped meanwhile: nobody would wait for this work; its lease is given back
@@ -138,6 +143,13 @@ class Worker(Service):
         await self._breath
         return 1
 
+    def _forget_slow(self) -> None:
+        now = self.clock.seconds()
+        self._slow = {repository: until for repository, until in self._slow.items() if now < until}
+
+    def _share_of(self, repository: str) -> int:
+        return SLOW_SHARE if repository in self._slow else SHARE
+
     def _begin(self, job: Job, lease: Lease) -> None:
         self.leases.hold(lease)
         share = Counter([self.step.repository(job)])
@@ -155,9 +167,12 @@ class Worker(Service):
     async def _do(self, job: Job) -> None:
         try:
             await self.step.work(job)
+            self._slow.pop(self.step.repository(job), None)
         except (CancelledError, LeaseLost):
             return  # the service stops, and the lease comes free; or another node has the job
         except Exception as error:  # noqa: BLE001 (nothing that goes wrong may lose the job)
+            if isinstance(error, Unanswered):
+                self._slow[self.step.repository(job)] = self.clock.seconds() + SLOW_FOR
             if isinstance(error, UpstreamError | StoreUnavailable):
                 await self._settle(job, error)
             else:

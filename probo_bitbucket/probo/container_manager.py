@@ -116,7 +116,8 @@ class ContainerManager:
     async def start(self, build: dict[str, Any], project: dict[str, Any]) -> Any:
         """`POST /startbuild`. Returns its answer. Raises Refused, or Temporary when it may have been started or not."""
         document = {"build": build, "project": project}
-        answer = await self._upstream.request("POST", f"{self._url}/startbuild", headers=self._headers, json=document)
+        url, whose = f"{self._url}/startbuild", str(project.get("slug", ""))
+        answer = await self._upstream.request("POST", url, headers=self._headers, json=document, whose=whose)
         if answer.status == 500 and (words := _error(answer)).startswith(_REFUSALS):
             raise Refused(f"the Container Manager refused the build: {words}", 500)
         try:
@@ -129,9 +130,8 @@ class ContainerManager:
 
         A coordinator promises no such route: whatever else it answers than a build tells nothing, and is None, too.
         """
-        answer = await self._upstream.request(
-            "GET", f"{self._url}/builds/{quote(build_id, safe='')}", headers=self._headers
-        )
+        url = f"{self._url}/builds/{quote(build_id, safe='')}"
+        answer = await self._upstream.request("GET", url, headers=self._headers, whose=build_id)
         if answer.status == 404 and _is_unknown(answer):
             return None
         try:
@@ -166,7 +166,7 @@ class ContainerManager:
             quote_via=quote,
         )
         url = f"{self._url}/builds/{quote(build_id, safe='')}?{query}"
-        answer = await self._upstream.request("DELETE", url, headers=self._headers)
+        answer = await self._upstream.request("DELETE", url, headers=self._headers, whose=build_id)
         if answer.status == 404 and (_is_unknown(answer) or _object(answer).get("code") == 404):
             return
         try:
@@ -188,7 +188,8 @@ class ContainerManager:
         Raises Permanent where its owner or repository would not be safe in the Container Manager's shell line.
         """
         query = urlencode({"service": "bitbucket", "slug": slug, "single": "true"})
-        answer = await self._upstream.request("GET", f"{self._url}/projects?{query}", headers=self._headers)
+        url = f"{self._url}/projects?{query}"
+        answer = await self._upstream.request("GET", url, headers=self._headers, whose=slug)
         try:
             project = answer.checked().json()
         except NotFound:

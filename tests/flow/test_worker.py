@@ -12,11 +12,21 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
-from probo_bitbucket.errors import DeadCredentials, Permanent, Temporary
+from probo_bitbucket.errors import DeadCredentials, Permanent, Temporary, Unanswered
 from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.flow.precedence import LASTING, MANY, Precedence
 from probo_bitbucket.flow.schedule import CREDENTIALS_PAUSE, FIRST, Schedule
-from probo_bitbucket.flow.worker import BREATH, PATIENCE, POLL, SHARE, STORE_PAUSE, UNSETTLED_PAUSE, Worker
+from probo_bitbucket.flow.worker import (
+    BREATH,
+    PATIENCE,
+    POLL,
+    SHARE,
+    SLOW_FOR,
+    SLOW_SHARE,
+    STORE_PAUSE,
+    UNSETTLED_PAUSE,
+    Worker,
+)
 from probo_bitbucket.store import Effort, Lease, StoreUnavailable
 from tests.immediate import ImmediateStore, result_of
 
@@ -226,6 +236,42 @@ def test_a_repository_never_has_twice_its_share_in_hand(worker: Worker, desk: De
     desk.begun[0].end.callback(None)
     in_hand = [job for job in desk.begun if not job.end.called]
     assert SHARE <= len(in_hand) < 2 * SHARE
+
+
+def hang(worker: Worker, desk: Desk, *repositories: str) -> None:
+    """Have a job of each of *repositories* end without an answer, and put much work of each on the desk."""
+    begin(worker, desk, *map(Job, repositories))
+    for job in desk.begun:
+        job.end.errback(Unanswered("Bitbucket did not answer within 30 s"))
+    desk.begun.clear()
+    desk.waiting += [Job(repository) for _ in range(50) for repository in repositories]
+
+
+def in_hand(desk: Desk, repository: str) -> int:
+    return len([job for job in desk.begun if job.repository == repository and not job.end.called])
+
+
+def test_repositories_that_hang_leave_room_for_the_others(worker: Worker, desk: Desk) -> None:
+    desk.concurrency = 64
+    hanging = [f"acme/{number}" for number in range(10)]
+    hang(worker, desk, *hanging)
+    desk.waiting += [Job("acme/site") for _ in range(SHARE)]
+    worker.wake()
+    assert in_hand(desk, "acme/site") == SHARE
+    assert max(in_hand(desk, each) for each in hanging) < 2 * SLOW_SHARE
+
+
+def test_a_repository_has_its_share_again_once_it_is_answered(worker: Worker, desk: Desk) -> None:
+    hang(worker, desk, "acme/slow")
+    worker.wake()
+    desk.begun[0].end.callback(None)
+    assert in_hand(desk, "acme/slow") >= SHARE
+
+
+def test_a_repository_has_its_share_again_after_a_while(worker: Worker, desk: Desk, clock: Clock) -> None:
+    hang(worker, desk, "acme/slow")
+    clock.advance(SLOW_FOR)
+    assert in_hand(desk, "acme/slow") >= SHARE
 
 
 def test_what_is_done_is_not_put_back(worker: Worker, desk: Desk) -> None:
