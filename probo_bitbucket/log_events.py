@@ -91,7 +91,11 @@ EVENTS = (
         "A build was given up on after `retryFor`.",
         "Read the reason; `probo-bitbucket send-again` has it tried again.",
     ),
-    LogEvent("build.ended", "info", "The Container Manager is done with a build, which it had not told."),
+    LogEvent(
+        "build.ended",
+        "info",
+        "The Container Manager is done with a build, which it had not told; or nothing was heard of it for a day.",
+    ),
     LogEvent("update.accepted", "debug", "An update of the Container Manager is in the database."),
     LogEvent("status.reported", "info", "Bitbucket shows the status."),
     LogEvent("status.postponed", "info", "Bitbucket did not take a status yet; it will be tried again."),

@@ -16,6 +16,7 @@ from probo_bitbucket.assembly.outside import Outside
 from probo_bitbucket.assembly.periodic import periodic
 from probo_bitbucket.assembly.steps import Steps
 from probo_bitbucket.config import Settings
+from probo_bitbucket.flow.catchup import CatchUp
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.flow.reconciler import Reconciler
@@ -36,6 +37,7 @@ class Parts:
     workers: tuple[Service, ...]
     set_up: SetUp | None
     signatures: Signatures
+    catch_up: CatchUp
     reconciler: Reconciler | None
     chains: Sequence[TokenChain]
     pool: HTTPConnectionPool
@@ -48,6 +50,7 @@ class Parts:
         for chain in self.chains:
             chain.begin(tx)
         self.signatures.begin(tx)
+        self.catch_up.begin(tx)
         if self.reconciler:
             self.reconciler.begin(tx)
 
@@ -68,15 +71,14 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     signatures = Signatures(settings.webhook_secrets, store, reactor)
     entrance = Entrance(settings, foundation, outside, steps, leases, set_up, signatures, events, reactor)
     opening = tuple(doors(settings, entrance.rooms()))
-    rounds = periodic(
-        settings, store=store, reactor=reactor, leases=leases, keys=keys, set_up=set_up, catch_up=steps.catch_up
-    )
+    rounds = periodic(settings, store=store, reactor=reactor, leases=leases, keys=keys, set_up=set_up)
     return Parts(
         doors=opening,
         gates=tuple(door.gate for door in opening),
         workers=(*steps.workers(), events, *rounds),
         set_up=set_up,
         signatures=signatures,
+        catch_up=steps.catching_up,
         reconciler=steps.reconciler,
         chains=keys.chains,
         pool=outside.pool,

@@ -7,7 +7,6 @@ from typing import Any
 
 from probo_bitbucket.assembly.keys import Keys
 from probo_bitbucket.config import Settings
-from probo_bitbucket.flow.catchup import CatchUp
 from probo_bitbucket.flow.janitor import Janitor
 from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.flow.rounds import Rounds
@@ -15,7 +14,6 @@ from probo_bitbucket.flow.setup import SetUp
 from probo_bitbucket.flow.sharing import Sharing
 from probo_bitbucket.store import LEASE, Database
 
-CATCH_UP_INTERVAL = 30.0  # seconds
 SHARING_INTERVAL = 5.0  # seconds
 JANITOR_INTERVAL = 3600.0  # seconds
 SETUP_INTERVAL = 5.0  # seconds
@@ -29,12 +27,9 @@ def periodic(
     leases: Leases,
     keys: Keys,
     set_up: SetUp | None,
-    catch_up: CatchUp,
 ) -> Iterator[Rounds]:
     yield Rounds("leases", leases.round, LEASE / 3, reactor)
     yield Rounds("sharing", Sharing(store, reactor, leases.node, keys.budgets).round, SHARING_INTERVAL, reactor)
     yield Rounds("janitor", Janitor(store, reactor, settings.retention, keys.chains).round, JANITOR_INTERVAL, reactor)
     if set_up:
         yield Rounds("set-up", set_up.round, SETUP_INTERVAL, reactor)
-    if not settings.api_token:  # a coordinator promises no answer to what catch-up asks
-        yield Rounds("catch-up", catch_up.round, CATCH_UP_INTERVAL, reactor)

@@ -60,12 +60,13 @@ class Steps:
         self.forward = self._driven(Forward(store, outside.handlers))
         self.hand_on = self._driven(HandingOn(store, container_manager)) if settings.api_token else None
         self.reconciler = self._make_reconciler() if settings.reconcile else None
-        self.catch_up = CatchUp(store, reactor, container_manager, self.display, self.ending, self.told)
+        self.catching_up = self._make_catch_up()
+        self.catch_up = self._driven(self.catching_up)
 
     def workers(self) -> Iterator[Worker]:
         """All of them."""
         yield from (self.decision, self.builder, self.reporter, self.closing, self.teardown)
-        yield from (self.forward, self.commenter, self.commander)
+        yield from (self.forward, self.commenter, self.commander, self.catch_up)
         yield from filter(None, [self.hand_on])
         if self.reconciler:
             yield self._driven(self.reconciler)
@@ -107,6 +108,17 @@ class Steps:
         site_url, interval = self._settings.bitbucket_site_url, self._settings.reconcile
         step = Decision(self._store, self._reactor, site_url, self._responder, interval, self.decided)
         return self._driven(step)
+
+    def _make_catch_up(self) -> CatchUp:
+        return CatchUp(
+            store=self._store,
+            clock=self._reactor,
+            container_manager=self._outside.container_manager,
+            display=self.display,
+            ending=self.ending,
+            coordinated=bool(self._settings.api_token),
+            wake=self.told,
+        )
 
     def _make_reconciler(self) -> Reconciler:
         return Reconciler(

@@ -14,7 +14,7 @@ from twisted.logger import Logger, LogLevel
 
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.errors import NotFound, Permanent, Temporary
-from probo_bitbucket.flow import log_fields
+from probo_bitbucket.flow import log_fields, watch
 from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.projects import NoProject, Projects
 from probo_bitbucket.flow.rules import skip_marker
@@ -189,8 +189,12 @@ class Builder:
         builds.advance(tx, job, BuildState.STARTING, now)
 
     async def _running(self, build: Build) -> None:
-        await self.store.transact(builds.started, build.id, self.clock.seconds())
+        await self.store.transact(self._note_running, build, self.clock.seconds())
         self.log.info("Build started", event="build.started", **log_fields.of_build(build))
+
+    def _note_running(self, tx: Transaction, build: Build, now: float) -> None:
+        builds.started(tx, build.id, now)
+        watch.heard(tx, build.id, build.source.full_name, now)
 
     async def _conclude(self, job: StoredBuild, state: BuildState, reason: str) -> None:
         """Write down and show why there is no build, unless it is not in our hands any more."""

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
-from attrs import define, field
+from attrs import define
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from probo_bitbucket.errors import UpstreamError
-from probo_bitbucket.flow import log_fields
+from probo_bitbucket.flow import log_fields, watch
 from probo_bitbucket.flow.derivation import derive
 from probo_bitbucket.flow.desire import Subject, asked_for, stop, take
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.model import Build, BuildState, Phase, Update
 from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager, StepReport
-from probo_bitbucket.store import Database, Transaction, builds, removals, statuses
+from probo_bitbucket.store import Database, Lease, Transaction, builds, removals, statuses, watches
 from probo_bitbucket.store.builds import StoredBuild
-
-QUIET = 600.0  # seconds without news after which a build is asked about
-STALE = 86_400.0  # seconds after which an active build without a container is taken for dead
-AT_ONCE = 50  # builds asked about in one round
+from probo_bitbucket.store.statuses import StoredStatus
+from probo_bitbucket.store.watches import Watched
 
 _SETUP = ("BitbucketDownloader", "AssetDownloader")
+_SILENT = "Nothing was heard of this build for a day"
 
 
 @define
 class CatchUp:
-    """One round asks about every running build that was quiet for long, and once about each after a start.
+    """The step that asks: about every build that was quiet for long, and once about each after a start.
 
-    *wake* tells the reporter that there may be statuses.
+    A build ends when its report says so, when there is none, or when nothing was heard of it for watch.SILENCE,
+    whatever the report says: one whose image cannot be had stays active for ever. *coordinated* is set where a
+    coordinator is asked, which promises no report. *wake* tells the reporter that there may be statuses.
     """
 
     store: Database
@@ -38,52 +38,124 @@ class CatchUp:
     container_manager: ContainerManager
     display: Display
     ending: Ending
+    coordinated: bool
     wake: Callable[[], None]
 
+    name = "catch-up"
+    concurrency = 8
     log = Logger()
-    _started_at: float = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._started_at = self.clock.seconds()
+    def begin(self, tx: Transaction) -> None:
+        """Ask about all builds: something may have been told while nobody listened."""
+        watches.look_now(tx, self.clock.seconds())
 
-    async def round(self) -> None:
-        """Ask about the builds whose turn it is. What fails has its turn again in the next round."""
-        untouched_since = max(self._started_at, self.clock.seconds() - QUIET)
-        for stored in await self.store.transact(builds.running, untouched_since, AT_ONCE):
-            try:
-                report = await self.container_manager.find(stored.build.id)
-            except UpstreamError as error:
-                self.log.info(
-                    "Not caught up", event="catchup.failed", reason=str(error), **log_fields.of_build(stored.build)
-                )
-                continue  # what is wrong with this one must not hold up the others, which come after it every time
-            await self.store.transact(self._apply, stored, report, untouched_since)
-            self.wake()
+    async def claim(self, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[Watched]:
+        return await self.store.transact(watches.claim_due, lease, limit, busy=busy)
 
-    def _apply(self, tx: Transaction, stored: StoredBuild, report: BuildReport | None, untouched_since: float) -> None:
-        now = self.clock.seconds()
-        build = stored.build
-        builds.lock_pull_request(tx, build.id)
-        if not builds.is_quiet(tx, build.id, untouched_since):
-            return  # what it told meanwhile may be missing in the report; it has its turn again
-        if removals.is_wanted(tx, build.id):
-            return  # it is shown as stopped, and stays so
-        shown = statuses.of_build(tx, build.id)
-        if report is not None:
-            prefix = shown[0].context.partition("/")[0] if shown else self.display.instance_name
-            for update in _updates(report, prefix):
-                self._take(tx, build, update, now)
-                if update.environment_ready:
-                    self.ending.make_room(tx, stored, now)
-        if report is not None and report.active and not self._stale(build, report, now):
-            builds.touch(tx, build.id, now)
+    def repository(self, job: Watched) -> str:
+        return job.repository
+
+    async def work(self, job: Watched) -> None:
+        report = await self.container_manager.find(job.build_id)
+        await self.store.transact(self._apply, job, report)
+        self.wake()
+
+    async def postpone(self, job: Watched, due_at: float, error: Exception) -> None:
+        fields = {"build": job.build_id, "repository": job.repository}
+        self.log.info("Not caught up", event="catchup.failed", reason=str(error), **fields)
+        await self.store.transact(self._put_off, job, due_at, str(error))
+        self.wake()
+
+    async def give_up(self, job: Watched, error: Exception) -> None:
+        """Ask again nevertheless: silence has its own bound."""
+        await self.postpone(job, self.clock.seconds() + watch.QUIET, error)
+
+    def _apply(self, tx: Transaction, job: Watched, report: BuildReport | None) -> None:
+        if not self._is_ours(tx, job):
             return
-        for status in statuses.of_build(tx, build.id):
+        now = self.clock.seconds()
+        stored, shown = builds.find(tx, job.build_id), statuses.of_build(tx, job.build_id)
+        heard_at = job.heard_at
+        if report is not None:
+            self._take_report(tx, stored, shown, report, now)
+            if statuses.of_build(tx, job.build_id) != shown:
+                builds.touch(tx, job.build_id, now)
+                heard_at = now
+        last_words = self._last_words(report, now - heard_at)
+        if last_words:
+            self._end(tx, job, stored, last_words, now)
+        else:
+            watches.rest(tx, job, heard_at=heard_at, due_at=now + watch.QUIET)
+
+    def _put_off(self, tx: Transaction, job: Watched, due_at: float, error: str) -> None:
+        if not self._is_ours(tx, job):
+            return
+        now = self.clock.seconds()
+        if now - job.heard_at >= watch.SILENCE:
+            self._end(tx, job, builds.find(tx, job.build_id), _SILENT, now)
+        else:
+            watches.postpone(tx, job, due_at=due_at, error=error)
+
+    def _is_ours(self, tx: Transaction, job: Watched) -> bool:
+        """Whether the build is still to be asked about by us; locked, with its pull request, until the end of *tx*."""
+        builds.lock_pull_request(tx, job.build_id)
+        builds.lock(tx, job.build_id)
+        if not watches.is_held(tx, job):
+            return False  # what it told meanwhile may be missing in the report; it has its turn again
+        if removals.is_wanted(tx, job.build_id):
+            watches.forget(tx, job)  # it is shown as stopped, and stays so
+            return False
+        return True
+
+    def _take_report(
+        self,
+        tx: Transaction,
+        stored: StoredBuild | None,
+        shown: Sequence[StoredStatus],
+        report: BuildReport,
+        now: float,
+    ) -> None:
+        prefix = shown[0].context.partition("/")[0] if shown else self.display.instance_name
+        for update in _updates(report, prefix):
+            if stored is None:
+                self._take_foreign(tx, shown, update, now)
+                continue
+            self._take(tx, stored.build, update, now)
+            if update.environment_ready:
+                self.ending.make_room(tx, stored, now)
+
+    def _last_words(self, report: BuildReport | None, silence: float) -> str:
+        """Why nothing is expected any more; empty where something is. *silence* is in seconds."""
+        if report is None and not self.coordinated:
+            return "The Container Manager does not know this build any more"
+        if report is not None and not report.active:
+            return "The build ended without telling the result"
+        return _SILENT if silence >= watch.SILENCE else ""
+
+    def _end(self, tx: Transaction, job: Watched, stored: StoredBuild | None, last_words: str, now: float) -> None:
+        for status in statuses.of_build(tx, job.build_id):
             if not status.desired.state.final:
-                stop(tx, status, Phase.STOPPED, _last_words(report), now, self.display)
-        builds.conclude(tx, build.id, BuildState.ENDED, now)
-        derive(tx, build.id, now, self.display)
-        self.log.info("The build has ended", event="build.ended", **log_fields.of_build(build))
+                stop(tx, status, Phase.STOPPED, last_words, now, self.display)
+        if stored is not None and stored.state is BuildState.RUNNING:
+            builds.conclude(tx, job.build_id, BuildState.ENDED, now)
+        watches.forget(tx, job)
+        derive(tx, job.build_id, now, self.display)
+        fields = log_fields.of_build(stored.build) if stored else {"build": job.build_id, "repository": job.repository}
+        self.log.info("The build has ended", event="build.ended", **fields)
+
+    def _take_foreign(self, tx: Transaction, shown: Sequence[StoredStatus], update: Update, now: float) -> None:
+        """Make *update* of a build that another handler asked for the desired state, in place of one of its own."""
+        for status in shown:
+            known = status.desired
+            if status.context == update.context and not known.state.final:
+                urls = [known.url]
+                take(
+                    tx,
+                    Subject(update.build_id, known.repository, known.commit, known.refname, urls),
+                    update,
+                    now,
+                    self.display,
+                )
 
     def _take(self, tx: Transaction, build: Build, update: Update, now: float) -> None:
         """Make *update* the desired state, unless a build of the same commit that was asked for later has told one.
@@ -99,16 +171,6 @@ class CatchUp:
         if teller is None or teller.build.created_at <= build.created_at:
             take(tx, subject, update, now, self.display)
 
-    def _stale(self, build: Build, report: BuildReport, now: float) -> bool:
-        """Builds whose image cannot be had stay active for ever, without a container."""
-        return report.container is None and now - build.created_at > STALE
-
-
-def _last_words(report: BuildReport | None) -> str:
-    if report is None:
-        return "The Container Manager does not know this build any more"
-    return "The build ended without telling the result"
-
 
 def _updates(report: BuildReport, prefix: str) -> Iterator[Update]:
     """What the Container Manager would have told of the steps, and of the set-up before them."""
@@ -122,7 +184,7 @@ def _updates(report: BuildReport, prefix: str) -> Iterator[Update]:
     failed_unseen = report.status == "error" and not steps  # a task that we took no word of is not in the report
     if failed_unseen or any(step.phase is Phase.FAILED for step in setup):
         yield _update(report.id, f"{prefix}/env", Phase.FAILED, "[■] Environment build failed")
-    elif steps:
+    elif steps or (report.status == "success" and not report.active):
         yield _update(report.id, f"{prefix}/env", Phase.SUCCEEDED, "[■] Environment ready")
 
 

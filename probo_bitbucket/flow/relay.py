@@ -8,7 +8,7 @@ from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from probo_bitbucket.flow import log_fields
+from probo_bitbucket.flow import log_fields, watch
 from probo_bitbucket.flow.desire import Subject, asked_for, environment_url, take
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
@@ -64,6 +64,7 @@ class Relay:
         subject = Subject.of(stored.build, self.display.build_url) if stored else self._foreign(reported)
         if removals.is_wanted(tx, update.build_id):
             return asked_for(subject, update, self.display)  # it is shown as stopped, and stays so
+        watch.heard(tx, update.build_id, subject.repository.full_name, now)
         if stored is None:
             return take(tx, subject, update, now, self.display)
         if stored.state is BuildState.STARTING:  # the answer may be lost, but here is the proof that it runs

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from probo_bitbucket.model import FULL_HASH, Build, BuildState, PullRequestState, Repository
 from probo_bitbucket.store.columns import dump, load
-from probo_bitbucket.store.schema import builds, pull_requests, removals
+from probo_bitbucket.store.schema import builds, pull_requests
 from probo_bitbucket.store.sql import (
     ANEW,
     Claims,
@@ -111,6 +111,9 @@ def _stored(row: sa.Row[Any]) -> StoredBuild:
 _FIND = sa.select(builds).where(builds.c.id == sa.bindparam("_id"))
 
 
+_LOCK = sa.select(builds.c.id).where(builds.c.id == sa.bindparam("_id")).with_for_update()
+
+
 def find(tx: sa.Connection, id: str) -> StoredBuild | None:
     row = tx.execute(_FIND, {"_id": id}).first()
     return None if row is None else _stored(row)
@@ -157,24 +160,9 @@ def lock_pull_request(tx: sa.Connection, id: str) -> None:
         of_pull_request(tx, stored.build.repository.full_name, stored.build.pull_request.number)
 
 
-def running(tx: sa.Connection, untouched_since: float, limit: int) -> list[StoredBuild]:
-    """Builds that the Container Manager has, with no news for a while, those longest without news first.
-
-    Those that are to be taken down are left out: nothing more is shown of them, however long that takes.
-    """
-    unwanted = sa.exists().where(removals.c.build_id == builds.c.id)
-    query = sa.select(builds).where(_quiet(untouched_since), ~unwanted).order_by(builds.c.changed_at).limit(limit)
-    return [_stored(row) for row in tx.execute(query)]
-
-
-def is_quiet(tx: sa.Connection, id: str, untouched_since: float) -> bool:
-    """Whether the Container Manager has the build and there is still no news of it; locked until the end of *tx*."""
-    query = sa.select(builds.c.id).where(builds.c.id == id, _quiet(untouched_since))
-    return tx.scalar(query.with_for_update()) is not None
-
-
-def _quiet(untouched_since: float) -> sa.ColumnElement[bool]:
-    return sa.and_(builds.c.state == BuildState.RUNNING, builds.c.changed_at <= untouched_since)
+def lock(tx: sa.Connection, id: str) -> None:
+    """Keep a build as it is until the transaction ends."""
+    tx.execute(_LOCK, {"_id": id})
 
 
 _UNTRIED: dict[str, Any] = {"attempts": 0, "failing_since": None}

@@ -18,12 +18,14 @@ from probo_bitbucket.store.schema import (
     removals,
     repositories,
     statuses,
+    watches,
 )
 from probo_bitbucket.store.sql import LEASE
 
 _LEASED = (
     deliveries,
     builds,
+    watches,
     pull_requests,
     removals,
     statuses,

@@ -106,7 +106,6 @@ builds = Table(
     _pending("builds_pending", "created_at", "id"),
     _pending("builds_pending_lane", "lane", "created_at", "id"),
     Index("builds_of_lane", "lane", "created_at"),
-    Index("builds_state", "state", "changed_at"),
     Index("builds_of_source", "source", "pull_request", "created_at"),
     Index("builds_of_pull_request", "repository", "pull_request", "created_at", "id"),
     Index("builds_origin", "origin"),
@@ -154,6 +153,17 @@ removals = Table(
     _pending("removals_pending", "wanted_at"),
     Index("removals_wanted", "wanted_at"),
     _troubled("removals_troubled", "wanted_at"),
+)
+
+# Builds of which news is expected. To ask about one is always something to do, at its time.
+watches = Table(
+    "watches",
+    metadata,
+    Column("build_id", String(BUILD_ID), primary_key=True),
+    Column("repository", String(260), nullable=False),
+    Column("heard_at", Double, nullable=False),  # when anything was last told of it, or its report was another one
+    *_work(),
+    _pending("watches_pending", "due_at"),
 )
 
 statuses = Table(

@@ -16,7 +16,7 @@ from probo_bitbucket import upstream
 from probo_bitbucket.assembly import periodic
 from probo_bitbucket.bitbucket import budget
 from probo_bitbucket.breaker import Breaker
-from probo_bitbucket.flow import builder, catchup, schedule
+from probo_bitbucket.flow import builder, schedule, watch
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.model import BuildState
 from probo_bitbucket.store import builds, credentials, nodes, sql
@@ -30,10 +30,9 @@ SHORTER: tuple[tuple[Any, str, float], ...] = (
     (nodes, "LEASE", LEASE),
     (periodic, "LEASE", LEASE),
     (credentials, "LOCK", 3 * REQUEST_TIMEOUT),
-    (periodic, "CATCH_UP_INTERVAL", 1.0),
     (upstream, "REQUEST_TIMEOUT", REQUEST_TIMEOUT),
     (builder, "STANDSTILL", LEASE / 3),
-    (catchup, "QUIET", 2.0),
+    (watch, "QUIET", 2.0),
     (schedule, "FIRST", 0.2),
     (schedule, "LONGEST", 2.0),
     (budget, "PAUSE", 2.0),

@@ -13,9 +13,10 @@ from twisted.internet.task import Clock
 from probo_bitbucket.bitbucket.api import Commit
 from probo_bitbucket.errors import Temporary
 from probo_bitbucket.flow.builder import STANDSTILL, Builder, NotBuilt
+from probo_bitbucket.flow.watch import QUIET
 from probo_bitbucket.model import Build, BuildKind, BuildState, Repository, Status, StatusState
 from probo_bitbucket.probo.container_manager import Refused
-from probo_bitbucket.store import LEASE, Effort, Lease, LeaseLost, Transaction, builds, statuses
+from probo_bitbucket.store import LEASE, Effort, Lease, LeaseLost, Transaction, builds, statuses, watches
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.statuses import Wish
 from tests.immediate import ImmediateStore, result_of, start
@@ -112,6 +113,8 @@ def test_a_build_is_sent_once_its_project_is_known(slow_store: SlowStore, clock:
     outside = Outside(clock, seconds=LEASE / 2)
     result_of(start(make_builder(slow_store, outside).start(claimed(slow_store, clock))))
     assert outside.started == ["b-1"]
+    later = Lease("here", clock.seconds() + QUIET)
+    assert [each.build_id for each in slow_store.now(watches.claim_due, later, 1)] == ["b-1"]
 
 
 def test_a_build_that_another_node_took_meanwhile_is_not_sent(slow_store: SlowStore, clock: Clock) -> None:

@@ -10,9 +10,10 @@ from twisted.internet.task import Clock
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.relay import Relay
+from probo_bitbucket.flow.watch import QUIET
 from probo_bitbucket.model import Build, BuildKind, BuildState, Repository
 from probo_bitbucket.probo import updates
-from probo_bitbucket.store import builds
+from probo_bitbucket.store import Lease, builds, watches
 from tests.immediate import ImmediateStore, run
 
 SITE = Repository("acme", "site")
@@ -34,3 +35,19 @@ def test_why_a_download_failed_is_told_where_the_download_is(
     body = {"update": {"state": "error", "description": "[■] it failed"}, "build": {"id": "b-1"}}
     reported = updates.read(json.dumps(body).encode(), build_id="b-1", context=context)
     assert run(relay.accept(reported)).description == shown
+
+
+def test_a_build_of_which_something_is_told_is_asked_about_when_it_is_quiet(
+    store: ImmediateStore, clock: Clock
+) -> None:
+    """Also one that another handler asked for."""
+    display = Display("Acme", "", "https://bitbucket.org")
+    relay = Relay(store, clock, display, Ending(True, 1, display), lambda: None)
+    body = {
+        "update": {"state": "running", "description": "[▶] The hamsters"},
+        "build": {"id": "b-1", "project": {"slug": "acme/site"}, "commit": {"ref": "d96c25c4ae50"}},
+    }
+    run(relay.accept(updates.read(json.dumps(body).encode(), build_id="b-1", context="Acme/env")))
+    assert store.now(watches.claim_due, Lease("n", clock.seconds() + QUIET - 1), 1) == []
+    [watched] = store.now(watches.claim_due, Lease("n", clock.seconds() + QUIET), 1)
+    assert (watched.build_id, watched.repository, watched.heard_at) == ("b-1", "acme/site", clock.seconds())

@@ -23,6 +23,7 @@ from probo_bitbucket.store import (
     repositories,
     schema,
     statuses,
+    watches,
 )
 
 NOBODY = Lease("north", 1000.0)
@@ -37,6 +38,7 @@ _CLAIMS: list[tuple[sa.Table, Callable[[sa.Connection], Any]]] = [
     (schema.comments, lambda tx: comments.claim_pending(tx, NOBODY, 10)),
     (schema.removals, lambda tx: removals.claim_pending(tx, NOBODY, 10)),
     (schema.pull_requests, lambda tx: pull_requests.claim_closed(tx, NOBODY, 10)),
+    (schema.watches, lambda tx: watches.claim_due(tx, NOBODY, 10)),
     (schema.hand_ons, lambda tx: hand_ons.claim_pending(tx, NOBODY, 10)),
 ]
 

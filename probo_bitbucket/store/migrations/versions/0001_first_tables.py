@@ -18,6 +18,7 @@ def upgrade() -> None:
     _builds()
     _pull_requests()
     _removals()
+    _watches()
     _statuses()
     _forwarded()
     _repositories()
@@ -105,7 +106,6 @@ def _builds() -> None:
     _index_pending("builds_pending", "builds", "created_at", "id")
     _index_pending("builds_pending_lane", "builds", "lane", "created_at", "id")
     op.create_index("builds_of_lane", "builds", ["lane", "created_at"])
-    op.create_index("builds_state", "builds", ["state", "changed_at"])
     op.create_index("builds_of_source", "builds", ["source", "pull_request", "created_at"])
     op.create_index("builds_of_pull_request", "builds", ["repository", "pull_request", "created_at", "id"])
     op.create_index("builds_origin", "builds", ["origin"])
@@ -152,6 +152,17 @@ def _removals() -> None:
     _index_pending("removals_pending", "removals", "wanted_at")
     op.create_index("removals_wanted", "removals", ["wanted_at"])
     _index_troubled("removals_troubled", "removals", "wanted_at")
+
+
+def _watches() -> None:
+    op.create_table(
+        "watches",
+        sa.Column("build_id", sa.String(255), primary_key=True),
+        sa.Column("repository", sa.String(260), nullable=False),
+        sa.Column("heard_at", sa.Double, nullable=False),
+        *_work(),
+    )
+    _index_pending("watches_pending", "watches", "due_at")
 
 
 def _statuses() -> None:
@@ -350,5 +361,6 @@ def _leases() -> None:
         "repositories",
         "forwarded",
         "hand_ons",
+        "watches",
     ):
         op.create_index(f"{table}_leased", table, ["leased_by"], sqlite_where=leased, postgresql_where=leased)
