@@ -63,10 +63,14 @@ class Answer:
         values = self.headers.getRawHeaders(name.encode())
         return values[0].decode("latin-1") if values else ""
 
+    def number(self, name: str, most: float) -> float | None:
+        """The whole number in a header, *most* at most; None where it has none."""
+        value = self.header(name).strip()
+        return min(float(value), most) if value.isascii() and value.isdigit() else None
+
     def seconds(self, name: str) -> float | None:
         """The number of seconds in a header, LONGEST_WAIT at most; None where it has none."""
-        value = self.header(name).strip()
-        return min(float(value), LONGEST_WAIT) if value.isascii() and value.isdigit() else None
+        return self.number(name, LONGEST_WAIT)
 
     def checked(self) -> Answer:
         """This answer if its status is 2xx; raises the kind of UpstreamError that its status means otherwise."""

@@ -75,7 +75,7 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     return Parts(
         doors=opening,
         gates=tuple(door.gate for door in opening),
-        workers=(*steps.workers(), events, *rounds),
+        workers=(*rounds, *steps.workers(), events),  # what others spent is asked for before anything is sent
         set_up=set_up,
         signatures=signatures,
         catch_up=steps.catching_up,

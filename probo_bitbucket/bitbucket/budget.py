@@ -12,18 +12,23 @@ from probo_bitbucket.upstream import Answer
 
 HOUR = 60  # minutes
 RESERVE = 0.2  # of the limit: kept for what cannot wait, reading configurations and reporting final states
+MOST = 1_000_000  # requests an hour
 PAUSE = 60.0  # seconds to be silent after a 429 that names no time
 
 
 @define
 class Budget:
-    """Counts requests by the minute over a rolling hour. *elsewhere* is what other nodes spent of it."""
+    """Counts requests by the minute over a rolling hour. *elsewhere* is what other nodes spent of it.
+
+    *limit* is what the settings allow; where Bitbucket tells of less, that counts.
+    """
 
     clock: IReactorTime
     limit: int
     elsewhere: int = 0
     silent_until: float = 0.0
     near_until: float = 0.0
+    _told: int = MOST
     _sent: Counter[int] = field(factory=Counter)
 
     def spend(self, *, urgent: bool) -> None:
@@ -33,16 +38,21 @@ class Budget:
             raise BudgetSpent("Bitbucket's limit of requests is reached", self.silent_until - now)
         if not urgent and now < self.near_until:
             raise BudgetSpent("Bitbucket's limit of requests is near", min(PAUSE, self.near_until - now))
-        if self.left(now) <= (0 if urgent else int(self.limit * RESERVE)):
-            raise BudgetSpent(f"{self.limit} requests an hour are spent", PAUSE)
+        if self.left(now) <= (0 if urgent else int(self.allowed * RESERVE)):
+            raise BudgetSpent(f"{self.allowed} requests an hour are spent", PAUSE)
         self._sent[_minute(now)] += 1
+
+    @property
+    def allowed(self) -> int:
+        """Requests in any hour."""
+        return min(self.limit, self._told)
 
     def left(self, now: float) -> int:
         """Requests left of the rolling hour that ends at *now*."""
         oldest = _minute(now) - HOUR
         for minute in [minute for minute in self._sent if minute <= oldest]:
             del self._sent[minute]
-        return self.limit - self.elsewhere - self._sent.total()
+        return self.allowed - self.elsewhere - self._sent.total()
 
     def sent_in(self, minute: int) -> int:
         """Requests sent from here in one minute since the epoch."""
@@ -51,10 +61,17 @@ class Budget:
     def learn(self, answer: Answer) -> None:
         """Take over what Bitbucket says of the limit in an answer."""
         now = self.clock.seconds()
+        self._told = int(answer.number("x-ratelimit-limit", MOST) or self._told)
+        reset = answer.seconds("x-ratelimit-reset")
         if answer.status == 429:
-            self.silent_until = now + (answer.retry_after() or PAUSE)
+            self.silent_until = now + (answer.retry_after() or reset or PAUSE)
         elif answer.header("x-ratelimit-nearlimit").lower() == "true":
-            self.near_until = now + (answer.seconds("x-ratelimit-reset") or PAUSE)
+            self.near_until = now + (reset or PAUSE)
+
+    def heed(self, silent_until: float, near_until: float) -> None:
+        """Take over what Bitbucket said to another node."""
+        self.silent_until = max(self.silent_until, silent_until)
+        self.near_until = max(self.near_until, near_until)
 
 
 def _minute(now: float) -> int:

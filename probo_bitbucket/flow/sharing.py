@@ -1,4 +1,7 @@
-"""Sharing: what each node spent of Bitbucket's budget of requests is known to all nodes, and after a restart."""
+"""Sharing: what each node spent of Bitbucket's budget of requests is known to all nodes, and after a restart.
+
+So is for how long Bitbucket wants to hear nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,15 @@ class Sharing:
 
     async def round(self) -> None:
         """Write down what was sent from here lately, and learn what others sent in the last hour."""
-        await self.store.transact(self._exchange, int(self.clock.seconds() // 60))
+        await self.store.transact(self._exchange, self.clock.seconds())
 
-    def _exchange(self, tx: Transaction, minute: int) -> None:
+    def _exchange(self, tx: Transaction, now: float) -> None:
+        minute = int(now // 60)
         for consumer, shared in self.budgets.items():
             # The minute before, too: its last requests may have come after the last round.
             lately = {each: sent for each in (minute - 1, minute) if (sent := shared.sent_in(each))}
             budget.record(tx, consumer, self.node, lately)
             shared.elsewhere = budget.spent_elsewhere(tx, consumer, self.node, minute)
+            if now < max(shared.silent_until, shared.near_until):
+                budget.pause(tx, consumer, shared.silent_until, shared.near_until)
+            shared.heed(*budget.pauses(tx, consumer))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
+from probo_bitbucket.store.schema import pauses as pauses_table
 from probo_bitbucket.store.schema import requests
 from probo_bitbucket.store.sql import insert
 
@@ -39,6 +40,25 @@ def spent_elsewhere(tx: sa.Connection, consumer: str, node: str, minute: int) ->
     return int(tx.scalar(others) or 0)
 
 
+def pause(tx: sa.Connection, consumer: str, silent_until: float, near_until: float) -> None:
+    """Write down until when Bitbucket takes nothing, and until when only what cannot wait. The latest times count."""
+    row = insert(tx, pauses_table).values(consumer=consumer, silent_until=silent_until, near_until=near_until)
+    later = {
+        name: sa.case((row.excluded[name] > column, row.excluded[name]), else_=column)
+        for name, column in (("silent_until", pauses_table.c.silent_until), ("near_until", pauses_table.c.near_until))
+    }
+    tx.execute(row.on_conflict_do_update(index_elements=["consumer"], set_=later))
+
+
+def pauses(tx: sa.Connection, consumer: str) -> tuple[float, float]:
+    """What any node wrote down last of both times."""
+    of = pauses_table.c
+    row = tx.execute(sa.select(of.silent_until, of.near_until).where(of.consumer == consumer)).first()
+    return (0.0, 0.0) if row is None else (row.silent_until, row.near_until)
+
+
 def prune(tx: sa.Connection, minute: int) -> int:
     """Delete what does not count any more when it is *minute*. Returns how many rows."""
+    now = 60.0 * minute
+    tx.execute(sa.delete(pauses_table).where(pauses_table.c.silent_until < now, pauses_table.c.near_until < now))
     return tx.execute(sa.delete(requests).where(requests.c.minute <= minute - HOUR)).rowcount

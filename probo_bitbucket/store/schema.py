@@ -342,6 +342,14 @@ requests = Table(
     Column("sent", Integer, nullable=False),
 )
 
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("consumer", String(200), primary_key=True),
+    Column("silent_until", Double, nullable=False),  # Bitbucket takes no requests
+    Column("near_until", Double, nullable=False),  # it takes only what cannot wait
+)
+
 house = Table(
     "house",
     metadata,

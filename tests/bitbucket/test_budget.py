@@ -79,6 +79,23 @@ def test_a_429_that_names_no_time_silences_for_the_pause() -> None:
     assert wait(budget, urgent=True) == PAUSE
 
 
+def test_a_429_without_retry_after_silences_until_the_reset() -> None:
+    budget = Budget(Clock(), limit=1000)
+    budget.learn(answer(429, x_ratelimit_reset="300"))
+    assert wait(budget, urgent=True) == 300
+
+
+def test_a_limit_that_bitbucket_names_counts_where_it_is_the_lower_one() -> None:
+    budget = Budget(Clock(), limit=1000)
+    budget.learn(answer(x_ratelimit_limit="10"))
+    assert budget.left(0) == 10
+    budget.learn(answer(x_ratelimit_limit="9" * 400))
+    assert budget.left(0) == 1000
+    for unread in ("", "0", "many"):
+        budget.learn(answer(x_ratelimit_limit=unread))
+        assert budget.left(0) == 1000
+
+
 def test_a_limit_that_is_near_stops_only_what_can_wait() -> None:
     clock = Clock()
     budget = Budget(clock, limit=1000)

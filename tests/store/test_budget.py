@@ -33,3 +33,12 @@ def test_pruning_deletes_what_does_not_count_any_more(tx: sa.Connection) -> None
     budget.record(tx, "acme", "north", {100: 1, 101: 10})
     assert budget.prune(tx, 160) == 1
     assert budget.spent_elsewhere(tx, "acme", "south", 160) == 10
+
+
+def test_the_latest_time_of_each_pause_counts_until_it_is_over(tx: sa.Connection) -> None:
+    budget.pause(tx, "acme", 6000.0, 0.0)
+    budget.pause(tx, "acme", 5000.0, 7000.0)
+    budget.prune(tx, 110)
+    assert budget.pauses(tx, "acme") == (6000.0, 7000.0)
+    budget.prune(tx, 117)
+    assert budget.pauses(tx, "acme") == (0.0, 0.0)

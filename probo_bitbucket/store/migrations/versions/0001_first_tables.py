@@ -342,6 +342,12 @@ def _others() -> None:
         sa.Column("sent", sa.Integer, nullable=False),
     )
     op.create_table(
+        "pauses",
+        sa.Column("consumer", sa.String(200), primary_key=True),
+        sa.Column("silent_until", sa.Double, nullable=False),
+        sa.Column("near_until", sa.Double, nullable=False),
+    )
+    op.create_table(
         "house",
         sa.Column("name", sa.String(100), primary_key=True),
         sa.Column("value", sa.Text, nullable=False),
