@@ -152,7 +152,7 @@ def test_builds_that_cannot_be_read_let_the_others_have_their_turn(desk: Desk, c
 def test_nothing_is_asked_of_a_build_that_is_to_be_taken_down(desk: Desk) -> None:
     desk.running()
     desk.store.now(removals.want, Removal("b-1", "acme/site", None, RemovalReason.CLOSED, ""), 0.0)
-    desk.wire.say(404)
+    desk.wire.say(404, {})
     desk.round()
     assert desk.state() is BuildState.RUNNING
     desk.round()
@@ -232,7 +232,7 @@ def test_a_404_of_somebody_on_the_way_ends_no_build(desk: Desk, status: int, bod
     build = desk.running()
     desk.told(build, "Acme/env", Phase.RUNNING, "[▶] The hamsters")
     desk.wire.say(status, body)
-    run(desk.catch_up.round())
+    desk.round()
     assert desk.shown() == {"Acme/env": (StatusState.INPROGRESS, "[▶] The hamsters")}
     assert desk.state() is BuildState.RUNNING
 
@@ -240,7 +240,7 @@ def test_a_404_of_somebody_on_the_way_ends_no_build(desk: Desk, status: int, bod
 def test_the_older_container_manager_says_in_words_that_it_does_not_know_a_build(desk: Desk) -> None:
     desk.running()
     desk.wire.say(404, {"message": "Key not found in database [builds!b-1]"})
-    run(desk.catch_up.round())
+    desk.round()
     assert desk.state() is BuildState.ENDED
 
 
@@ -324,7 +324,7 @@ def test_a_build_that_another_handler_asked_for_gets_its_results(desk: Desk) -> 
 
 def test_a_build_that_another_handler_asked_for_ends_when_it_is_gone(desk: Desk, logged: list[LogEvent]) -> None:
     foreign(desk)
-    desk.wire.say(404)
+    desk.wire.say(404, {})
     desk.round()
     words = "The Container Manager does not know this build any more"
     assert desk.shown() == {"Acme/Shell/Hello": (StatusState.STOPPED, words)}
