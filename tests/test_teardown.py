@@ -81,6 +81,16 @@ class Life(Environments):
         assert standing["pullRequest"]["number"] == str(second.number)
         assert set(self.states(second).values()) == {"SUCCESSFUL"}
 
+    async def test_the_results_of_another_pull_request_of_the_same_branch_are_shown_again(self) -> None:
+        first = await self.opened()
+        results = self.states(first)
+        self.container_manager.setting.step_time = 0.5
+        second = self.repository.open_pull_request("For the wrong branch", first.branch)
+        await self.until(lambda: self.states(first)["ProboCI/Shell/Hello"] == "INPROGRESS")
+        second.decline()
+        await self.settled()
+        await self.until(lambda: self.states(first) == results)
+
     async def test_what_is_in_progress_when_the_pull_request_is_closed_is_stopped_and_stays_so(self) -> None:
         self.container_manager.setting.step_time = 0.3
         pull_request = self.repository.open_pull_request()

@@ -13,7 +13,8 @@ from probo_bitbucket.flow.derivation import derive
 from probo_bitbucket.flow.desire import Subject, asked_for, stop, take
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
-from probo_bitbucket.model import Build, BuildState, Phase, Update
+from probo_bitbucket.flow.progress import is_newer
+from probo_bitbucket.model import BuildState, Phase, Status, Update
 from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager, StepReport
 from probo_bitbucket.store import Database, Lease, Transaction, builds, removals, statuses, watches
 from probo_bitbucket.store.builds import StoredBuild
@@ -120,7 +121,7 @@ class CatchUp:
             if stored is None:
                 self._take_foreign(tx, shown, update, now)
                 continue
-            self._take(tx, stored.build, update, now)
+            self._take(tx, stored, update, now)
             if update.environment_ready:
                 self.ending.make_room(tx, stored, now)
 
@@ -157,19 +158,22 @@ class CatchUp:
                     self.display,
                 )
 
-    def _take(self, tx: Transaction, build: Build, update: Update, now: float) -> None:
+    def _take(self, tx: Transaction, stored: StoredBuild, update: Update, now: float) -> None:
         """Make *update* the desired state, unless a build of the same commit that was asked for later has told one.
 
         An end that is shown already stays in the Container Manager's own words: to say it again is worth no request.
         """
-        subject = Subject.of(build, self.display.build_url)
+        subject = Subject.of(stored.build, self.display.build_url)
         asked = asked_for(subject, update, self.display)
         shown = statuses.find(tx, asked)
-        if shown is not None and asked.state.final and shown.desired.state is asked.state:
+        if shown is not None and shown.build_id == stored.build.id and _same_end(shown.desired, asked):
             return
-        teller = builds.find(tx, shown.build_id) if shown is not None else None
-        if teller is None or teller.build.created_at <= build.created_at:
+        if shown is None or not is_newer(tx, shown.build_id, stored):
             take(tx, subject, update, now, self.display)
+
+
+def _same_end(shown: Status, asked: Status) -> bool:
+    return asked.state.final and shown.state is asked.state
 
 
 def _updates(report: BuildReport, prefix: str) -> Iterator[Update]:

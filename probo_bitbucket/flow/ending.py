@@ -40,7 +40,7 @@ class Ending:
             removals.want(tx, _removal(stored, reason, words), now)
         else:
             return False
-        self._stop_statuses(tx, stored.build.id, words, now)
+        self._stop_statuses(tx, stored.build, words, now)
         return True
 
     def end_by_hand(self, tx: Transaction, found: Sequence[StoredBuild], words: str, now: float) -> str:
@@ -92,11 +92,14 @@ class Ending:
     ) -> int:
         return sum(self.end(tx, stored, reason, words, now) for stored in found)
 
-    def _stop_statuses(self, tx: Transaction, build_id: str, words: str, now: float) -> None:
-        """What is still in progress would be so for ever."""
-        for status in statuses.of_build(tx, build_id):
+    def _stop_statuses(self, tx: Transaction, build: Build, words: str, now: float) -> None:
+        """What is still in progress would be so for ever. Other builds of the commit may have had other ends."""
+        told = statuses.of_build(tx, build.id)
+        for status in told:
             if not status.desired.state.final:
                 stop(tx, status, Phase.STOPPED, f"Stopped: {words}", now, self.display)
+        if told:
+            builds.ask_about_others(tx, build, now)
 
 
 def _stands(tx: Transaction, stored: StoredBuild) -> bool:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from probo_bitbucket.model import BuildState, Phase, Status, StatusState
 from probo_bitbucket.probo import configuration
-from probo_bitbucket.store import Transaction, builds, statuses
+from probo_bitbucket.store import Transaction, builds, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.statuses import StoredStatus
 
@@ -98,9 +98,11 @@ def progress_of(tx: Transaction, build_id: str, build: StoredBuild | None, insta
 
 
 def is_newer(tx: Transaction, other_id: str, build: StoredBuild | None) -> bool:
-    """Whether the build *other_id* was asked for later than *build*, so that its word counts."""
+    """Whether the build *other_id* was asked for later than *build* and is still wanted, so that its word counts."""
     other = builds.find(tx, other_id)
-    return other is not None and build is not None and other.build.created_at > build.build.created_at
+    if other is None or build is None or removals.is_wanted(tx, other_id):
+        return False
+    return other.build.created_at > build.build.created_at
 
 
 def _expected(stored: StoredBuild | None) -> int | None:
