@@ -13,10 +13,12 @@ from probo_bitbucket.flow.desire import Subject, asked_for, environment_url, tak
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.patience import in_time
+from probo_bitbucket.flow.progress import is_newer
 from probo_bitbucket.model import Build, BuildState, InvalidName, Phase, Repository, Status, Update, check_hash
 from probo_bitbucket.probo.updates import Reported, UpdateError
-from probo_bitbucket.store import Database, Transaction, builds, removals
+from probo_bitbucket.store import Database, Transaction, builds, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
+from probo_bitbucket.store.statuses import StoredStatus
 
 
 @define
@@ -71,6 +73,9 @@ class Relay:
             builds.started(tx, stored.build.id, now)
         if update.environment_ready:
             self.ending.make_room(tx, stored, now)
+        status = asked_for(subject, update, self.display)
+        if _is_told_by_a_newer(tx, statuses.find(tx, status), stored):
+            return status
         return take(tx, subject, _with_cause(stored, update), now, self.display)
 
     def _foreign(self, reported: Reported) -> Subject:
@@ -83,6 +88,14 @@ class Relay:
         id = reported.update.build_id
         urls = [environment_url(self.display.build_url, id), reported.pull_request_url, reported.commit_url]
         return Subject(id, repository, commit, reported.branch, urls)
+
+
+def _is_told_by_a_newer(tx: Transaction, shown: StoredStatus | None, stored: StoredBuild) -> bool:
+    """Whether a rebuild has told what is shown. Of two pull requests of one commit, each is as good as the other."""
+    pull_request = stored.build.pull_request
+    if shown is None or pull_request is None or shown.pull_request != pull_request.number:
+        return False
+    return is_newer(tx, shown.build_id, stored)
 
 
 def _with_cause(stored: StoredBuild, update: Update) -> Update:

@@ -11,12 +11,48 @@ from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.flow.watch import QUIET
-from probo_bitbucket.model import Build, BuildKind, BuildState, Repository
+from probo_bitbucket.model import (
+    Build,
+    BuildKind,
+    BuildState,
+    PullRequest,
+    PullRequestState,
+    RemovalReason,
+    Repository,
+    StatusState,
+)
 from probo_bitbucket.probo import updates
-from probo_bitbucket.store import Lease, builds, watches
+from probo_bitbucket.store import Lease, builds, removals, statuses, watches
+from probo_bitbucket.store.removals import Removal
 from tests.immediate import ImmediateStore, run
 
 SITE = Repository("acme", "site")
+
+
+def test_a_step_of_a_build_that_was_built_once_more_is_not_shown_any_more(store: ImmediateStore, clock: Clock) -> None:
+    pull_request = PullRequest(7, "", "", "", "", "", PullRequestState.OPEN, "feature", "d96c25c4ae50", SITE)
+    display = Display("Acme", "", "https://bitbucket.org")
+    relay = Relay(store, clock, display, Ending(True, 1, display), lambda: None)
+
+    def tell(id: str, state: str) -> None:
+        body = {"update": {"state": state, "description": "[■] it ended"}, "build": {"id": id}}
+        run(relay.accept(updates.read(json.dumps(body).encode(), build_id=id, context="Acme/Shell/Test")))
+
+    def shown() -> StatusState:
+        (status,) = [*store.now(statuses.of_build, "older"), *store.now(statuses.of_build, "newer")]
+        return status.desired.state
+
+    for id, created_at in (("older", 1.0), ("newer", 2.0)):
+        build = Build(id, BuildKind.PULL_REQUEST, SITE, SITE, "d96c25c4ae50", "n", created_at, "feature", pull_request)
+        store.now(builds.release, build)
+        store.now(builds.request, build, created_at)
+        store.now(builds.conclude, id, BuildState.RUNNING, created_at)
+    tell("newer", "success")
+    tell("older", "error")
+    assert shown() is StatusState.SUCCESSFUL
+    store.now(removals.want, Removal("newer", SITE.full_name, 7, RemovalReason.BY_HAND, "by hand"), 3.0)
+    tell("older", "error")
+    assert shown() is StatusState.FAILED
 
 
 @pytest.mark.parametrize(
