@@ -260,6 +260,7 @@ class Status:
     description: str
     url: str
     refname: str = ""
+    home: Repository | None = None  # of a build: where its pull request is, whose account reports it
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote
 
 from twisted.internet import reactor
@@ -19,6 +19,8 @@ NO_PROJECT = ("cancelled", "the coordinator has no project for acme/site")
 
 class Coordinated(StageTestCase):
     """The stage's settings have a refresh token of their own, as those of the Node handlers."""
+
+    settings: ClassVar[dict[str, Any]] = {"forks": "always"}
 
     async def prepare(self) -> None:
         self.coordinator = Coordinator(reactor, self.container_manager, token="the-token", projects={})
@@ -235,3 +237,10 @@ class Coordinated(StageTestCase):
         await self.decided(2)
         await self.until(lambda: not self.rows("SELECT number FROM pull_requests WHERE pending"))
         self.assertEqual(self.coordinator.closed, [])
+
+    async def test_a_fork_is_read_and_reported_with_the_credentials_of_the_project_of_its_pull_request(self) -> None:
+        fork = self.cloud.fork(self.repository, "robin/site")
+        pull_request = self.repository.open_pull_request("From afar", "patch", {"a": b"a"}, source=fork)
+        assert await self.built(pull_request), "something is shown"
+        assert {each.path.split("/")[3] for each in self.asked("/statuses/", "POST")} == {"robin"}
+        assert set(self.rows("SELECT last_error FROM statuses")) == {("",)}

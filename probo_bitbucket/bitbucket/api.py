@@ -34,7 +34,8 @@ _OPEN_FIELDS = ",".join(
 class Accounts(Protocol):
     """Knows whose credentials a repository is reached with."""
 
-    def of(self, repository: Repository) -> Access: ...
+    def of(self, repository: Repository, home: Repository | None = None) -> Access:
+        """For a fork, *home* is where its pull request is: nobody gave us credentials for the forks of strangers."""
 
 
 class _Commit(msgspec.Struct):
@@ -127,17 +128,17 @@ class Bitbucket:
         self._caller = Caller(upstream, base_url)
         self._accounts = accounts
 
-    async def file(self, repository: Repository, commit: str, path: str) -> bytes:
+    async def file(self, repository: Repository, commit: str, path: str, home: Repository | None = None) -> bytes:
         """The content of a file. Permanent with status 301 for one that Git LFS keeps elsewhere."""
-        return (await self._get(repository, f"src/{check_hash(commit)}/{quote(path)}")).body
+        return (await self._get(repository, f"src/{check_hash(commit)}/{quote(path)}", home)).body
 
-    async def root(self, repository: Repository, commit: str) -> list[str]:
+    async def root(self, repository: Repository, commit: str, home: Repository | None = None) -> list[str]:
         """The names of the files in the root folder at a commit."""
-        entries = self._pages(repository, f"src/{check_hash(commit)}/", _Entry)
+        entries = self._pages(repository, f"src/{check_hash(commit)}/", _Entry, home)
         return [entry.path async for entry in entries if entry.type != "commit_directory"]
 
-    async def commit(self, repository: Repository, hash: str) -> Commit:
-        found = decode(await self._get(repository, f"commit/{check_hash(hash)}"), _Commit)
+    async def commit(self, repository: Repository, hash: str, home: Repository | None = None) -> Commit:
+        found = decode(await self._get(repository, f"commit/{check_hash(hash)}", home), _Commit)
         return Commit(found.hash, found.message)
 
     async def head(self, repository: Repository) -> tuple[str, Commit]:
@@ -204,7 +205,8 @@ class Bitbucket:
             **({"refname": status.refname} if status.refname else {}),
         }
         path = f"commit/{check_hash(status.commit)}/statuses/build"
-        answer = await self._call("POST", status.repository, path, urgent=status.state.final, json=body)
+        urgent = status.state.final
+        answer = await self._call("POST", status.repository, path, home=status.home, urgent=urgent, json=body)
         answer.json()  # a page that a proxy shows with status 200 is no sign that Bitbucket has it
 
     async def comments_with(self, comment: Comment, marker: str) -> list[int]:
@@ -225,16 +227,25 @@ class Bitbucket:
         path = f"pullrequests/{comment.pull_request}/comments{which}"
         return await self._call(method, comment.repository, path, urgent=False, json={"content": {"raw": comment.text}})
 
-    async def _get(self, repository: Repository, path: str = "") -> Answer:
-        return await self._call("GET", repository, path)
+    async def _get(self, repository: Repository, path: str = "", home: Repository | None = None) -> Answer:
+        return await self._call("GET", repository, path, home=home)
 
-    def _pages(self, repository: Repository, path: str, kind: type[T]) -> AsyncIterator[T]:
-        return self._caller.pages(self._accounts.of(repository), _below(repository, path), kind)
+    def _pages(
+        self, repository: Repository, path: str, kind: type[T], home: Repository | None = None
+    ) -> AsyncIterator[T]:
+        return self._caller.pages(self._accounts.of(repository, home), _below(repository, path), kind)
 
     async def _call(
-        self, method: str, repository: Repository, path: str, *, urgent: bool = True, json: Any = None
+        self,
+        method: str,
+        repository: Repository,
+        path: str,
+        *,
+        home: Repository | None = None,
+        urgent: bool = True,
+        json: Any = None,
     ) -> Answer:
-        access = self._accounts.of(repository)
+        access = self._accounts.of(repository, home)
         return await self._caller.checked(access, method, _below(repository, path), urgent=urgent, json=json)
 
 

@@ -36,7 +36,8 @@ class Handle:
 class Accounts(Protocol):
     """Knows whose credentials a repository is reached with, and whose a caller of ours may ask for."""
 
-    def of(self, repository: Repository) -> Access: ...
+    def of(self, repository: Repository, home: Repository | None = None) -> Access:
+        """For a fork, *home* is where its pull request is."""
 
     async def by_token(self, text: str) -> tuple[Access, str]:
         """The access that a handle or a refresh token of ours stands for, and the id of the build, if it tells one.
@@ -80,10 +81,11 @@ class OwnAccounts:
         place = names.index(account.name) if account.name in names else len(names)
         self._accounts[place : place + 1] = [(account, self._make_access(account))]
 
-    def of(self, repository: Repository) -> Access:
-        """The access of the first account that covers *repository*."""
-        name = repository.full_name
-        return next((access for account, access in self._accounts if account.covers(name)), self._nobody)
+    def of(self, repository: Repository, home: Repository | None = None) -> Access:
+        """The access of the first account that covers *repository*, or else *home*."""
+        names = [each.full_name for each in (repository, home) if each is not None]
+        found = (access for name in names for account, access in self._accounts if account.covers(name))
+        return next(found, self._nobody)
 
     async def by_token(self, text: str) -> tuple[Access, str]:
         handle = await self._read_handle(text)

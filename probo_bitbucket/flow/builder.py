@@ -19,7 +19,7 @@ from probo_bitbucket.flow.announcement import Announcement
 from probo_bitbucket.flow.projects import NoProject, Projects
 from probo_bitbucket.flow.rules import skip_marker
 from probo_bitbucket.flow.schedule import told_already
-from probo_bitbucket.model import FULL_HASH, Build, BuildKind, BuildState, Repository
+from probo_bitbucket.model import FULL_HASH, Build, BuildKind, BuildState
 from probo_bitbucket.probo import configuration, documents
 from probo_bitbucket.probo.configuration import SPELLINGS, Configuration, ConfigurationError
 from probo_bitbucket.probo.container_manager import ContainerManager, Refused
@@ -124,7 +124,7 @@ class Builder:
         if len(build.commit) == FULL_HASH and not by_hash:
             return build
         try:
-            commit = await self.bitbucket.commit(build.source, build.commit)
+            commit = await self.bitbucket.commit(build.source, build.commit, build.repository)
         except NotFound as error:
             reason = f"commit {build.commit} is not in {build.source.full_name} any more"
             raise NotBuilt(build, BuildState.CANCELLED, reason) from error
@@ -143,17 +143,17 @@ class Builder:
         """Takes one request where the configuration has its usual name."""
         usual, *others = SPELLINGS
         try:
-            return await self._file(build.source, build.commit, usual)
+            return await self._file(build, usual)
         except NotFound:
-            names = await self.bitbucket.root(build.source, build.commit)
+            names = await self.bitbucket.root(build.source, build.commit, build.repository)
         for name in others:
             if name in names:
-                return await self._file(build.source, build.commit, name)
+                return await self._file(build, name)
         raise configuration.missing(SPELLINGS)
 
-    async def _file(self, repository: Repository, commit: str, name: str) -> Configuration:
+    async def _file(self, build: Build, name: str) -> Configuration:
         try:
-            content = await self.bitbucket.file(repository, commit, name)
+            content = await self.bitbucket.file(build.source, build.commit, name, build.repository)
         except Permanent as error:
             if 300 <= error.status < 400:
                 raise configuration.kept_elsewhere(name) from error

@@ -31,8 +31,10 @@ class ProjectAccounts:
     budget: Budget
     _chains: dict[str, TokenChain] = field(factory=dict)
 
-    def of(self, repository: Repository) -> Access:
-        return ProjectAccess(f"project {repository.full_name}", self.budget, lambda: self._of_project(repository))
+    def of(self, repository: Repository, home: Repository | None = None) -> Access:
+        """The access of its project: a fork belongs to that of its *home*."""
+        owner = home or repository
+        return ProjectAccess(f"project {owner.full_name}", self.budget, lambda: self._of_project(owner))
 
     async def by_token(self, text: str) -> tuple[Access, str]:
         """The chain that a refresh token belongs to. Raises NotOurs."""

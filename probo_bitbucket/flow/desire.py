@@ -26,6 +26,7 @@ class Subject:
     commit: str
     refname: str
     urls: Sequence[str]
+    home: Repository | None = None  # where the pull request of the build is
 
     @classmethod
     def of(cls, build: Build, build_url: str = "") -> Subject:
@@ -33,7 +34,7 @@ class Subject:
         urls = [environment_url(build_url, build.id)]
         if build.pull_request:
             urls.append(build.pull_request.url)
-        return cls(build.id, build.source, build.commit, build.branch, urls)
+        return cls(build.id, build.source, build.commit, build.branch, urls, build.repository)
 
 
 def environment_url(template: str, build_id: str) -> str:
@@ -43,7 +44,7 @@ def environment_url(template: str, build_id: str) -> str:
 
 def asked_for(subject: Subject, update: Update, display: Display) -> Status:
     """The status that *update* asks for."""
-    return rules.compose(
+    status = rules.compose(
         subject.repository,
         subject.commit,
         context=update.context,
@@ -54,6 +55,7 @@ def asked_for(subject: Subject, update: Update, display: Display) -> Status:
         refname=subject.refname,
         site_url=display.site_url,
     )
+    return evolve(status, home=subject.home)
 
 
 def take(tx: Transaction, subject: Subject, update: Update, now: float, display: Display) -> Status:

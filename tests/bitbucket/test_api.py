@@ -35,7 +35,7 @@ class Keyring:
     acceptances: int = 0
     asked_of: list[Repository] = field(factory=list)
 
-    def of(self, repository: Repository) -> Keyring:
+    def of(self, repository: Repository, home: Repository | None = None) -> Keyring:
         self.asked_of.append(repository)
         return self
 

@@ -42,6 +42,13 @@ def test_the_first_account_that_covers_a_repository_has_it(accounts: OwnAccounts
     assert accounts.of(Repository.parse(repository)).name == name
 
 
+def test_a_fork_that_no_account_covers_is_reached_with_that_of_its_home(store: ImmediateStore) -> None:
+    accounts = made(store, ("acme", "acme/*"), ("robin", "robin/*"))
+    home = Repository("acme", "site")
+    assert accounts.of(Repository("sam", "site"), home).name == "acme"
+    assert accounts.of(Repository("robin", "site"), home).name == "robin"
+
+
 def test_a_repository_that_no_account_covers_waits_for_credentials(store: ImmediateStore) -> None:
     access = made(store, ("acme", "acme/*")).of(Repository("other", "site"))
     for asked in (access.authorization, access.access_token):

@@ -49,7 +49,7 @@ class OneAccount:
     access: Troubled
     build_id: str = "b-1"
 
-    def of(self, repository: Repository) -> Access:
+    def of(self, repository: Repository, home: Repository | None = None) -> Access:
         return self.access
 
     async def by_token(self, text: str) -> tuple[Access, str]:
