@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from twisted.logger import capturedLogs
 
 from probo_bitbucket.sandbox.faults import JSON, Answer, Fault
-from probo_bitbucket.sandbox.pullrequest import PullRequest
+from probo_bitbucket.sandbox.pullrequest import PullRequest, PullRequestState
 from probo_bitbucket.sandbox.server import Recorded
 from tests.staged import StageTestCase
 
@@ -73,6 +73,16 @@ class Reconciliation(Looking):
         assert self.environments() == []
         assert self.rows("SELECT state FROM pull_requests") == [("MERGED",)]
 
+    async def test_a_pull_request_that_was_opened_again_unseen_is_built_again(self) -> None:
+        pull_request = await self.known()
+        pull_request.decline()
+        await self.settled()
+        pull_request.state = PullRequestState.OPEN
+        self.quietly(lambda: pull_request.tell("updated"))
+        await self.look()
+        assert self.found() == [(pull_request.number, "accepted")]
+        assert self.environments() == [(str(pull_request.number), pull_request.commit)]
+
     async def test_where_nothing_was_missed_a_look_costs_one_request_and_leads_to_nothing(self) -> None:
         pull_request = await self.known()
         pull_request.comment("Nice!")  # which changes the time of its last change
@@ -104,8 +114,15 @@ class Reconciliation(Looking):
         assert len(self.found()) == 60
         assert len(self.listings()) == 2
 
-    async def test_a_repository_that_is_gone_is_forgotten(self) -> None:
-        await self.known()
+    async def test_a_repository_that_is_gone_is_forgotten_unless_a_pull_request_of_it_is_open(self) -> None:
+        pull_request = await self.known()
+        gone = self.cloud.faults.add(Fault(Answer(404, b'{"error": {"message": "gone"}}'), ".*/pullrequests"))
+        await self.look()
+        ((seconds,),) = self.rows("SELECT due_at - looked_at FROM repositories")
+        assert round(seconds) == 86_400
+        self.cloud.faults.remove(gone)
+        pull_request.decline()
+        await self.settled()
         self.cloud.faults.add(Fault(Answer(404, b'{"error": {"message": "gone"}}'), ".*/pullrequests"))
         await self.stage.stop_handler()
         self.stage.start_handler()

@@ -154,8 +154,8 @@ class Reconciler:
         await self.store.transact(self._put_off, job, error)
 
     def _put_off(self, tx: Transaction, job: KnownRepository, error: Exception) -> None:
-        """Look again tomorrow; not at all where there is nothing to look at."""
-        if isinstance(error, NotFound):
+        """Look again tomorrow; not at all where there is nothing to look at, and nothing that may stand for ever."""
+        if isinstance(error, NotFound) and not pull_requests.open_numbers(tx, job.repository.full_name):
             repositories.forget(tx, job)
         else:
             now = self.clock.seconds()
@@ -176,7 +176,10 @@ def is_news(event: Event, known: KnownPullRequest | None) -> bool:
     """Whether *event* tells what no delivery told. Comments and approvals change a pull request, too: they are none."""
     match event:
         case PullRequestChanged(pull_request=pull_request):
-            return known is None or (outdated(event, known) is None and not _same(known.pull_request, pull_request))
+            if known is None:
+                return True
+            told = known.open and _same(known.pull_request, pull_request)
+            return outdated(event, known) is None and not told
         case PullRequestClosed():
             return known is not None and known.open
     return False
