@@ -58,7 +58,7 @@ class ByHand:
         line = rules.approval_of(commit)
         if not commit.startswith(named[:SHORT_HASH]):
             return f"Not built: the pull request is at another commit now. When you have read that one: `{line}`"
-        if event.from_fork and not named:
+        if event.from_fork and len(named) < SHORT_HASH:  # a commit can be made to begin with fewer digits of another
             return f"Not built: it comes from a fork, so say which commit you have read: `{line}`"
         if pull_requests.find(tx, event.repository.full_name, event.number) is None:
             pull_requests.tell_open(tx, event, now)  # no webhook told of it before
