@@ -227,6 +227,11 @@ class Build:
     origin: str = ""  # what asked for it: `delivery 17`
 
     @property
+    def by_hand(self) -> bool:
+        """Whether somebody asked for just this commit: their word stands above the author's."""
+        return not self.origin.startswith("delivery ")
+
+    @property
     def claim(self) -> str:
         """What may be built only once: (repository, pull request or branch, commit)."""
         if self.kind is BuildKind.HASH:

@@ -352,6 +352,15 @@ class OnComments(Comments):
             assert "the title says [skip ci]" in self.answered()[0]
         assert len(self.started()) == 1
 
+    @row(COMMENT, "`commands: true`, and the comment asks for a commit whose message wants no build")
+    async def test_a_command_for_what_its_author_wants_not_built(self) -> None:
+        self.pull_request.push(message="Docs [skip ci]")
+        await self.settled()
+        assert len(self.started()) == 1
+        await self.say("probo build", self.pull_request)
+        await self.say("probo rebuild", self.pull_request)
+        assert len(self.started()) == 3
+
     @row(COMMENT, "`commands: true`, and the comment says `probo rebuild`")
     async def test_a_rebuild(self) -> None:
         await self.say("probo rebuild", self.pull_request)

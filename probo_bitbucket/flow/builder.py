@@ -128,7 +128,7 @@ class Builder:
         except NotFound as error:
             reason = f"commit {build.commit} is not in {build.source.full_name} any more"
             raise NotBuilt(build, BuildState.CANCELLED, reason) from error
-        if not by_hash and (marker := skip_marker(commit.message)):
+        if not build.by_hand and (marker := skip_marker(commit.message)):
             raise NotBuilt(build, BuildState.SKIPPED, f"the message of the commit says {marker}")
         return evolve(build, commit=commit.hash, name=commit.message if by_hash else build.name)
 

@@ -16,6 +16,7 @@ from probo_bitbucket.model import (
     SHORTEST_HASH,
     Build,
     BuildKind,
+    BuildState,
     Command,
     Commented,
     DeliveryState,
@@ -25,6 +26,8 @@ from probo_bitbucket.model import (
     check_hash,
 )
 from probo_bitbucket.store import Transaction, builds, pull_requests
+
+_NOT_THERE = (BuildState.CANCELLED, BuildState.REMOVED, BuildState.SKIPPED)
 
 
 class NotKnown(Exception):
@@ -63,6 +66,7 @@ class ByHand:
         if pull_requests.find(tx, event.repository.full_name, event.number) is None:
             pull_requests.tell_open(tx, event, now)  # no webhook told of it before
         pull_requests.approve(tx, event.repository.full_name, event.number, commit)
+        _let_be_built_again(tx, build_of(event, now))
         response = self.responder.respond(tx, event, now, origin)
         return "" if response.state is DeliveryState.ACCEPTED else f"Not built: {response.reason}"
 
@@ -82,6 +86,13 @@ class ByHand:
         found = builds.of_pull_request(tx, repository.full_name, number)
         why = self.ending.end_by_hand(tx, found, "asked for by hand", now)
         return f"Not stopped: {why}." if why else ""
+
+
+def _let_be_built_again(tx: Transaction, build: Build) -> None:
+    """Somebody may want what somebody stopped, and what its author did not want."""
+    same = builds.claimant(tx, build)
+    if same is not None and same.state in _NOT_THERE:
+        builds.release(tx, build)
 
 
 def from_outside(tx: Transaction, anew: Anew, full_name: str, what: str, now: float) -> Build:
