@@ -511,6 +511,14 @@ class OnPushes(Events):
         await self.settled()
         assert len(self.started()) == 3
 
+    async def test_a_pull_request_takes_the_place_of_the_build_of_its_branch(self) -> None:
+        await self.push("feature/y", "[build]")
+        pull_request = self.repository.open_pull_request("Y", "feature/y")
+        await self.built(pull_request)
+        (standing,) = self.standing()
+        assert standing["pullRequest"]["number"] == "1"
+        assert set(self.states(pull_request).values()) == {"SUCCESSFUL"}
+
     @row("`repo:push`", "it tells of an earlier push once more")
     async def test_an_earlier_push_that_comes_twice(self) -> None:
         first = await self.push("release/1", "[build]")

@@ -69,6 +69,9 @@ class Ending:
         if newest.pull_request is None:
             return
         builds.release_others(tx, newest)
+        if newest.source.full_name == newest.repository.full_name:
+            words_of_branch = f"pull request #{newest.pull_request.number} has it built"
+            self._end_all(tx, builds.of_branch(tx, newest), RemovalReason.SUPERSEDED, words_of_branch, now)
         for stored in builds.of_pull_request(tx, newest.repository.full_name, newest.pull_request.number):
             if stored.build.id != newest.id and stored.state in _NOT_SENT:
                 self.end(tx, stored, RemovalReason.SUPERSEDED, words, now)

@@ -257,6 +257,14 @@ def newest_of_branch(tx: sa.Connection, build: Build) -> StoredBuild | None:
     return None if row is None else _stored(row)
 
 
+def of_branch(tx: sa.Connection, build: Build) -> list[StoredBuild]:
+    """The builds of the branch that *build* is of, not counting those of pull requests; locked as in a pull request."""
+    lane = f"{build.repository.identity}#{build.branch}"
+    same = (builds.c.repository == build.repository.full_name, builds.c.pull_request.is_(None), builds.c.lane == lane)
+    query = sa.select(builds).where(*same).order_by(builds.c.created_at.desc(), builds.c.id.desc()).with_for_update()
+    return [_stored(row) for row in tx.execute(query)]
+
+
 def release_others(tx: sa.Connection, newest: Build) -> None:
     """Let the other commits of a pull request be asked for again: it has gone on, and may come back to any of them."""
     number = newest.pull_request.number if newest.pull_request else None
