@@ -271,6 +271,70 @@ class OnPullRequests(Events):
         await self.settled()
         assert self.standing() == []
 
+    async def test_open_again_while_the_old_environment_is_still_to_go(self) -> None:
+        """The Container Manager is away for a while, or the environment is pinned."""
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        away = self.container_manager.faults.add(Fault(Answer(503), "/builds.*", method="DELETE"))
+        pull_request.decline()
+        await self.until(lambda: self.rows("SELECT 1 FROM removals"))
+        pull_request.state = PullRequestState.OPEN
+        pull_request.tell("updated")
+        await self.cloud.settled()
+        await self.until(lambda: len(self.started()) == 2)
+        self.container_manager.faults.remove(away)
+        await self.settled()
+        assert [build["id"] for build in self.standing()] == [self.started()[1]["build"]["id"]]
+        assert set(self.states(pull_request).values()) == {"SUCCESSFUL"}
+
+    @row("`pullrequest:rejected`", "a later event told of it as open")
+    async def test_a_close_that_comes_after_the_reopening(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        self.quietly(pull_request.decline)
+        late = self.pull_request_body(pull_request)
+        pull_request.state = PullRequestState.OPEN
+        pull_request.updated_on += 1
+        pull_request.tell("updated")
+        await self.settled()
+        await self.deliver("pullrequest:rejected", late)
+        await self.settled()
+        assert len(self.standing()) == 1
+
+    async def test_a_commit_that_wants_no_build_cancels_that_of_the_one_before(self) -> None:
+        away = self.cloud.faults.add(Fault(Answer(503), ".*/src/.*"))
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.asked("/src/"))
+        pull_request.title = "[skip ci] for now"
+        pull_request.push()
+        await self.cloud.settled()
+        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE state = 'cancelled'"))
+        self.cloud.faults.remove(away)
+        await self.settled()
+        assert self.started() == []
+
+    async def test_a_build_that_could_not_be_sent_is_not_sent_once_there_is_a_newer_one(self) -> None:
+        away = self.container_manager.faults.add(Fault(Answer(503), "/startbuild"))
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: len(self.posted("/startbuild")) > 1)
+        pull_request.push()
+        await self.until(lambda: len(self.rows("SELECT 1 FROM builds")) == 2)
+        self.container_manager.faults.remove(away)
+        await self.built(pull_request)
+        (build,) = self.container_manager.builds.values()
+        assert build["commit"]["ref"] == pull_request.commit
+
+    @row(OPEN, "its commit has a build that was stopped by hand")
+    async def test_an_edit_of_what_was_stopped(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        (id,) = self.container_manager.builds
+        assert (await self.call("POST", f"/api/builds/{id}/take-down", b"")).status == 202
+        await self.settled()
+        pull_request.edit(title="Another title")
+        await self.settled()
+        assert self.standing() == []
+
     @row(COMMENT, "commands in comments are off")
     async def test_a_comment(self) -> None:
         pull_request = self.repository.open_pull_request()

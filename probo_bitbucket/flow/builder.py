@@ -186,6 +186,8 @@ class Builder:
         """From now on it may be there: who wants it no more has to take it down."""
         if removals.is_wanted(tx, job.build.id):
             raise NotBuilt(job.build, BuildState.CANCELLED, "nobody wants it any more")
+        if builds.is_superseded(tx, job.build):
+            raise NotBuilt(job.build, BuildState.CANCELLED, "a newer build of the pull request is wanted")
         builds.advance(tx, job, BuildState.STARTING, now)
 
     async def _running(self, build: Build) -> None:

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from probo_bitbucket.flow.desire import stop
 from probo_bitbucket.flow.display import Display
-from probo_bitbucket.model import Build, BuildState, Phase, RemovalReason
+from probo_bitbucket.model import SHORT_HASH, Build, BuildState, Phase, PullRequestChanged, RemovalReason
 from probo_bitbucket.store import Transaction, builds, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.removals import Removal
@@ -35,7 +35,8 @@ class Ending:
         One that is being sent just now is taken down once it is there.
         """
         if stored.state in _NOT_SENT:
-            builds.conclude(tx, stored.build.id, BuildState.CANCELLED, now, words)
+            by_hand = reason is RemovalReason.BY_HAND
+            builds.conclude(tx, stored.build.id, BuildState.CANCELLED, now, words, by_hand=by_hand)
         elif self.teardown and stored.state in _SENT:
             removals.want(tx, _removal(stored, reason, words), now)
         else:
@@ -60,6 +61,13 @@ class Ending:
         """Have no more of all builds of a pull request. Returns how many there were."""
         found = builds.of_pull_request(tx, repository, number)
         return self._end_all(tx, found, RemovalReason.CLOSED, words, now)
+
+    def leave_behind(self, tx: Transaction, event: PullRequestChanged, now: float) -> None:
+        """Start nothing any more of the commits that a pull request has left, whether or not its new one is built."""
+        commit = event.pull_request.commit[:SHORT_HASH]
+        for stored in builds.of_pull_request(tx, event.repository.full_name, event.number):
+            if stored.state in _NOT_SENT and stored.build.commit[:SHORT_HASH] != commit:
+                self.end(tx, stored, RemovalReason.SUPERSEDED, f"commit {commit} took its place", now)
 
     def move_on(self, tx: Transaction, newest: Build, words: str, now: float) -> None:
         """Start nothing any more that was asked for before the build *newest* of a pull request.

@@ -75,6 +75,9 @@ class Responder:
         if late := rules.outdated(event, known):
             return _ignored(late.reason)
         pull_requests.tell_open(tx, event, now)
+        if known is not None and not known.open:
+            builds.release_pull_request(tx, event.repository.full_name, event.number)  # what it had is gone, or will be
+        self.ending.leave_behind(tx, event, now)
         match rules.on_change(event, known, self.policy):
             case Ignore(reason):
                 return _ignored(reason)

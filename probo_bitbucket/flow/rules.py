@@ -12,7 +12,14 @@ from fnmatch import fnmatchcase
 from attrs import frozen
 
 from probo_bitbucket.config import Forks, Pushes
-from probo_bitbucket.model import SHORT_HASH, BranchPushed, Command, PullRequestChanged, PullRequestClosed
+from probo_bitbucket.model import (
+    SHORT_HASH,
+    BranchPushed,
+    Command,
+    PullRequestChanged,
+    PullRequestClosed,
+    PullRequestState,
+)
 from probo_bitbucket.store.pull_requests import KnownPullRequest
 
 BUILD_MARKER = "[build]"
@@ -116,6 +123,9 @@ def on_close(event: PullRequestClosed, known: KnownPullRequest | None) -> Go | I
     """What follows from the end of a pull request."""
     if known is not None and not known.open:
         return Ignore(f"pull request #{event.number} is {known.state.lower()} already")
+    reopened = known is not None and 0 < event.updated_at < known.updated_at
+    if reopened and event.state is PullRequestState.DECLINED:  # nothing opens the others again
+        return Ignore(f"a later event told of pull request #{event.number} as open")
     return Go()
 
 

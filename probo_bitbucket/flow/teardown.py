@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.environments import Environments
-from probo_bitbucket.model import BuildState
+from probo_bitbucket.model import BuildState, RemovalReason
 from probo_bitbucket.store import Database, Effort, Lease, Transaction, builds, removals
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.removals import Removal
@@ -55,7 +55,8 @@ class Teardown:
         removals.end(tx, job.build_id)
         stored = builds.find(tx, job.build_id)
         if stored is not None and stored.state is not BuildState.CANCELLED:
-            builds.conclude(tx, job.build_id, BuildState.REMOVED, self.clock.seconds(), job.words)
+            now, by_hand = self.clock.seconds(), job.reason is RemovalReason.BY_HAND
+            builds.conclude(tx, job.build_id, BuildState.REMOVED, now, job.words, by_hand=by_hand)
         return stored
 
     async def postpone(self, job: Removal, due_at: float, error: Exception) -> None:

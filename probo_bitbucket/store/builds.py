@@ -138,6 +138,7 @@ def repository_named(tx: sa.Connection, full_name: str) -> Repository | None:
     return None if row is None else _stored(row).build.repository
 
 
+_WANTED = (BuildState.QUEUED, BuildState.READY, BuildState.STARTING, BuildState.RUNNING, BuildState.ENDED)
 _IN_PULL_REQUEST = sa.and_(
     builds.c.repository == sa.bindparam("_repository"), builds.c.pull_request == sa.bindparam("_number")
 )
@@ -149,6 +150,15 @@ _OF_PULL_REQUEST = (
 def of_pull_request(tx: sa.Connection, repository: str, number: int) -> list[StoredBuild]:
     """All builds of a pull request, the newest first; locked until the transaction ends."""
     return [_stored(row) for row in tx.execute(_OF_PULL_REQUEST, {"_repository": repository, "_number": number})]
+
+
+def is_superseded(tx: sa.Connection, build: Build) -> bool:
+    """Whether a newer build of its pull request is there, or going to be."""
+    if build.pull_request is None:
+        return False
+    newer = sa.and_(_IN_PULL_REQUEST, builds.c.created_at > build.created_at, builds.c.state.in_(_WANTED))
+    which = {"_repository": build.repository.full_name, "_number": build.pull_request.number}
+    return tx.scalar(sa.select(builds.c.id).where(newer).limit(1), which) is not None
 
 
 def lock_pull_request(tx: sa.Connection, id: str) -> None:
@@ -177,9 +187,8 @@ _READY = _UPDATE.values(ready_at=sa.func.coalesce(builds.c.ready_at, sa.bindpara
 _TOUCH = _UPDATE.values(
     state=sa.case((builds.c.state == BuildState.ENDED, BuildState.RUNNING.value), else_=builds.c.state)
 )
-_RELEASE_OTHERS = (
-    sa.update(builds).where(_IN_PULL_REQUEST, builds.c.id != sa.bindparam("_newest")).values(claim=sa.null())
-)
+_RELEASE_PULL_REQUEST = sa.update(builds).where(_IN_PULL_REQUEST).values(claim=sa.null())
+_RELEASE_OTHERS = _RELEASE_PULL_REQUEST.where(builds.c.id != sa.bindparam("_newest"))
 
 
 def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: float) -> None:
@@ -207,9 +216,14 @@ def put_back(tx: sa.Connection, stored: StoredBuild) -> None:
     tx.execute(_UPDATE_HELD, {**_held(stored), "leased_by": "", "leased_until": 0.0})
 
 
-def conclude(tx: sa.Connection, id: str, state: BuildState, now: float, reason: str = "") -> None:
-    """Nothing is left to do to start this build. One that is not there may be asked for again."""
-    tx.execute(_CONCLUDE, {"_id": id, **_concluded(state, now, reason)})
+def conclude(
+    tx: sa.Connection, id: str, state: BuildState, now: float, reason: str = "", *, by_hand: bool = False
+) -> None:
+    """Nothing is left to do to start this build.
+
+    One that is not there may be asked for again, unless it was ended *by_hand*: no edit of a title brings it back.
+    """
+    tx.execute(_CONCLUDE, {"_id": id, **_concluded(state, now, reason, by_hand=by_hand)})
 
 
 def conclude_held(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: float, reason: str) -> bool:
@@ -217,9 +231,9 @@ def conclude_held(tx: sa.Connection, stored: StoredBuild, state: BuildState, now
     return bool(tx.execute(_CONCLUDE_HELD, {**_held(stored), **_concluded(state, now, reason)}).rowcount)
 
 
-def _concluded(state: BuildState, now: float, reason: str) -> dict[str, Any]:
+def _concluded(state: BuildState, now: float, reason: str, *, by_hand: bool = False) -> dict[str, Any]:
     gone = (BuildState.REFUSED, BuildState.CANCELLED, BuildState.REMOVED)
-    released = {"claim": None} if state in gone else {}
+    released = {"claim": None} if state in gone and not by_hand else {}
     return {**released, "state": state, "changed_at": now, "reason": reason}
 
 
@@ -247,6 +261,11 @@ def claimant(tx: sa.Connection, build: Build) -> StoredBuild | None:
 def release(tx: sa.Connection, build: Build) -> None:
     """Let the same be asked for again, which gives a new build."""
     tx.execute(sa.update(builds).where(builds.c.claim == build.claim).values(claim=None))
+
+
+def release_pull_request(tx: sa.Connection, repository: str, number: int) -> None:
+    """Let every commit of a pull request be asked for again."""
+    tx.execute(_RELEASE_PULL_REQUEST, {"_repository": repository, "_number": number})
 
 
 def newest_of_branch(tx: sa.Connection, build: Build) -> StoredBuild | None:
