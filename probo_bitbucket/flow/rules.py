@@ -25,12 +25,17 @@ from probo_bitbucket.store.pull_requests import KnownPullRequest
 BUILD_MARKER = "[build]"
 COMMANDS_LIMIT = 10  # that one person can give in a repository …
 COMMANDS_WINDOW = 3600.0  # … in so many seconds
+_BLANK = r"[^\S\r\n]"  # no-break spaces, too: what is pasted from a page has them
 _COMMAND = re.compile(
-    r"^[ \t]*probo[ \t]+(rebuild|stop|build)"
-    r"(?:(?<=\sbuild)[ \t]+([0-9a-f]{7,40}))?"  # only `build` takes a commit
-    r"[ \t]*\.?[ \t\r]*$",
+    r"^(?!\t)" + _BLANK + r"{0,3}probo" + _BLANK + r"+(rebuild|stop|build)"  # four blanks begin code
+    r"(?:(?<=\sbuild)"
+    + _BLANK
+    + r"+([0-9a-f]{7,40}))?"  # only `build` takes a commit
+    + _BLANK
+    + r"*\.?[^\S\n]*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_FENCED = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1|\Z)", re.DOTALL | re.MULTILINE)
 SKIP_MARKERS = ("[skip ci]", "[ci skip]", "[skip probo]")
 
 
@@ -69,15 +74,19 @@ def skip_marker(text: str) -> str:
 
 
 def command_in(text: str) -> Command | None:
-    """The command of a comment: it stands alone on a line. Of several the first counts."""
-    found = _COMMAND.search(text)
+    """The command of a comment: it stands alone on a line, and not in code. Of several the first counts."""
+    found = _find_command(text)
     return Command(found[1].lower()) if found else None
 
 
 def commit_in(text: str) -> str:
     """The hash of the commit that the command of a comment names, 7 to 40 digits; empty where it names none."""
-    found = _COMMAND.search(text)
+    found = _find_command(text)
     return (found[2] or "").lower() if found else ""
+
+
+def _find_command(text: str) -> re.Match[str] | None:
+    return _COMMAND.search(_FENCED.sub("", text))
 
 
 def approval_of(commit: str) -> str:
