@@ -15,7 +15,8 @@ from probo_bitbucket.model import Comment, Commented, Repository
 from probo_bitbucket.store import Database, Lease, Transaction, commands
 from probo_bitbucket.store.commands import StoredCommand
 
-REMEMBERED = 600.0  # seconds that a right to write is taken for granted
+REMEMBERED = 600.0  # seconds that a right to write is taken for granted …
+REFUSED = 60.0  # … and that it is not asked for again, where there is none
 
 
 @define
@@ -27,7 +28,7 @@ class Commander:
     bitbucket: Bitbucket
     by_hand: ByHand
     wake: Callable[[], None]
-    _writers: dict[tuple[str, str], float] = field(factory=dict, init=False)  # until when who is known to be one
+    _known: dict[tuple[str, str], tuple[bool, float]] = field(factory=dict, init=False)  # who may, until when
 
     name = "commander"
     concurrency = 4
@@ -71,13 +72,14 @@ class Commander:
         return "Only people who can write to this repository can give commands."
 
     async def _may_write(self, repository: Repository, user: str) -> bool:
-        now = self.clock.seconds()
-        self._writers = {writer: until for writer, until in self._writers.items() if until > now}
-        if user and (repository.full_name, user) not in self._writers:
-            if not await self.bitbucket.may_write(repository, user):
-                return False
-            self._writers[repository.full_name, user] = now + REMEMBERED
-        return bool(user)
+        if not user:
+            return False
+        now, key = self.clock.seconds(), (repository.full_name, user)
+        self._known = {key: known for key, known in self._known.items() if known[1] > now}
+        if key not in self._known:
+            may = await self.bitbucket.may_write(repository, user)
+            self._known[key] = (may, now + (REMEMBERED if may else REFUSED))
+        return self._known[key][0]
 
     async def _tell(self, comment: Commented, answer: str) -> None:
         """Answer once: the answer to an earlier try may have been lost."""
