@@ -485,6 +485,14 @@ class OnDrafts(Events):
         assert len(self.started()) == 1
         self.repository.open_pull_request(draft=True)
 
+    async def test_a_branch_whose_pull_request_is_a_draft_is_built_as_a_branch(self) -> None:
+        draft = self.repository.open_pull_request(draft=True)
+        await self.settled()
+        draft.push(message="[build]")
+        await self.until(self.started)
+        await self.settled()
+        assert [document["build"]["type"] for document in self.started()] == ["branch"]
+
 
 class OnForks(Events):
     @row(OPEN, "it comes from a fork, with `forks: never`")
@@ -553,7 +561,7 @@ class OnPushes(Events):
     async def test_without_a_marker(self) -> None:
         await self.push()
 
-    @row("`repo:push`", "an open pull request asks for the branch")
+    @row("`repo:push`", "an open pull request has the branch built")
     async def test_the_branch_of_a_pull_request(self) -> None:
         pull_request = self.repository.open_pull_request()
         await self.settled()

@@ -26,6 +26,7 @@ from probo_bitbucket.model import (
     Repository,
 )
 from probo_bitbucket.store import Transaction, builds, commands, pull_requests
+from probo_bitbucket.store.pull_requests import KnownPullRequest
 
 
 @frozen
@@ -132,8 +133,9 @@ class Responder:
     def _push_branch(
         self, tx: Transaction, repository: Repository, change: BranchPushed, now: float, origin: str
     ) -> Response:
-        pull_request = pull_requests.open_from(tx, repository.full_name, change.branch)
-        match rules.on_push(change, pull_request, self.policy):
+        asking = pull_requests.open_from(tx, repository.full_name, change.branch)
+        building = (known.number for known in asking if self._builds(known))
+        match rules.on_push(change, next(building, None), self.policy):
             case Ignore(reason):
                 return _ignored(reason)
             case Go():
@@ -141,6 +143,9 @@ class Responder:
                 if _is_back(tx, build, change.previous):
                     builds.release(tx, build)
                 return self._build(tx, build, origin)
+
+    def _builds(self, known: KnownPullRequest) -> bool:
+        return known.pull_request is not None and rules.unwanted_yet(known.pull_request, self.policy) is None
 
 
 def _ignored(reason: str) -> Response:

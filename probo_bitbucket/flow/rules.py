@@ -16,6 +16,7 @@ from probo_bitbucket.model import (
     SHORT_HASH,
     BranchPushed,
     Command,
+    PullRequest,
     PullRequestChanged,
     PullRequestClosed,
     PullRequestState,
@@ -108,14 +109,20 @@ def outdated(event: PullRequestChanged, known: KnownPullRequest | None) -> Ignor
 
 def on_change(event: PullRequestChanged, known: KnownPullRequest | None, policy: Policy) -> Go | Ignore | Refuse:
     """What follows from news of an open pull request that is not outdated."""
-    pull_request = event.pull_request
+    if unwanted := unwanted_yet(event.pull_request, policy):
+        return unwanted
+    if event.from_fork and policy.forks is not Forks.ALWAYS:
+        return _on_fork(event, known, policy)
+    return Go()
+
+
+def unwanted_yet(pull_request: PullRequest, policy: Policy) -> Ignore | None:
+    """Why its author wants nothing of a pull request built for now; None where they do."""
     if marker := skip_marker(pull_request.title):
         return Ignore(f"the title says {marker}")
     if pull_request.draft and not policy.drafts:
         return Ignore("it is a draft, and `drafts: false` waits until it is ready")
-    if event.from_fork and policy.forks is not Forks.ALWAYS:
-        return _on_fork(event, known, policy)
-    return Go()
+    return None
 
 
 def _on_fork(event: PullRequestChanged, known: KnownPullRequest | None, policy: Policy) -> Go | Refuse:
@@ -139,7 +146,7 @@ def on_close(event: PullRequestClosed, known: KnownPullRequest | None) -> Go | I
 
 
 def on_push(change: BranchPushed, pull_request: int | None, policy: Policy) -> Go | Ignore:
-    """What follows from a push. *pull_request* is the number of an open one that asks for the branch."""
+    """What follows from a push. *pull_request* is the number of an open one that has the branch built."""
     if policy.pushes is Pushes.NEVER:
         return Ignore("`pushes: never`")
     if marker := skip_marker(change.message):

@@ -101,13 +101,13 @@ def open_numbers(tx: sa.Connection, repository: str) -> set[int]:
     return set(tx.scalars(sa.select(pull_requests.c.number).where(*known)))
 
 
-def open_from(tx: sa.Connection, repository: str, branch: str) -> int | None:
-    """The number of an open pull request of the repository that asks for this branch of it, if one is known."""
+def open_from(tx: sa.Connection, repository: str, branch: str) -> list[KnownPullRequest]:
+    """The open pull requests of the repository that ask for this branch of it, as far as they are known."""
     same = (pull_requests.c.source == repository, pull_requests.c.repository == repository)
-    query = sa.select(pull_requests.c.number).where(
+    query = sa.select(pull_requests).where(
         *same, pull_requests.c.branch == branch, pull_requests.c.state == PullRequestState.OPEN
     )
-    return tx.scalar(query.limit(1))
+    return [_known(row) for row in tx.execute(query.order_by(pull_requests.c.number))]
 
 
 def approve(tx: sa.Connection, repository: str, number: int, commit: str) -> bool:

@@ -67,11 +67,11 @@ def test_a_branch_belongs_to_an_open_pull_request_of_its_own_repository_only(tx:
     fork = evolve(PULL_REQUEST, number=8, source=Repository("robin", "site", "{fork}"), branch="patch")
     pull_requests.tell_open(tx, OPENED, 1.0)
     pull_requests.tell_open(tx, PullRequestChanged(SITE, fork), 1.0)
-    assert pull_requests.open_from(tx, SITE.full_name, "feature") == 7
-    assert pull_requests.open_from(tx, SITE.full_name, "patch") is None
-    assert pull_requests.open_from(tx, "robin/site", "patch") is None, "the fork has no pull request"
+    assert [known.number for known in pull_requests.open_from(tx, SITE.full_name, "feature")] == [7]
+    assert pull_requests.open_from(tx, SITE.full_name, "patch") == []
+    assert pull_requests.open_from(tx, "robin/site", "patch") == [], "the fork has no pull request"
     pull_requests.tell_closed(tx, CLOSED, 2.0, look=False)
-    assert pull_requests.open_from(tx, SITE.full_name, "feature") is None
+    assert pull_requests.open_from(tx, SITE.full_name, "feature") == []
 
 
 def test_what_is_left_behind_is_looked_for_when_nothing_is_on_its_way(tx: sa.Connection) -> None:
