@@ -151,11 +151,12 @@ class Commented:
 
 @frozen
 class Ignored:
-    """A delivery that asks for nothing, and why, in words."""
+    """A delivery that asks for nothing, and why, in words. One that is *noise* tells nobody anything, either."""
 
     reason: str
     repository: Repository | None = None
     number: None = None
+    noise: bool = False
 
 
 Event = PullRequestChanged | PullRequestClosed | Pushed | Commented | Ignored

@@ -195,6 +195,15 @@ class Tried(HookTestCase):
         self.assertEqual(grade, "ok")
         self.assertRegex(what, r"^works, \d+\.\d s$")
 
+    async def test_its_delivery_is_left_out_of_lists_unless_asked_for(self) -> None:
+        await self.change("add")
+        await self.tried()
+        await self.call("POST", "/api/check")
+        self.assertEqual((await self.call("GET", "/api/deliveries")).json["items"], [])
+        shown = (await self.call("GET", "/api/deliveries?all=1")).json["items"]
+        self.assertEqual([each["event_key"] for each in shown], ["probo-bitbucket:probe", "repo:commit_status_created"])
+        self.assertIn("commit_status", await self.run_command("deliveries", "--all"))
+
     async def test_its_status_blocks_no_merge(self) -> None:
         await self.tried()
         [status] = self.repository.shown_statuses(self.repository.branches["main"])

@@ -38,6 +38,7 @@ _CLOSED = frozenset(PullRequestState) - {PullRequestState.OPEN}
 
 
 FOUND = "reconciliation"  # the event key of a delivery that we make of what Bitbucket's API tells
+PROBE = "probo-bitbucket:probe"  # that of one which we send to ourselves
 
 
 class PayloadError(BodyError):
@@ -202,7 +203,7 @@ def _html_url(wire: shapes.Links | None) -> str:
 def _ignore(event_key: str, body: bytes) -> Ignored:
     payload = decode(body, shapes.OtherPayload, PayloadError)
     reason = _REASONS.get(event_key, f"nothing is done on the event {clean(event_key, 80)!r}")
-    return Ignored(reason, _named_repository(payload.repository))
+    return Ignored(reason, _named_repository(payload.repository), noise=event_key in _NOISE)
 
 
 def _named_repository(wire: Raw) -> Repository | None:
@@ -238,7 +239,11 @@ _REASONS = {
     "repo:commit_status_created": "a build status brings no new commit",
     "repo:commit_status_updated": "a build status brings no new commit",
     "repo:fork": "a fork is not built before it has a pull request",
+    PROBE: "it was sent from here to see whether the public URL leads here",
     "repo:updated": "changed settings of a repository bring no new commit",
 }
 
-EVENT_KEYS = frozenset({*_READERS, *_REASONS})  # that Bitbucket is known to send
+# One for each status that we post, one for each that others do, and those of our own that only have to arrive.
+_NOISE = frozenset({"repo:commit_status_created", "repo:commit_status_updated", PROBE})
+
+EVENT_KEYS = frozenset({*_READERS, *_REASONS})  # that are known to come in

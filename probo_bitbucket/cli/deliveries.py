@@ -28,6 +28,7 @@ from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
 @settings_files
 @as_json
 @failed_option
+@click.option("--all", "noise", is_flag=True, help="Also those that bring nothing: build statuses and probes.")
 @search_option
 @after_option
 @click.pass_context
@@ -37,13 +38,14 @@ def deliveries(
     files: tuple[Path, ...],
     in_json: bool,
     failed: bool,
+    noise: bool,
     search: str | None,
     after: str | None,
 ) -> None:
     """Show what came in, the latest first. `show` tells the story of one, `replay` has it decided anew."""
     if context.invoked_subcommand:
         return
-    page = daemon(files).get("/api/deliveries", failed=failed or None, q=search, after=after)
+    page = daemon(files).get("/api/deliveries", failed=failed or None, all=noise or None, q=search, after=after)
     if in_json:
         print_json(page)
         return

@@ -7,6 +7,7 @@ from uuid import uuid4
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
+from probo_bitbucket.bitbucket.payloads import PROBE
 from probo_bitbucket.bitbucket.signature import sign
 from probo_bitbucket.errors import Temporary
 from probo_bitbucket.flow.inspection import NO_PUBLIC_URL, SET_PUBLIC_URL
@@ -15,7 +16,6 @@ from probo_bitbucket.flow.verdict import Verdict
 from probo_bitbucket.store import Database, hooks
 from probo_bitbucket.upstream import Answer, Upstream
 
-EVENT = "probo-bitbucket:probe"  # is written down as one that asks for nothing
 SUBJECT = "public URL"
 
 _BODY = b"{}"
@@ -59,7 +59,7 @@ class FrontDoor:
         return Verdict.ok(SUBJECT, f"{self.url} leads here, {self.clock.seconds() - began:.1f} s")
 
     async def _post(self, request: str) -> Answer:
-        headers: dict[str | bytes, str | bytes] = {"X-Event-Key": EVENT, "X-Request-UUID": request}
+        headers: dict[str | bytes, str | bytes] = {"X-Event-Key": PROBE, "X-Request-UUID": request}
         if secret := await self.signatures.any():
             headers["X-Hub-Signature"] = sign(secret, _BODY)
         return await self.upstream.request("POST", self.url, headers=headers, json={})

@@ -47,6 +47,7 @@ def record(tx: sa.Connection, delivery: Delivery, event: Event) -> int:
             "pending": not ignored,
             "reason": event.reason if isinstance(event, Ignored) else "",
             "decided_at": delivery.received_at if ignored else None,
+            "noise": isinstance(event, Ignored) and event.noise,
         },
     )
     return int(id)

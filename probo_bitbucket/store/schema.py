@@ -48,6 +48,11 @@ def _pending(name: str, *columns: str) -> Index:
     return Index(name, *columns, sqlite_where=text("pending = 1"), postgresql_where=text("pending"))
 
 
+def _telling(name: str, *columns: str) -> Index:
+    """An index of the rows that lists show: those that are left out may be many times as many."""
+    return Index(name, *columns, sqlite_where=text("noise = 0"), postgresql_where=text("NOT noise"))
+
+
 def _troubled(name: str, *columns: str) -> Index:
     """An index of the rows whose last try failed: those that are tried again, and those that were given up on."""
     return Index(name, *columns, sqlite_where=text("last_error <> ''"), postgresql_where=text("last_error <> ''"))
@@ -70,6 +75,7 @@ deliveries = Table(
     Column("reason", Text, nullable=False),
     Column("build_id", String(64)),
     Column("decided_at", Double),
+    Column("noise", Boolean, nullable=False, default=False, server_default=text("false")),  # left out of lists
     *_work(),
     _pending("deliveries_pending", "id"),
     _pending("deliveries_pending_lane", "lane", "id"),
@@ -79,6 +85,9 @@ deliveries = Table(
     Index("deliveries_of_lane", "lane", "id"),
     Index("deliveries_of_build", "build_id", "id"),
     Index("deliveries_of_hook", "hook_uuid", "id"),
+    _telling("deliveries_telling", "id"),
+    _telling("deliveries_telling_in_state", "state", "id"),
+    _telling("deliveries_telling_of_repository", "repository", "id"),
 )
 
 builds = Table(

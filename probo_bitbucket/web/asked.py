@@ -32,7 +32,7 @@ class Asked:
     @property
     def restricted(self) -> bool:
         """Whether anything is left out of the list."""
-        return self.filter != Filter()
+        return self.filter.restricts
 
 
 def asked(request: Request, states: type[StrEnum] | None = None) -> Asked:
@@ -45,6 +45,11 @@ def asked(request: Request, states: type[StrEnum] | None = None) -> Asked:
         state=state,
         repository=fields.get("repository", ""),
         pull_request=number(fields["pull_request"], "`pull_request`") if fields.get("pull_request") else None,
-        failed=fields.get("failed", "") not in ("", "0", "false"),
+        failed=_ticked(fields, "failed"),
+        noise=_ticked(fields, "all"),
     )
     return Asked(fields, given.search(fields.get("q", "")))
+
+
+def _ticked(fields: dict[str, str], name: str) -> bool:
+    return fields.get(name, "") not in ("", "0", "false")

@@ -288,11 +288,15 @@ def test_what_is_no_commit_is_refused_by_its_path() -> None:
     assert refusal(body, "repo:push") == "`push.changes[].new.target.hash`: '$(reboot)' is not a commit hash"
 
 
+def test_a_build_status_is_ignored_and_tells_nobody_anything() -> None:
+    expected = Ignored("a build status brings no new commit", SITE, noise=True)
+    assert read_json(PAYLOAD, "repo:commit_status_created") == expected
+
+
 @pytest.mark.parametrize(
     ("event_key", "reason"),
     [
         ("pullrequest:approved", "an approval brings no new commit"),
-        ("repo:commit_status_created", "a build status brings no new commit"),
         ("issue:created", "nothing is done on the event 'issue:created'"),
     ],
 )

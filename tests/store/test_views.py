@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from attrs import evolve
 
 from probo_bitbucket.model import Build, BuildKind, BuildState, DeliveryState, Repository
 from probo_bitbucket.store import Engine, failures, schema
@@ -80,6 +81,29 @@ def test_no_list_reads_a_whole_table(engine: Engine, name: str) -> None:
     assert {line for line in lines if line in WHOLE and (filled(line) or engine.dialect == "sqlite")} == set()
     if not name.startswith("failed") and not name.endswith("commit"):  # of which there are few, to be sorted
         assert not [line for line in lines if "TEMP B-TREE FOR ORDER" in line]
+
+
+@pytest.mark.parametrize(
+    "wanted", [Filter(), Filter(state=DeliveryState.IGNORED), Filter(repository="acme/site")], ids=str
+)
+def test_what_lists_leave_out_is_not_read(engine: Engine, wanted: Filter) -> None:
+    with engine.begin() as tx:
+        fill(tx, 100)
+        noise = {"event_key": "repo:commit_status_created", "state": DeliveryState.IGNORED, "noise": True}
+        row = {"received_at": 0.0, "hook_uuid": "", "request_uuid": "", "attempt": 1, "repository": "acme/site"}
+        row |= {"pending": False, "lane": "acme/site#None", "body": b"{}", "reason": "", **noise}
+        tx.execute(sa.insert(schema.deliveries), [row] * MANY)
+        shown = deliveries.page(tx, wanted).items
+        assert not [each for each in shown if each.event_key != "pullrequest:updated"]
+        assert len(deliveries.page(tx, evolve(wanted, noise=True)).items) == 50
+        if engine.dialect == "postgresql":
+            tx.exec_driver_sql("ANALYZE")
+        asked: list[tuple[str, Any]] = []
+        sa.event.listen(tx, "before_cursor_execute", lambda _c, _k, text, values, *_: asked.append((text, values)))
+        deliveries.page(tx, wanted)
+        explain = "EXPLAIN " if engine.dialect == "postgresql" else "EXPLAIN QUERY PLAN "
+        plan = str(tx.exec_driver_sql(explain + asked[0][0], asked[0][1]).all())
+    assert "deliveries_telling" in plan
 
 
 def test_pages_of_a_list_have_every_row_once(tx: sa.Connection) -> None:

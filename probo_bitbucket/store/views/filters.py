@@ -15,7 +15,10 @@ _BUILD = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 
 @frozen
 class Filter:
-    """What is to be shown; what is empty does not restrict it. *failed*: only what went wrong."""
+    """What is to be shown; what is empty does not restrict it. *failed*: only what went wrong.
+
+    *noise*: also the deliveries that tell nobody anything.
+    """
 
     state: str = ""
     repository: str = ""
@@ -24,6 +27,12 @@ class Filter:
     commit: str = ""  # the first digits of its hash
     build: str = ""
     words: str = ""
+    noise: bool = False
+
+    @property
+    def restricts(self) -> bool:
+        """Whether anything is left out that tells something."""
+        return evolve(self, noise=False) != Filter()
 
     def search(self, text: str) -> Filter:
         """This filter, and what *text* asks for: `acme/site#7`, `#7`, a commit, a build's id, or words."""

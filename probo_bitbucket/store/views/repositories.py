@@ -11,6 +11,7 @@ from attrs import frozen
 from probo_bitbucket.model import DeliveryState
 from probo_bitbucket.store.schema import builds, deliveries
 from probo_bitbucket.store.views.builds import newest_of
+from probo_bitbucket.store.views.deliveries import TELLING
 from probo_bitbucket.store.views.outcome import Outcome
 from probo_bitbucket.store.views.paging import SIZE, Page
 
@@ -54,7 +55,8 @@ def _next(tx: sa.Connection, after: str) -> str:
 
 def _line(tx: sa.Connection, name: str) -> RepositoryLine:
     columns = deliveries.c
-    latest = sa.select(columns.id, columns.received_at, columns.state).where(columns.repository == name)
+    mine = (TELLING, columns.repository == name)
+    latest = sa.select(columns.id, columns.received_at, columns.state).where(*mine)
     delivery = tx.execute(latest.order_by(columns.id.desc()).limit(1)).first()
     build = newest_of(tx, name)
     return RepositoryLine(

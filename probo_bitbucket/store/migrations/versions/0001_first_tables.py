@@ -52,6 +52,11 @@ def _index_troubled(name: str, table: str, *columns: str) -> None:
     op.create_index(name, table, columns, sqlite_where=troubled, postgresql_where=troubled)
 
 
+def _index_telling(name: str, *columns: str) -> None:
+    in_sqlite, in_postgresql = sa.text("noise = 0"), sa.text("NOT noise")
+    op.create_index(name, "deliveries", columns, sqlite_where=in_sqlite, postgresql_where=in_postgresql)
+
+
 def _deliveries() -> None:
     op.create_table(
         "deliveries",
@@ -69,6 +74,7 @@ def _deliveries() -> None:
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("build_id", sa.String(64)),
         sa.Column("decided_at", sa.Double),
+        sa.Column("noise", sa.Boolean, nullable=False, server_default=sa.text("false")),
         *_work(),
     )
     _index_pending("deliveries_pending", "deliveries", "id")
@@ -79,6 +85,9 @@ def _deliveries() -> None:
     op.create_index("deliveries_of_lane", "deliveries", ["lane", "id"])
     op.create_index("deliveries_of_build", "deliveries", ["build_id", "id"])
     op.create_index("deliveries_of_hook", "deliveries", ["hook_uuid", "id"])
+    _index_telling("deliveries_telling", "id")
+    _index_telling("deliveries_telling_in_state", "state", "id")
+    _index_telling("deliveries_telling_of_repository", "repository", "id")
 
 
 def _builds() -> None:
