@@ -45,7 +45,9 @@ def oversee(
     """*api* is Bitbucket's; *running*: whether this is the daemon, which answers at the public URL."""
     caller = Caller(api, settings.bitbucket_api_url)
     webhooks = Webhooks(caller, accounts)
-    inspection = Inspection(webhooks, store, refused, settings.public_url, settings.webhook_url, settings.repositories)
+    inspection = Inspection(
+        webhooks, store, refused, settings.public_url, settings.webhook_url, settings.repositories, reactor
+    )
     # Without our caFile: Bitbucket, who calls there, does not know that authority.
     front_door = FrontDoor(
         Upstream("the public URL", http_client_of_strangers(reactor), reactor),

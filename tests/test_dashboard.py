@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from twisted.logger import capturedLogs
 
 from probo_bitbucket.bitbucket.signature import sign
+from probo_bitbucket.flow import trial
 from probo_bitbucket.logs import Secrets
 from probo_bitbucket.sandbox.stage import HOOK_SECRET
 from probo_bitbucket.store import hooks
@@ -37,6 +38,38 @@ class DashboardTestCase(StageTestCase):
         found = re.search(r'name="token" value="(\w+)"', await self.page("/deliveries/1"))
         assert found is not None
         return found[1]
+
+
+class Webhooks(DashboardTestCase):
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.patch(trial, "PAUSE", 0.02)
+        await self.built(self.repository.open_pull_request("Once", "once", {"a": b"1"}))
+        self.cloud.hooks.clear()
+
+    async def done(self, what: str) -> str:
+        """The page that a button of the page of webhooks leads to."""
+        sent = await self.send(f"/hooks/{what}", token=await self.token(), name="acme/site")
+        self.assertEqual((sent.status, sent.headers.getRawHeaders("location")), (303, ["/hooks?done=acme%2Fsite"]))
+        return await self.page("/hooks?done=acme%2Fsite")
+
+    async def test_what_came_of_a_button_is_told_on_a_page_that_can_be_loaded_again(self) -> None:
+        self.assertIn("Add acme/site: made", await self.done("add"))
+        self.assertIn("Test acme/site: works, ", await self.done("test"))
+        requests = len(self.cloud.requests)
+        self.assertIn("Test acme/site: works, ", await self.page("/hooks?done=acme%2Fsite"))
+        self.assertEqual(len(self.cloud.requests), requests)  # what is known is shown
+        self.assertIn("Remove acme/site: removed", await self.done("remove"))
+
+    async def test_a_repository_shows_the_last_that_is_known_of_its_webhook(self) -> None:
+        self.assertIn("unknown yet", await self.page("/repositories"))
+        self.assertIn("Add makes it so", await self.page("/hooks"))
+        [line] = (await self.call("GET", "/api/repositories")).json["items"]
+        self.assertEqual((line["hook"]["grade"], line["hook"]["deed"]), ("wrong", "look"))
+        await self.call("POST", "/api/hooks/add", {"places": ["acme/site"]})
+        [line] = (await self.call("GET", "/api/repositories")).json["items"]
+        self.assertEqual((line["hook"]["grade"], line["hook"]["what"]), ("ok", "made"))
+        self.assertIn('title="made"', await self.page("/repositories"))
 
 
 class Forms(DashboardTestCase):

@@ -128,7 +128,7 @@ class Entrance:
             Api(store, glance, again),
             HookRoutes(oversight.hooks, oversight.trial, oversight.check),
             Dashboard(store, glance, forms, clock),
-            HookPages(oversight.hooks, oversight.trial, forms, clock),
+            HookPages(oversight.hooks, oversight.trial, forms, store, clock),
             Actions(again, forms),
             self.events,
         ):

@@ -15,6 +15,7 @@ from probo_bitbucket.bitbucket.hooks import Place, Webhooks
 from probo_bitbucket.flow.inspection import NO_PUBLIC_URL, SET_PUBLIC_URL, HookReport, Inspection, each
 from probo_bitbucket.flow.verdict import Grade
 from probo_bitbucket.store import Database, Transaction, hooks
+from probo_bitbucket.store.hook_reports import REMOVED
 from probo_bitbucket.store.hooks import KnownHook
 
 
@@ -31,7 +32,7 @@ class Hooks:
 
     async def add(self, places: Iterable[Place]) -> list[HookReport]:
         """Make the webhooks of *places*, or mend those that are there."""
-        return await each(places, self._mend)
+        return await self.inspection.keep("add", await each(places, self._mend))
 
     async def repair(self, places: Iterable[Place] = (), *, new_secret: bool = False) -> list[HookReport]:
         """Make the webhooks of *places*, or all that were made here, what they should be.
@@ -42,11 +43,12 @@ class Hooks:
         if new_secret:
             await self.store.transact(hooks.new_secret, self.clock.seconds())
         made_here = await self.store.transact(hooks.known)
-        return await each(list(places) or [Place.parse(place) for place in made_here], self._mend)
+        wanted = list(places) or [Place.parse(place) for place in made_here]
+        return await self.inspection.keep("repair", await each(wanted, self._mend))
 
     async def remove(self, places: Iterable[Place]) -> list[HookReport]:
         """Remove the webhooks of *places* that lead here."""
-        return await each(places, self._remove)
+        return await self.inspection.keep(REMOVED, await each(places, self._remove))
 
     async def _mend(self, place: Place) -> HookReport:
         """Make the webhook, or make it what it should be: its secret is set too, because nobody can read it."""

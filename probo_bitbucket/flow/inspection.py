@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from attrs import define, evolve, frozen
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.bitbucket.hooks import EVENTS, Hook, Place, Webhooks
 from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.signatures import RefusedDeliveries
 from probo_bitbucket.flow.verdict import Grade, advice_on
-from probo_bitbucket.store import Database, StoreUnavailable, hooks
+from probo_bitbucket.store import Database, StoreUnavailable, hook_reports, hooks
+from probo_bitbucket.store.hook_reports import KeptReport
 from probo_bitbucket.store.hooks import KnownHook
 
 AT_ONCE = 8  # places looked at side by side
@@ -67,6 +70,7 @@ class Inspection:
     public_url: str
     webhook_path: str
     repositories: Sequence[str]
+    clock: IReactorTime
 
     @property
     def url(self) -> str:
@@ -84,7 +88,15 @@ class Inspection:
         asked = list(places) or await self.places()
         known = await self.store.transact(hooks.known)
         shared = {name: await self._of_workspace(name, known) for name in sorted({place.workspace for place in asked})}
-        return await each(asked, partial(self._report, known, shared))
+        return await self.keep("look", await each(asked, partial(self._report, known, shared)))
+
+    async def keep(self, deed: str, reports: list[HookReport]) -> list[HookReport]:
+        """Have *reports* of a deed remembered; returns them. What the store does not take is told all the same."""
+        now = self.clock.seconds()
+        kept = [KeptReport(each.place, deed, each.grade, each.what, each.advice, each.uuid, now) for each in reports]
+        with suppress(StoreUnavailable):
+            await self.store.transact(hook_reports.keep, kept)
+        return reports
 
     async def look(self, place: Place) -> Sight:
         """The webhooks that serve a place. Raises UpstreamError or StoreUnavailable."""

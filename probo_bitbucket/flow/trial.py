@@ -19,7 +19,7 @@ from probo_bitbucket.bitbucket.hooks import Place
 from probo_bitbucket.bitbucket.scopes import ScopeMissing
 from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.front_door import FrontDoor
-from probo_bitbucket.flow.inspection import Inspection, Sight
+from probo_bitbucket.flow.inspection import HookReport, Inspection, Sight
 from probo_bitbucket.flow.signatures import Refused, RefusedDeliveries
 from probo_bitbucket.flow.verdict import Grade, Verdict, advice_on
 from probo_bitbucket.model import Phase, Repository
@@ -64,9 +64,11 @@ class Trial:
         """Whether the webhook of *repository* works, or what is wrong and where."""
         subject = repository.full_name
         try:
-            return await self._run(subject, repository)
+            verdict = await self._run(subject, repository)
         except (UpstreamError, StoreUnavailable) as error:
-            return Verdict.of(subject, error)
+            verdict = Verdict.of(subject, error)
+        await self.inspection.keep("test", [HookReport(subject, verdict.grade, verdict.what, verdict.advice)])
+        return verdict
 
     async def _run(self, subject: str, repository: Repository) -> Verdict:
         try:

@@ -10,6 +10,7 @@ const live = document.getElementById("live");
 let fetching = false;
 let again = false;
 let fetched = Date.now();
+let leaving = false; // a form was sent: what is shown stays until its answer comes
 
 function tell(works) {
   live.hidden = false;
@@ -62,7 +63,7 @@ function update(to, from) {
 }
 
 async function refresh() {
-  if (fetching || document.hidden) {
+  if (leaving || fetching || document.hidden) {
     again = true;
     return;
   }
@@ -101,6 +102,14 @@ function listen() {
   });
 }
 
+document.addEventListener("submit", ({ target, submitter }) => {
+  if (target.method !== "post") return;
+  leaving = true;
+  if (!target.dataset.busy) return;
+  submitter.setAttribute("aria-live", "polite");
+  submitter.textContent = target.dataset.busy;
+});
+window.addEventListener("pageshow", ({ persisted }) => { if (persisted) location.reload(); }); // back from an answer
 document.addEventListener("visibilitychange", () => { if (!document.hidden && again) refresh(); });
 setInterval(() => { if (Date.now() - fetched >= AGE) refresh(); }, AGE / 3);
 if (!document.querySelector("main .trouble")) listen();

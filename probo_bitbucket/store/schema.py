@@ -335,6 +335,20 @@ hook_secrets = Table(
     Column("made_at", Double, nullable=False),
 )
 
+# How each place's webhook was when somebody last looked, or did something about it.
+hook_reports = Table(
+    "hook_reports",
+    metadata,
+    Column("place", String(260), primary_key=True),
+    Column("deed", String(20), nullable=False),
+    Column("grade", String(20), nullable=False),
+    Column("what", Text, nullable=False),
+    Column("advice", Text, nullable=False),
+    Column("uuid", String(64), nullable=False),
+    Column("at", Double, nullable=False),
+    Index("hook_reports_at", "at"),
+)
+
 projects = Table(
     "projects",
     metadata,

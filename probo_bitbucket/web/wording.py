@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -66,6 +67,22 @@ STAGES = {
     BuildState.REMOVED: "taken down",
     BuildState.FAILED: "given up",
 }
+
+
+def grade(stored: str) -> Grade:
+    return Grade(stored)
+
+
+_REMEDY = re.compile(r"probo-bitbucket hooks (add|repair|remove) (\S+)")
+
+
+def remedy(advice: str, place: str) -> str:
+    """*advice* for the row of *place*, which has a button for what the command line has a command for."""
+    found = _REMEDY.fullmatch(advice)
+    if found is None:
+        return advice
+    word = found[1].capitalize()
+    return f"{word} makes it so" if found[2] == place else f"{word} {found[2]} makes it so"
 
 
 def badge(state: StrEnum) -> Badge:

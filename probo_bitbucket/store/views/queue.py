@@ -9,7 +9,7 @@ from attrs import frozen
 
 from probo_bitbucket.model import BuildState, DeliveryState
 from probo_bitbucket.store import backlog
-from probo_bitbucket.store.schema import builds, deliveries, forwarded, pull_requests, removals, statuses
+from probo_bitbucket.store.schema import builds, deliveries, forwarded, hook_reports, pull_requests, removals, statuses
 
 _COUNTED = 10_000  # given up; more are "at least so many"
 _FELT = 1_000  # rows that are to be done, whose change a pulse feels
@@ -54,6 +54,7 @@ def pulse(tx: sa.Connection) -> tuple[Any, ...]:
     """What is different whenever something happened, on whichever node; quickly read, however long the history."""
     felt: list[Any] = [tx.scalar(sa.select(sa.func.max(table.c.id))) for table in (deliveries, forwarded)]
     felt += [tx.scalar(sa.select(sa.func.max(table.c.changed_at))) for table in (builds, statuses)]
+    felt.append(tx.scalar(sa.select(sa.func.max(hook_reports.c.at))))
     for table in (deliveries, builds, statuses, forwarded):
         work = sa.select(table.c.due_at, table.c.attempts).where(table.c.pending).limit(_FELT).subquery()
         counted = sa.select(sa.func.count(), sa.func.sum(work.c.due_at), sa.func.sum(work.c.attempts))

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from probo_bitbucket.model import DeliveryState
+from probo_bitbucket.store import hook_reports
+from probo_bitbucket.store.hook_reports import KeptReport
 from probo_bitbucket.store.schema import builds, deliveries
 from probo_bitbucket.store.views.builds import newest_of
 from probo_bitbucket.store.views.deliveries import TELLING
@@ -29,6 +31,7 @@ class RepositoryLine:
     built_at: float | None
     build: str | None
     outcome: Outcome | None  # of the build
+    hook: KeptReport | None  # None where nobody looked yet
 
 
 def page(tx: sa.Connection, after: str = "", words: str = "") -> Page[RepositoryLine]:
@@ -36,7 +39,8 @@ def page(tx: sa.Connection, after: str = "", words: str = "") -> Page[Repository
     names = list(islice(_names(tx, after), LOOKED_AT if words else SIZE))
     found = [name for name in names if words.lower() in name.lower()][:SIZE]
     last = found[-1] if len(found) == SIZE else names[-1] if names else ""
-    return Page([_line(tx, name) for name in found], last if last and _next(tx, last) else "")
+    hooks = hook_reports.kept(tx, found)
+    return Page([_line(tx, name, hooks.get(name)) for name in found], last if last and _next(tx, last) else "")
 
 
 def _names(tx: sa.Connection, after: str) -> Iterator[str]:
@@ -53,7 +57,7 @@ def _next(tx: sa.Connection, after: str) -> str:
     return min(filter(None, found), default="")
 
 
-def _line(tx: sa.Connection, name: str) -> RepositoryLine:
+def _line(tx: sa.Connection, name: str, hook: KeptReport | None) -> RepositoryLine:
     columns = deliveries.c
     mine = (TELLING, columns.repository == name)
     latest = sa.select(columns.id, columns.received_at, columns.state).where(*mine)
@@ -67,4 +71,5 @@ def _line(tx: sa.Connection, name: str) -> RepositoryLine:
         built_at=build.created_at if build else None,
         build=build.id if build else None,
         outcome=build.outcome if build else None,
+        hook=hook if hook and hook.deed != hook_reports.REMOVED else None,
     )

@@ -333,6 +333,17 @@ def _others() -> None:
         sa.Column("changed_at", sa.Double, nullable=False),
     )
     op.create_table(
+        "hook_reports",
+        sa.Column("place", sa.String(260), primary_key=True),
+        sa.Column("deed", sa.String(20), nullable=False),
+        sa.Column("grade", sa.String(20), nullable=False),
+        sa.Column("what", sa.Text, nullable=False),
+        sa.Column("advice", sa.Text, nullable=False),
+        sa.Column("uuid", sa.String(64), nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+    )
+    op.create_index("hook_reports_at", "hook_reports", ["at"])
+    op.create_table(
         "hook_secrets",
         sa.Column("generation", _SERIAL, primary_key=True),
         sa.Column("secret", sa.String(128), nullable=False),

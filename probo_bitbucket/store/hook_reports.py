@@ -1,0 +1,43 @@
+"""The last that is known of each place's webhook, so that it can be shown without a request to Bitbucket."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from attrs import asdict, frozen
+
+from probo_bitbucket.store.schema import hook_reports
+from probo_bitbucket.store.sql import insert
+
+REMOVED = "remove"  # the deed after which nothing is known of a place
+
+
+@frozen
+class KeptReport:
+    """How a place's webhook was found, or what came of a *deed*: look, add, repair, remove or test."""
+
+    place: str
+    deed: str
+    grade: str
+    what: str
+    advice: str
+    uuid: str
+    at: float
+
+
+def keep(tx: sa.Connection, reports: Collection[KeptReport]) -> None:
+    """Remember *reports* in place of what was known of their places."""
+    if reports:
+        made = insert(tx, hook_reports)
+        values = {column.name: made.excluded[column.name] for column in hook_reports.c if not column.primary_key}
+        # A test does not say which webhook it was of.
+        values["uuid"] = sa.case((made.excluded.uuid != "", made.excluded.uuid), else_=hook_reports.c.uuid)
+        kept = made.on_conflict_do_update(index_elements=["place"], set_=values)
+        tx.execute(kept, [asdict(report) for report in reports])
+
+
+def kept(tx: sa.Connection, places: Collection[str]) -> dict[str, KeptReport]:
+    """What is known of *places*."""
+    rows = tx.execute(sa.select(hook_reports).where(hook_reports.c.place.in_(places)))
+    return {row.place: KeptReport(**row._mapping) for row in rows}
