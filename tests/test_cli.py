@@ -8,9 +8,13 @@ import subprocess
 import sys
 import tempfile
 from typing import Any, ClassVar
+from unittest import mock
 
+import pytest
+from rich.console import Console
 from twisted.internet.threads import deferToThread
 
+from probo_bitbucket.cli import screen
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from tests.staged import StageTestCase
 
@@ -64,6 +68,25 @@ class Asking(CommandTestCase):
         self.container_manager.faults.remove(fault)
         self.assertEqual(await self.command("deliveries", "replay", "1"), "1: is decided anew\n")
 
+    async def test_a_build_is_named_by_the_beginning_of_its_id_or_by_its_commit(self) -> None:
+        pull_request = self.repository.open_pull_request("A title", "a-branch", {"a": b"1"})
+        await self.built(pull_request)
+        [build] = (await self.document("builds"))["items"]
+        for name in (build["id"][:6], pull_request.commit[:7]):
+            self.assertEqual((await self.document("builds", "show", name))["build"]["id"], build["id"])
+        self.assertIn("there is no build", await self.command("builds", "show", build["id"][:5], status=1))
+        said = await self.command("builds", "take-down", build["id"][:8])
+        self.assertEqual(said, f"{build['id']}: is taken down\n")
+        await self.settled()
+        self.assertEqual((await self.document("builds"))["items"][0]["outcome"], "removed")
+
+    async def test_pull_requests_and_repositories_are_listed(self) -> None:
+        await self.built(self.repository.open_pull_request("A title", "a-branch", {"a": b"1"}))
+        self.assertRegex(await self.command("pull-requests"), r"(?m)^acme/site#1 +open .* succeeded .* A title")
+        self.assertRegex(await self.command("pull-requests", "show", "acme/site#1"), r"(?m)^Branch +a-branch")
+        self.assertIn("must be a whole number", await self.command("pull-requests", "show", "acme/site", status=1))
+        self.assertRegex(await self.command("repositories"), r"(?m)^acme/site .* succeeded +unknown yet")
+
     async def test_what_is_not_there_is_said_in_words(self) -> None:
         self.assertEqual(
             await self.command("deliveries", "show", "4711", status=1),
@@ -88,9 +111,12 @@ class Webhooks(CommandTestCase):
         self.cloud.hooks.clear()
         self.assertRegex(await self.command("hooks", "add", "acme/site"), r"(?m)^acme/site +ok +made")
         self.assertRegex(await self.command("hooks", "test", "acme/site"), r"(?m)^acme/site +ok +works, \d\.\d s")
-        self.assertRegex(await self.command("hooks", "list"), r"(?m)^acme/site +ok +20\d\d-.* as it should be")
+        said = await self.command("hooks", "list")
+        self.assertRegex(said, rf"(?m)^acme/site +ok +20\d\d-.* {self.stage.url}/bitbucket-webhook +as it should be")
+        self.assertIn(f"The URL should be {self.stage.url}/bitbucket-webhook", said)
         self.assertRegex(await self.command("hooks", "remove", "acme/site"), r"(?m)^acme/site +ok +removed")
-        self.assertIn("hooks add acme/site", await self.command("hooks", "list", "acme/site", status=1))
+        remedy = f"probo-bitbucket hooks add -c {self.folder / 'settings.yaml'} acme/site"
+        self.assertIn(remedy, await self.command("hooks", "list", "acme/site", status=1))
 
     async def test_a_hook_that_does_not_work_ends_the_command_with_1(self) -> None:
         [hook] = self.cloud.hooks["acme/site"]
@@ -207,6 +233,23 @@ class Receiving(CommandTestCase):
 
     async def received(self, event: str, body: Any, status: int = 0) -> str:
         return await self.command("receive", "-", "--event", event, status=status, given=json.dumps(body).encode())
+
+
+class WithoutDatabase(CommandTestCase):
+    async def test_that_there_is_none_is_said_and_none_is_made(self) -> None:
+        await self.stage.stop_handler()
+        for path in self.folder.glob("probo-bitbucket.db*"):
+            path.unlink()
+        for words in (["failed"], ["send-again", "1"], ["build", "acme/site", "1"]):
+            self.assertIn("There is no database yet", await self.command(*words, status=1))
+        self.assertEqual(list(self.folder.glob("*.db")), [])
+
+
+@pytest.mark.parametrize("title", ["ID", "NAME"])
+def test_an_id_is_in_one_line_on_a_narrow_terminal(title: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with mock.patch.object(screen, "_console", lambda: Console(width=80, highlight=False)):
+        screen.print_table(("KIND", title, "WHY"), [("build", "i" * 36, "many words " * 20)], "")
+    assert "i" * 36 in capsys.readouterr().out
 
 
 def test_a_shell_is_told_the_commands() -> None:

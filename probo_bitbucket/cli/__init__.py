@@ -13,7 +13,9 @@ from probo_bitbucket.cli.builds import builds
 from probo_bitbucket.cli.check import check
 from probo_bitbucket.cli.deliveries import deliveries
 from probo_bitbucket.cli.hooks import hooks
+from probo_bitbucket.cli.pull_requests import pull_requests
 from probo_bitbucket.cli.receive import receive
+from probo_bitbucket.cli.repositories import repositories
 from probo_bitbucket.cli.sandbox import sandbox
 from probo_bitbucket.cli.setup import setup
 from probo_bitbucket.cli.status import status
@@ -37,7 +39,9 @@ for command in (
     failed,
     hooks,
     migrate,
+    pull_requests,
     receive,
+    repositories,
     sandbox,
     send_again,
     setup,

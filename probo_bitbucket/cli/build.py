@@ -8,14 +8,16 @@ from pathlib import Path
 import click
 
 from probo_bitbucket.cli.options import load, settings_files
+from probo_bitbucket.cli.screen import as_json, print_json
 from probo_bitbucket.cli.store import transact
 
 
 @click.command()
 @settings_files
+@as_json
 @click.argument("repository", metavar="WORKSPACE/REPOSITORY")
 @click.argument("what", metavar="NUMBER|COMMIT")
-def build(*, files: tuple[Path, ...], repository: str, what: str) -> None:
+def build(*, files: tuple[Path, ...], in_json: bool, repository: str, what: str) -> None:
     """Have a pull request or a commit built, also one that was built before or comes from a fork.
 
     A pull request is named by its NUMBER, which a webhook must have told of; a commit by 7 digits of its hash or more.
@@ -33,4 +35,7 @@ def build(*, files: tuple[Path, ...], repository: str, what: str) -> None:
         wanted = transact(files, from_outside, anew, repository, what, time.time())
     except (NotKnown, InvalidName, NotNow, NotWanted) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"Build {wanted.id} of {wanted.commit[:12]} is wanted.")
+    if in_json:
+        print_json({"build": wanted.id, "repository": wanted.repository.full_name, "commit": wanted.commit})
+    else:
+        click.echo(f"Build {wanted.id} of {wanted.commit[:12]} is wanted.")

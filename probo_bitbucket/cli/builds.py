@@ -9,12 +9,13 @@ from urllib.parse import quote
 
 import click
 
-from probo_bitbucket.cli.daemon import daemon
+from probo_bitbucket.cli.daemon import Daemon, daemon
 from probo_bitbucket.cli.lists import (
     after_option,
+    build_argument,
     failed_option,
-    id_argument,
     search_option,
+    short,
     target,
     tell_of_more,
     tries,
@@ -39,7 +40,10 @@ def builds(
     search: str | None,
     after: str | None,
 ) -> None:
-    """Show the builds, the latest first. `show` tells the story of one, `rebuild` starts a new one like it."""
+    """Show the builds, the latest first.
+
+    `show`, `rebuild` and `take-down` take a build's id or the first 6 characters of it, or a commit: its newest build.
+    """
     if context.invoked_subcommand:
         return
     page = daemon(files).get("/api/builds", failed=failed or None, q=search, after=after)
@@ -48,10 +52,10 @@ def builds(
         return
     rows = (
         (
-            each["id"],
+            short(each["id"]),
             time(each["created_at"]),
             target(each),
-            each["commit"][:12],
+            each["commit"][:8],
             each["outcome"],
             each["reason"] or each["title"],
         )
@@ -64,10 +68,10 @@ def builds(
 @builds.command("show")
 @settings_files
 @as_json
-@id_argument
-def show_build(*, files: tuple[Path, ...], in_json: bool, id_: str) -> None:
+@build_argument
+def show_build(*, files: tuple[Path, ...], in_json: bool, name: str) -> None:
     """Tell the story of a build, with its steps."""
-    told = daemon(files).get(f"/api/builds/{quote(id_, safe='')}")
+    told = _named(daemon(files), name)
     if in_json:
         print_json(told)
     else:
@@ -76,11 +80,29 @@ def show_build(*, files: tuple[Path, ...], in_json: bool, id_: str) -> None:
 
 @builds.command()
 @settings_files
-@id_argument
-def rebuild(*, files: tuple[Path, ...], id_: str) -> None:
+@build_argument
+def rebuild(*, files: tuple[Path, ...], name: str) -> None:
     """Start a new build of the commit of this one."""
-    made = daemon(files).post(f"/api/builds/{quote(id_, safe='')}/rebuild")["build"]
-    click.echo(f"{id_}: is built anew as {made}")
+    ours = daemon(files)
+    id = _named(ours, name)["build"]["id"]
+    made = ours.post(f"/api/builds/{quote(id, safe='')}/rebuild")["build"]
+    click.echo(f"{id}: is built anew as {made}")
+
+
+@builds.command()
+@settings_files
+@build_argument
+def take_down(*, files: tuple[Path, ...], name: str) -> None:
+    """Have no more of a build: it is not started, or its environment is taken down."""
+    ours = daemon(files)
+    id = _named(ours, name)["build"]["id"]
+    ours.post(f"/api/builds/{quote(id, safe='')}/take-down")
+    click.echo(f"{id}: is taken down")
+
+
+def _named(ours: Daemon, name: str) -> Any:
+    """The story of a build. Raises ClickException."""
+    return ours.get(f"/api/builds/{quote(name, safe='')}")
 
 
 def print_build(build: dict[str, Any]) -> None:

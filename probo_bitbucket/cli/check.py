@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from probo_bitbucket.cli.daemon import Daemon, NoDaemon, NotLetIn
-from probo_bitbucket.cli.options import settings_files, whereabouts
+from probo_bitbucket.cli.options import settings_files, whereabouts, with_settings
 from probo_bitbucket.cli.screen import as_json, print_json, print_table, waiting
 
 if TYPE_CHECKING:
@@ -87,4 +87,4 @@ def _verdict(subject: str, grade: str, what: str, advice: str = "") -> dict[str,
 
 
 def _words(verdict: dict[str, Any]) -> str:
-    return f"{verdict['what']} → {verdict['advice']}" if verdict["advice"] else str(verdict["what"])
+    return f"{verdict['what']} → {with_settings(verdict['advice'])}" if verdict["advice"] else str(verdict["what"])

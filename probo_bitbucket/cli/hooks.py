@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from probo_bitbucket.cli.daemon import daemon
-from probo_bitbucket.cli.options import settings_files
+from probo_bitbucket.cli.options import settings_files, with_settings
 from probo_bitbucket.cli.screen import as_json, print_json, print_table, time, waiting
 
 _places = click.argument("places", nargs=-1, required=True, metavar="WORKSPACE[/REPOSITORY]…")
@@ -39,8 +39,14 @@ def list_hooks(*, files: tuple[Path, ...], in_json: bool, places: tuple[str, ...
     if in_json:
         print_json(found)
     else:
-        rows = ((each["place"], each["grade"], time(each["last_delivery"]), _words(each)) for each in found["hooks"])
-        print_table(("WHERE", "", "LAST DELIVERY", "WHAT"), rows, "No webhooks are known. `hooks add` makes some.")
+        rows = (
+            (each["place"], each["grade"], time(each["last_delivery"]), each["url"] or "none", _words(each))
+            for each in found["hooks"]
+        )
+        titles = ("WHERE", "", "LAST DELIVERY", "URL", "WHAT")
+        print_table(titles, rows, "No webhooks are known. `hooks add` makes some.")
+        if found["url"]:
+            click.echo(f"\nThe URL should be {found['url']}", err=True)
     _end(found["hooks"])
 
 
@@ -105,7 +111,7 @@ def _change(files: tuple[Path, ...], in_json: bool, what: str, **wishes: Any) ->
 
 
 def _words(report: dict[str, Any]) -> str:
-    return f"{report['what']} → {report['advice']}" if report["advice"] else str(report["what"])
+    return f"{report['what']} → {with_settings(report['advice'])}" if report["advice"] else str(report["what"])
 
 
 def _end(reports: list[dict[str, Any]]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 id_argument = click.argument("id_", metavar="ID")
+build_argument = click.argument("name", metavar="BUILD")
 failed_option = click.option("--failed", is_flag=True, help="Only what was given up on or went wrong.")
 search_option = click.option("-q", "--search", help="acme/site, acme/site#7, #7, a commit, a build's id, or words.")
 after_option = click.option("--after", help="Begin where the page before ended.")
@@ -16,6 +18,11 @@ def target(line: dict[str, Any]) -> str:
     """The pull request, or the repository, of a line."""
     number = line["pull_request"]
     return f"{line['repository']}#{number}" if number is not None else str(line["repository"])
+
+
+def short(id: str) -> str:
+    """As much of a build's id or a commit as fits beside the rest on a terminal: commands take it for the whole."""
+    return id[:8] if sys.stdout.isatty() else id
 
 
 def tries(taken: dict[str, Any]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ import click
 if TYPE_CHECKING:
     from probo_bitbucket.config import Settings, Whereabouts
 
+# A command of ours with the words before its arguments, which all take -c.
+_OURS = re.compile(r"\bprobo-bitbucket (?:hooks|deliveries|builds) [a-z-]+|\bprobo-bitbucket [a-z-]+")
 _META = "probo_bitbucket.settings_files"
 
 
@@ -32,6 +36,13 @@ settings_files = click.option(
     callback=_inherited,
     help="The daemon's settings: a YAML file, or a directory of them. Can be given again; later ones win.",
 )
+
+
+def with_settings(advice: str) -> str:
+    """*advice*, with the settings that this command was given in the command that it names: it can be copied then."""
+    files = click.get_current_context().meta.get(_META, ())
+    given = "".join(f" -c {shlex.quote(str(path))}" for path in files)
+    return _OURS.sub(lambda found: found[0] + given, advice)
 
 
 def load(files: tuple[Path, ...]) -> Settings:

@@ -16,6 +16,9 @@ from rich.text import Text
 
 from probo_bitbucket.logs import escape
 
+# What is copied from a table stays in one line: the other columns get narrower.
+_WHOLE = {"ID", "BUILD", "COMMIT", "NAME"}
+
 GRADES = {"ok": "green", "warning": "yellow", "wrong": "red"}
 _WIDE = 10_000  # columns of what is no terminal: a program shall find each row in one line
 
@@ -30,7 +33,7 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]], nothing
     """Print *rows* below *titles*, if there are any; or *nothing* where there are no rows."""
     table = Table(box=None, pad_edge=False, show_header=bool(titles), header_style="bold", padding=(0, 2, 0, 0))
     for title in titles:
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title in _WHOLE)
     for row in rows:
         table.add_row(*map(_cell, row))
     if table.row_count:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
+from time import time as now
 from typing import Any, TypeVar
 
 import click
 
 from probo_bitbucket.cli.options import load, settings_files
+from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
 
 T = TypeVar("T")
 
 
 def transact(files: tuple[Path, ...], operation: Callable[..., T], *arguments: Any) -> T:
-    """Run an operation on the daemon's store."""
+    """Run an operation on the daemon's store, which must be there. Raises ClickException."""
     from probo_bitbucket.store import Engine, StoreUnavailable
+    from probo_bitbucket.store.migrate import StoreTooNew, form
 
     engine = Engine(load(files).database_url)
+    if engine.file and not engine.file.exists():
+        raise click.ClickException(f"There is no database yet: {engine.file}. The daemon makes it when it starts.")
     try:
+        if form(engine).pending:
+            raise click.ClickException("The database is of an earlier version. Run `probo-bitbucket migrate` first.")
         with engine.begin() as transaction:
             return operation(transaction, *arguments)
-    except StoreUnavailable as error:
+    except (StoreUnavailable, StoreTooNew) as error:
         raise click.ClickException(str(error)) from error
     finally:
         engine.close()
@@ -53,15 +59,19 @@ def migrate(*, files: tuple[Path, ...]) -> None:
 
 @click.command()
 @settings_files
-def failed(*, files: tuple[Path, ...]) -> None:
+@as_json
+def failed(*, files: tuple[Path, ...], in_json: bool) -> None:
     """Show what the daemon has given up on, and why. `send-again` has it tried again."""
+    from attrs import asdict, astuple
+
     from probo_bitbucket.store import failures
 
     found = transact(files, failures.given_up)
-    for failure in found:
-        click.echo(f"{failure.kind:<8}  {failure.name}  {failure.repository}  {failure.what}: {failure.reason}")
-    if not found:
-        click.echo("Nothing was given up on.")
+    if in_json:
+        print_json([asdict(failure) for failure in found])
+        return
+    rows = ((*astuple(failure)[:-1], time(failure.at)) for failure in found)
+    print_table(("KIND", "NAME", "WHERE", "WHAT", "WHY", "SINCE"), rows, "Nothing was given up on.")
 
 
 @click.command()
@@ -75,7 +85,7 @@ def send_again(*, files: tuple[Path, ...], names: tuple[str, ...]) -> None:
     from probo_bitbucket.store import failures
 
     for name in names:
-        count = transact(files, failures.send_again, name, time.time())
+        count = transact(files, failures.send_again, name, now())
         if not count:
             raise click.ClickException(f"Nothing of the name {name} was given up on.")
         click.echo(f"{name}: sent again")

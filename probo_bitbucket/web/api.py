@@ -11,7 +11,7 @@ from twisted.web.http import Request
 from probo_bitbucket.flow.again import Again, NotThere
 from probo_bitbucket.flow.glance import Glance
 from probo_bitbucket.model import BuildState, DeliveryState
-from probo_bitbucket.store import Database, failures
+from probo_bitbucket.store import Database, Transaction, failures
 from probo_bitbucket.store.views import builds, deliveries, pull_requests, repositories
 from probo_bitbucket.store.views.builds import BuildStory
 from probo_bitbucket.store.views.deliveries import DeliveryLine, DeliveryStory
@@ -88,7 +88,8 @@ class Api:
         return answer(request, 200, await self.store.transact(builds.page, wanted.filter, wanted.after))
 
     async def api_build(self, request: Request, build_id: str) -> bytes:
-        found = await self.store.transact(builds.story_of, decoded(build_id))
+        """The build may also be named by the first characters of its id, or by its commit."""
+        found = await self.store.transact(_story_of, decoded(build_id))
         return answer(request, 200, there(found, f"build {build_id}"))
 
     async def api_send_build(self, request: Request, build_id: str) -> bytes:
@@ -121,6 +122,14 @@ class Api:
 
     async def api_failures(self, request: Request) -> bytes:
         return answer(request, 200, await self.store.transact(failures.given_up, FAILURES))
+
+
+def _story_of(tx: Transaction, name: str) -> BuildStory | None:
+    """The story of the one build that *name* stands for. Raises NotThere where there are several."""
+    ids = builds.ids_of(tx, name)
+    if len(ids) > 1:
+        raise NotThere(f"{name!r} stands for more than one build: {', '.join(ids)}")
+    return builds.story_of(tx, ids[0]) if ids else None
 
 
 def there(found: T | None, what: str) -> T:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import frozen
 
-from probo_bitbucket.model import Build, BuildKind, BuildState, PullRequestState, Status, StatusState
+from probo_bitbucket.model import SHORTEST_HASH, Build, BuildKind, BuildState, PullRequestState, Status, StatusState
 from probo_bitbucket.store.columns import inside, load
 from probo_bitbucket.store.schema import builds, deliveries, pull_requests, removals, statuses
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
@@ -70,6 +70,17 @@ class BuildLine:
     removal: RemovalLine | None
     stands: bool  # there is something of it that could be taken down
 
+    @property
+    def can_be_rebuilt(self) -> bool:
+        """Whether a new build like it makes sense: not while it waits itself, nor of a closed pull request."""
+        return self.outcome is not Outcome.WAITING and self.pull_request_state in (None, PullRequestState.OPEN)
+
+    @property
+    def environment(self) -> str:
+        """Where the environment is to be seen; empty where it is not."""
+        shown = (status.url for status in self.statuses if status.context.endswith("/env"))
+        return next(shown, "") if self.stands and self.outcome is Outcome.SUCCEEDED else ""
+
 
 @frozen
 class BuildStory:
@@ -88,6 +99,7 @@ _STANDING = (
     BuildState.ENDED,
     BuildState.FAILED,
 )
+SHORTEST_NAME = 6  # characters of a build's id that stand for it
 LATEST_FIRST = (builds.c.created_at.desc(), builds.c.id.desc())
 
 
@@ -144,6 +156,16 @@ def story_of(tx: sa.Connection, id: str) -> BuildStory | None:
     (build,) = _lines(tx, [row])
     asked = sa.select(deliveries.c.id).where(deliveries.c.build_id == id).order_by(deliveries.c.id).limit(SEARCHED)
     return BuildStory(build, list(tx.scalars(asked)))
+
+
+def ids_of(tx: sa.Connection, name: str) -> list[str]:
+    """The builds that *name* stands for: an id, the first characters of one, or a commit, whose newest it is."""
+    columns = builds.c
+    if len(name) < SHORTEST_NAME or tx.execute(sa.select(columns.id).where(columns.id == name)).first():
+        return [name]
+    found = list(tx.scalars(sa.select(columns.id).where(begins_with(columns.id, name)).order_by(columns.id).limit(5)))
+    of_commit = sa.select(columns.id).where(begins_with(columns.commit, name)).order_by(*LATEST_FIRST).limit(1)
+    return found or (list(tx.scalars(of_commit)) if len(name) >= SHORTEST_HASH else [])
 
 
 def newest_of(tx: sa.Connection, repository: str) -> BuildLine | None:

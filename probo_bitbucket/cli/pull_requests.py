@@ -1,0 +1,81 @@
+"""`probo-bitbucket pull-requests`: each with its newest build, and one with all of its builds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+
+from probo_bitbucket.cli.daemon import daemon
+from probo_bitbucket.cli.lists import after_option, failed_option, search_option, short, target, tell_of_more
+from probo_bitbucket.cli.options import settings_files
+from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
+
+
+@click.group(invoke_without_command=True)
+@settings_files
+@as_json
+@failed_option
+@search_option
+@after_option
+@click.pass_context
+def pull_requests(
+    context: click.Context,
+    *,
+    files: tuple[Path, ...],
+    in_json: bool,
+    failed: bool,
+    search: str | None,
+    after: str | None,
+) -> None:
+    """Show the pull requests with their newest builds, the latest first. `show` lists all builds of one."""
+    if context.invoked_subcommand:
+        return
+    page = daemon(files).get("/api/pull-requests", failed=failed or None, q=search, after=after)
+    if in_json:
+        print_json(page)
+        return
+    rows = (
+        (
+            target(each),
+            (each["pull_request_state"] or "").lower(),
+            short(each["id"]),
+            each["outcome"],
+            time(each["changed_at"]),
+            each["title"],
+        )
+        for each in page["items"]
+    )
+    print_table(("WHERE", "STATE", "BUILD", "OUTCOME", "CHANGED", "TITLE"), rows, "No pull requests.")
+    tell_of_more(page)
+
+
+@pull_requests.command("show")
+@settings_files
+@as_json
+@after_option
+@click.argument("name", metavar="WORKSPACE/REPOSITORY#NUMBER")
+def show_pull_request(*, files: tuple[Path, ...], in_json: bool, after: str | None, name: str) -> None:
+    """Show a pull request with its builds, the latest first."""
+    repository, _, number = name.partition("#")
+    told = daemon(files).get(f"/api/pull-requests/{quote(repository)}/{quote(number or '-', safe='')}", after=after)
+    if in_json:
+        print_json(told)
+        return
+    newest = told["newest"]
+    facts = (
+        ("Pull request", target(newest)),
+        ("Title", newest["title"]),
+        ("Branch", newest["branch"]),
+        ("Author", newest["author"]),
+        ("State", (newest["pull_request_state"] or "").lower()),
+        ("On Bitbucket", newest["url"]),
+    )
+    print_table((), facts, "")
+    rows = (
+        (short(each["id"]), time(each["created_at"]), short(each["commit"]), each["outcome"], each["reason"])
+        for each in told["builds"]["items"]
+    )
+    print_table(("BUILD", "WANTED", "COMMIT", "OUTCOME", "WHY"), rows, "No builds.")
+    tell_of_more(told["builds"])
