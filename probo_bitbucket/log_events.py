@@ -44,6 +44,7 @@ EVENTS = (
     ),
     LogEvent("build.wanted", "info", "A delivery led to a new build. The line has the ids of both."),
     LogEvent("build.known", "info", "A delivery led to no build, because its commit has one already."),
+    LogEvent("build.none", "info", "A delivery led to no build; the reason says why."),
     LogEvent(
         "build.not_allowed", "info", "The settings do not allow the build; the author was told on the pull request."
     ),
@@ -272,5 +273,12 @@ EVENTS = (
     ),
     LogEvent(
         "systemd.deaf", "warn", "systemd could not be told how the daemon is.", "See that the unit has `Type=notify`."
+    ),
+    LogEvent("twisted", "info", "What Twisted says by itself, as that it starts and stops."),
+    LogEvent(
+        "twisted.failed",
+        "critical",
+        "Something failed where Twisted called it.",
+        "Report it, with the lines of its traceback.",
     ),
 )

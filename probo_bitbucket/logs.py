@@ -94,10 +94,15 @@ def _backslashed(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
+_OURS = "probo_bitbucket."
+
+
 def name_of(event: LogEvent) -> str:
-    """The event's own name, or that of the module that logs."""
+    """The event's own name, or that of the module of ours that logs; one for all that Twisted says by itself."""
     name: str = event.get("event") or event["log_namespace"]
-    return name.removeprefix("probo_bitbucket.")
+    if "event" in event or name.startswith(_OURS):
+        return name.removeprefix(_OURS)
+    return "twisted.failed" if event.get("log_failure") is not None else "twisted"
 
 
 def fields_of(event: LogEvent) -> dict[str, object]:

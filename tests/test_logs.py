@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import Logger, LogPublisher
+from twisted.python.failure import Failure
 from twisted.python.log import LogPublisher as LegacyPublisher
 
 from probo_bitbucket import logs
@@ -95,6 +96,13 @@ def test_a_line_has_time_level_name_message_and_fields() -> None:
         "2026-11-22T10:00:00.123Z info  build.started Build b-1 was started "
         "repository=acme/site build=b-1 attempt=2 seconds=0.25\n"
     )
+
+
+@pytest.mark.parametrize("namespace", ["log_legacy", "twisted.scripts._twistd_unix.UnixAppLogger"])
+def test_what_twisted_says_by_itself_has_one_name(namespace: str) -> None:
+    event = {"log_time": TIME, "log_namespace": namespace, "log_format": "Hm"}
+    assert logs.name_of(event) == "twisted"
+    assert logs.name_of({**event, "log_failure": Failure(ValueError())}) == "twisted.failed"
 
 
 def test_without_an_event_name_the_module_is_named(log: Log) -> None:

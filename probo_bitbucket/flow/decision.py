@@ -62,7 +62,8 @@ class Decision:
         if response.state is DeliveryState.REFUSED:
             self.log.info("A build is not allowed", event="build.not_allowed", **told)
         elif response.state is DeliveryState.IGNORED:
-            self.log.info("No new build", event="build.known", build=response.build_id, **told)
+            event = "build.known" if response.known else "build.none"
+            self.log.info("No new build", event=event, build=response.build_id, **told)
         elif not response.builds:
             self.log.info("Builds are not wanted any more", event="delivery.done", **told)
 
