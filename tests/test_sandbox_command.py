@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from probo_bitbucket import __version__
+from probo_bitbucket.bitbucket.hooks import EVENTS
 from probo_bitbucket.sandbox.faults import JSON, Answer, Fault
 from probo_bitbucket.sandbox.narrator import Event
 from probo_bitbucket.sandbox.play import NotThere, Play
@@ -65,6 +66,7 @@ def test_once_plays_a_whole_build_and_leaves_nothing_behind(tmp_path: Path) -> N
     )
     places = [ended.stdout.index(line) for line in told]
     assert places == sorted(places)
+    assert re.search(r"(?m)^its dashboard +http://\S+/$", ended.stdout)
     assert re.search(r"set-up page +http://\S+/setup \(key set-up, secret secret-of-set-up\)", ended.stdout)
     assert "\x1b" not in ended.stdout
     assert list(tmp_path.iterdir()) == []
@@ -74,6 +76,7 @@ def test_the_data_directory_is_kept_where_one_is_named(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     assert probo_bitbucket(tmp_path, "sandbox", "--once", f"--data-dir={kept}", *ANY_PORTS).returncode == 0
     assert "delivery.accepted" in (kept / "handler.log").read_text()
+    assert kept.stat().st_mode & 0o777 == 0o700
     refused = probo_bitbucket(tmp_path, "sandbox", "--once", f"--data-dir={kept}", *ANY_PORTS)
     assert refused.returncode == 2
     assert "is not empty" in refused.stderr
@@ -143,6 +146,7 @@ class PlayThatFails(StageTestCase):
             "What did not come: the Container Manager started the build."
         )
         assert self.shown == []
+        await self.cloud.settled()
 
     async def test_a_build_with_a_step_that_fails_is_over_but_no_success(self) -> None:
         self.container_manager.setting.outcome = lambda task: int(task.name == "Run the tests")
@@ -150,6 +154,7 @@ class PlayThatFails(StageTestCase):
         with pytest.raises(NotThere, match=re.escape("not successful: ProboCI/Script/Run the tests.")):
             await play.first_build(60, Clock())
         assert [pull_request.number for pull_request in self.shown] == [1]
+        await self.cloud.settled()
 
     async def test_a_second_build_is_shown_as_well(self) -> None:
         play = self.begin()
@@ -157,3 +162,11 @@ class PlayThatFails(StageTestCase):
         self.shown[0].push({"index.php": b"<h1>Hello</h1>\n"})
         await self.until(lambda: len(self.shown) == 2)
         assert any(event.text.startswith("pushes to pull request #1") for event in self.events)
+        await self.cloud.settled()
+
+    async def test_its_webhook_has_the_events_that_it_should_have(self) -> None:
+        self.cloud.hooks.clear()
+        await self.begin().first_build(60, Clock())
+        [hook] = self.cloud.hooks["acme/site"]
+        assert hook.events >= EVENTS.keys()
+        await self.cloud.settled()

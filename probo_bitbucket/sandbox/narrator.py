@@ -112,6 +112,8 @@ class Narrator:
         self._tell(Event("Bitbucket shows", text, Station.REPORTED if of_step else None, status))
 
     def _delivered(self, delivery: Delivery, attempt: Attempt) -> None:
+        if delivery.event == "repo:commit_status_created" and _succeeded(attempt.status):
+            return  # that Bitbucket shows the status is told already
         again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
         answer = _answer(attempt.status, attempt.answer.decode("utf-8", "replace"))
         station = Station.DELIVERED if _succeeded(attempt.status) else None

@@ -76,6 +76,7 @@ async def _perform(reactor: Any, programme: Programme, wishes: Wishes) -> None:
                 {
                     "Bitbucket": stage.cloud.url,
                     "handler": stage.url,
+                    "its dashboard": f"{stage.url}/",
                     "Container Manager": stage.container_manager.url,
                     "handler's log": log_file,
                     "handler's settings": f"{data_dir / 'settings.yaml'} (for commands: -c)",
@@ -112,6 +113,7 @@ async def _play(stage: Stage, reactor: Any, programme: Programme, once: bool) ->
 @contextmanager
 def _directory(wanted: Path | None) -> Iterator[Path]:
     if wanted is not None:
+        wanted.mkdir(mode=0o700, parents=True, exist_ok=True)  # there will be secrets in it
         yield wanted.absolute()
         return
     with tempfile.TemporaryDirectory(prefix="probo-bitbucket-sandbox-") as temporary:

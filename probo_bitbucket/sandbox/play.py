@@ -37,7 +37,7 @@ class Play:
     def begin(self) -> PullRequest:
         """Put the repository on the stage and open a pull request."""
         repository = self._stage.cloud.add_repository(scenery.REPOSITORY, scenery.FILES, name=scenery.NAME)
-        self._stage.watch(scenery.REPOSITORY)
+        self._stage.watch(scenery.REPOSITORY, *scenery.OTHER_EVENTS)
         return repository.open_pull_request(scenery.TITLE, scenery.BRANCH, scenery.CHANGE)
 
     async def first_build(self, seconds: float, clock: IReactorTime) -> None:

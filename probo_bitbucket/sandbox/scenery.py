@@ -5,6 +5,9 @@ from __future__ import annotations
 REPOSITORY = "acme/site"
 NAME = "Acme's Site"
 
+# Of the webhook, besides those of pull requests: it is what `probo-bitbucket hooks add` would make.
+OTHER_EVENTS = ("pullrequest:comment_created", "repo:push", "repo:commit_status_created")
+
 CONFIGURATION = b"""\
 # What Probo does for every pull request.
 image: proboci/ubuntu-18.04-lamp
