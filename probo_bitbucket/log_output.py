@@ -34,6 +34,11 @@ class LogOutput:
     def on_terminal(self) -> bool:
         return isinstance(self._destination, StandardOutput)
 
+    @property
+    def path(self) -> Path | None:
+        """The file that it goes to, if it is one."""
+        return self._destination.path.absolute() if isinstance(self._destination, LogFile) else None
+
     def reopen(self) -> None:
         """Go on in the file that is now at the path."""
         self._destination.reopen()

@@ -97,11 +97,14 @@ def makeService(options: Options) -> IService:
     reload = Reload(read_again, handler, notifier, log)
     actions = {signal.SIGUSR1: log.reopen, signal.SIGHUP: reload.start}
     pid_file = Path(twistd["pidfile"]).absolute() if twistd["pidfile"] else None
+    terminal = None if log.on_terminal else Terminal()
+    if terminal:
+        terminal.say(f"The log is in {log.path}")
     daemon = Daemon(
         log.observer,
         reactor,
         foreground=bool(twistd["nodaemon"]),
-        terminal=None if log.on_terminal else Terminal(),
+        terminal=terminal,
         pid_file=pid_file,
     )
     # The notifier is the last to start and the first to stop.

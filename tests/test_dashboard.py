@@ -72,6 +72,31 @@ class Webhooks(DashboardTestCase):
         self.assertIn('title="made"', await self.page("/repositories"))
 
 
+class Buttons(DashboardTestCase):
+    async def test_what_would_be_refused_is_not_offered_and_a_refusal_leads_back(self) -> None:
+        pull_request = self.repository.open_pull_request("Once", "once", {"a": b"1"})
+        await self.built(pull_request)
+        [(id,)] = self.rows("SELECT id FROM builds")
+        pages = ("/pull-requests/acme/site/1", f"/builds/{id}")
+        for path in pages:
+            shown = await self.page(path)
+            self.assertIn(f"/builds/{id}/rebuild", shown)
+            self.assertIn(f"/builds/{id}/take-down", shown)
+        self.assertIn("Open the environment", await self.page(pages[1]))
+        pull_request.merge()
+        await self.settled()
+        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE state = 'removed'"))
+        for path in pages:
+            shown = await self.page(path)
+            self.assertNotIn("/rebuild", shown)
+            self.assertNotIn("/take-down", shown)
+        token, came_from = await self.token(), {"Referer": f"{self.stage.url}{pages[1]}"}
+        refused = await self.send(f"/builds/{id}/rebuild", came_from, token=token)
+        self.assertIn(f'href="{pages[1]}">Back', refused.body.decode())
+        refused = await self.send(f"/builds/{id}/rebuild", {"Referer": "http://evil.example.com/x"}, token=token)
+        self.assertNotIn("Back", refused.body.decode())
+
+
 class Forms(DashboardTestCase):
     async def test_a_form_needs_the_token_of_our_own_pages(self) -> None:
         await self.built(self.repository.open_pull_request("Once", "once", {"a": b"1"}))

@@ -18,6 +18,8 @@ from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
 @as_json
 def status(*, files: tuple[Path, ...], in_json: bool) -> None:
     """Show how everything is now. Ends with status 1 while something stands in the way."""
+    from probo_bitbucket.web.wording import queue
+
     now = daemon(files).get("/api/status")
     if in_json:
         print_json(now)
@@ -25,7 +27,9 @@ def status(*, files: tuple[Path, ...], in_json: bool) -> None:
         findings = [(_grade(each), each["subject"], each["trouble"]) for each in now["findings"]]
         print_table((), [*findings, *(("warning", "", warning) for warning in now["warnings"])], "")
         click.echo()
-        waiting = ((each["work"], each["waiting"], time(each["oldest_at"]), each["given_up"]) for each in now["queues"])
+        waiting = (
+            (queue(each["work"]), each["waiting"], time(each["oldest_at"]), each["given_up"]) for each in now["queues"]
+        )
         print_table(("QUEUE", "WAITING", "SINCE", "GIVEN UP"), waiting, "The queues cannot be read.")
         click.echo()
         budgets = ((each["consumer"], f"{each['left']} of {each['limit']}") for each in now["budgets"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import wraps
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
@@ -156,6 +157,21 @@ def in_words(handler: Handler) -> Handler:
         try:
             return await handler(request, **parts)
         except _TOLD as error:
-            return page(request, "trouble.html", status=status_of(error), what=str(error), path="", said="")
+            return page(
+                request,
+                "trouble.html",
+                status=status_of(error),
+                what=str(error),
+                path="",
+                said="",
+                back=_came_from(request),
+            )
 
     return shown
+
+
+def _came_from(request: Request) -> str:
+    """The page of ours whose form was sent; empty where it is none, or not known."""
+    referer = urlsplit((request.getHeader(b"referer") or b"").decode("latin-1"))
+    ours = referer.netloc.encode("latin-1") == (request.getHeader(b"host") or b"") and request.method == b"POST"
+    return referer._replace(scheme="", netloc="").geturl() if ours and referer.path.startswith("/") else ""

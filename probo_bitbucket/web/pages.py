@@ -40,7 +40,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_FILTERS = ("badge", "grade", "remedy", "iso", "clock", "ago", "span")
+_FILTERS = ("badge", "grade", "queue", "remedy", "iso", "clock", "ago", "span")
 _environment.filters |= {name: getattr(wording, name) for name in _FILTERS}
 _environment.globals["stages"] = wording.STAGES
 

@@ -60,13 +60,22 @@ STAGES = {
     BuildState.STARTING: "sent to the Container Manager",
     BuildState.RUNNING: "started",
     BuildState.ENDED: "ended",
-    BuildState.INVALID: "its configuration has to be mended",
+    BuildState.INVALID: "not started: its configuration has to be mended",
     BuildState.REFUSED: "refused by the Container Manager",
     BuildState.SKIPPED: "not wanted by its author",
     BuildState.CANCELLED: "no longer wanted",
     BuildState.REMOVED: "taken down",
     BuildState.FAILED: "given up",
 }
+
+
+# Of the steps whose names in the store are no words.
+_QUEUES = {"hand_ons": "tokens to hand on", "closings": "closed pull requests"}
+
+
+def queue(work: str) -> str:
+    """How the queue of a step is called."""
+    return _QUEUES.get(work, work)
 
 
 def grade(stored: str) -> Grade:
