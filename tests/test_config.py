@@ -54,6 +54,16 @@ def test_everything_but_api_url_has_a_default() -> None:
     assert (settings.webhook_networks, settings.trusted_proxies, settings.repositories) == ((), (), ("*/*",))
 
 
+def test_a_variable_holds_several_values_with_blanks_between_them() -> None:
+    given = {
+        "PROBO_BITBUCKET_API_URL": "http://cm:3020",
+        "PROBO_BITBUCKET_INTERNAL_ACCESS": "127.0.0.0/8 ::1  10.0.0.1",
+    }
+    settings = config.load([], {**given, "PROBO_BITBUCKET_BB_WEBHOOK_SECRET": "a secret of words"}, {})
+    assert [str(network) for network in settings.internal_access] == ["127.0.0.0/8", "::1/128", "10.0.0.1/32"]
+    assert settings.webhook_secrets == ("a secret of words",)
+
+
 def test_the_repositories_that_are_built_are_named_by_globs() -> None:
     settings = load(options={"repositories": ["acme", "initech/site-*"]})
     assert [name for name in ("Acme/any", "initech/site-1", "initech/app", "acme2/x") if settings.covers(name)] == [

@@ -65,6 +65,7 @@ def test_the_sdist_has_what_packagers_need(dist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for needed in ("tests/test_packaging.py", "systemd/probo-bitbucket.service", "packaging/probo-bitbucket.spec"):
         assert needed in names
+    assert {".containerignore", ".dockerignore"} <= names
     assert {"etc", "docs", "README.md", "LICENSE", "Containerfile", "Makefile"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith("dropin.cache")]
 
@@ -166,6 +167,19 @@ def test_logrotate_turns_over_the_log_that_the_unit_names(tmp_path: Path) -> Non
     assert (turned.returncode, turned.stderr) == (0, "")
     assert not log.exists()
     assert (tmp_path / f"{log.name}.1").read_text() == "a line\n"
+
+
+def test_the_unit_leaves_what_the_metrics_of_the_process_are_read_from() -> None:
+    """prometheus_client makes none of them where it cannot read /proc/stat, which this hides."""
+    assert not [line for line in lines(UNIT) if line.startswith("ProcSubset=")]
+
+
+@pytest.mark.parametrize("text", ["docs/install.md", "Containerfile"])
+def test_a_container_is_shown_with_loopback_let_in(text: str) -> None:
+    """Its health check comes from there."""
+    (given,) = re.findall("-e PROBO_BITBUCKET_INTERNAL_ACCESS='(.*)'", (ROOT / text).read_text())
+    environ = {"PROBO_BITBUCKET_INTERNAL_ACCESS": given, "PROBO_BITBUCKET_API_URL": "http://cm:3020"}
+    assert {"127.0.0.0/8", "::1/128"} < {str(network) for network in config.load([], environ, {}).internal_access}
 
 
 def test_the_unit_sets_variables_that_the_settings_know() -> None:

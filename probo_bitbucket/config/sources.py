@@ -71,11 +71,19 @@ def _from_environment(environ: Mapping[str, str], findings: Findings) -> dict[st
     given: dict[str, Given] = {}
     for name in sorted(name for name in environ if name.startswith(ENVIRONMENT)):
         if name in forms:
-            written = Written(name, Shape.TEXT, environ[name])
+            written = _in_environment(name, forms[name].key, environ[name])
             _give(given, forms[name], Given(written, in_file=forms[name].in_file), findings)
         else:
             findings.problems.append(f"{name}: unknown variable; {_suggestion(name, forms)}")
     return given
+
+
+def _in_environment(name: str, key: Key, text: str) -> Written:
+    """Several values stand side by side, with blanks between them. Secrets may have blanks in them."""
+    parts = text.split() if key.many and not key.secret else []
+    if len(parts) < 2:
+        return Written(name, Shape.TEXT, text)
+    return Written(name, Shape.LIST, items=tuple(Written(name, Shape.TEXT, part) for part in parts))
 
 
 def _from_options(options: Mapping[str, object]) -> dict[str, Given]:
