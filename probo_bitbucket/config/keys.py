@@ -177,7 +177,7 @@ KEYS = (
     Key(
         "bbWebhookUrl",
         "webhook_url",
-        types.URL_PATH,
+        types.WEBHOOK_PATH,
         "/bitbucket-webhook",
         "Path that Bitbucket posts its webhooks to.",
         option="--bitbucket-webhook-path",

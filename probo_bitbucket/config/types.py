@@ -86,6 +86,14 @@ def _match(pattern: str, text: str) -> re.Match[str]:
     return found
 
 
+# The internal routes, and what is below them: a webhook there would hide one of them, or be hidden by the token's path.
+_ROUTES = re.compile(
+    r"/(?:(?:t|api|pages|setup|builds|branches|commits|deliveries|pull-requests?)(?:/.*)?"
+    r"|auth_lookup|update|healthz|readyz|metrics|events|repositories"
+    r"|hooks(?:/(?:add|repair|remove|test))?|failures/send-again)"
+)
+
+
 def matching(expects: str, pattern: str) -> Type:
     """Text that the whole of *pattern* matches."""
     return Type(expects, lambda text: _match(pattern, text).group())
@@ -139,6 +147,11 @@ def _database(text: str) -> str:
     return f"sqlite:///{_path(path)}"
 
 
+def _webhook_path(text: str) -> str:
+    _check(not _ROUTES.fullmatch(_match("/[A-Za-z0-9/._~-]*", text).group()))
+    return text
+
+
 def _duration(text: str) -> float:
     number, unit = _match(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)", text).groups()
     return float(number) * _SECONDS[unit]
@@ -189,7 +202,9 @@ FLAG = Type("true or false", _flag)
 TOKEN = matching("text of visible ASCII characters without blanks", "[!-~]+")
 WEBHOOK_SECRET = matching("text of 1 to 128 characters (Bitbucket's limit)", r"[^\x00-\x1f\x7f\ud800-\udfff]{1,128}")
 EMAIL = matching("an e-mail address", r"[!-9;-?A-~]+@[!-?A-~]+")
-URL_PATH = matching("a path that starts with / and has no other signs than - . _ ~ in it", "/[A-Za-z0-9/._~-]*")
+WEBHOOK_PATH = Type(
+    "a path that starts with /, has no other signs than - . _ ~ in it, and is none of our other routes", _webhook_path
+)
 ENDPOINT = matching("a Twisted endpoint, such as tcp:3012 or unix:/run/bitbucket.sock", r"[a-z0-9]+:[^\x00-\x20]+")
 NETWORK = Type("an address or network, such as 10.1.2.3 or 2001:db8::/32", _network)
 PATH_TOKEN = matching("at least 16 characters of a-z, A-Z, 0-9 and - . _ ~", "[A-Za-z0-9._~-]{16,}")

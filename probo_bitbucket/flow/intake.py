@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -34,25 +35,35 @@ class Intake:
 
     log = Logger()
 
-    async def accept(self, delivery: Delivery, signed: str | None, client: str) -> int:
-        """Check and store a delivery of *client*; return its id when it is committed.
+    async def check(self, delivery: Delivery, signed: str | None, client: str) -> None:
+        """Raises BadSignature where a delivery of *client* is not signed as it should be, or StoreUnavailable.
 
-        Raises BadSignature, PayloadError, or StoreUnavailable.
+        The signature is over the body as it was sent. Nothing else is to be done with that before.
         """
+        with self._remembering(delivery):
+            try:
+                await in_time(Deferred.fromCoroutine(self.signatures.check(delivery.body, signed)), self.clock)
+            except BadSignature as error:
+                self.log.warn("Delivery refused", event="delivery.refused", client=client, reason=str(error))
+                raise
+
+    async def accept(self, delivery: Delivery) -> int:
+        """Store a delivery that was checked; return its id when it is committed.
+
+        Raises PayloadError, or StoreUnavailable.
+        """
+        with self._remembering(delivery):
+            return await in_time(Deferred.fromCoroutine(self._record(delivery)), self.clock)
+
+    @contextmanager
+    def _remembering(self, delivery: Delivery) -> Iterator[None]:
+        """Remember that *delivery* was turned away, if it was."""
         try:
             with self.precedence.accepting():
-                return await in_time(Deferred.fromCoroutine(self._checked(delivery, signed)), self.clock)
-        except BadSignature as error:
-            self.log.warn("Delivery refused", event="delivery.refused", client=client, reason=str(error))
+                yield
+        except (BadSignature, StoreUnavailable) as error:
             self.refused.note(delivery, error)
             raise
-        except StoreUnavailable as error:
-            self.refused.note(delivery, error)
-            raise
-
-    async def _checked(self, delivery: Delivery, signed: str | None) -> int:
-        await self.signatures.check(delivery.body, signed)
-        return await self._record(delivery)
 
     async def _record(self, delivery: Delivery) -> int:
         try:

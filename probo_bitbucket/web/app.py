@@ -11,7 +11,7 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 import msgspec
-from attrs import define
+from attrs import define, evolve
 from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -108,13 +108,14 @@ class App:
     async def webhook(self, request: Request) -> bytes:
         delivery = Delivery(
             event_key=_header(request, "x-event-key"),
-            body=_inflated(request),
+            body=_body(request),
             received_at=self.clock.seconds(),
             hook_uuid=_header(request, "x-hook-uuid").strip("{}"),
             request_uuid=_header(request, "x-request-uuid"),
             attempt=_attempt(_header(request, "x-attempt-number")),
         )
-        await self.intake.accept(delivery, _header(request, "x-hub-signature"), cast(Any, request).client_told)
+        await self.intake.check(delivery, _header(request, "x-hub-signature"), cast(Any, request).client_told)
+        await self.intake.accept(evolve(delivery, body=_inflated(request, delivery.body)))
         return answer(request, 200, {"ok": True})
 
     async def status(self, request: Request, build_id: str, context: str) -> bytes:
@@ -252,9 +253,8 @@ def _target(request: Request) -> str:
     return (request.path + mark + query).decode("latin-1")
 
 
-def _inflated(request: Request) -> bytes:
-    """The body as its signature was made over it. Raises BodyTooLarge or BodyError."""
-    body = _body(request)
+def _inflated(request: Request, body: bytes) -> bytes:
+    """The body that was sent as *body*. Raises BodyTooLarge or BodyError."""
     encoding = (_header(request, "content-encoding") or "identity").lower()
     if encoding == "gzip":
         body = _gunzip(body)

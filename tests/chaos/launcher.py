@@ -52,8 +52,8 @@ def answer_before_commit() -> None:
 
     accept = Intake.accept
 
-    async def answered(self: Intake, delivery: Any, signed: str | None, client: str) -> int:
-        reactor.callLater(0.5, lambda: Deferred.fromCoroutine(accept(self, delivery, signed, client)))
+    async def answered(self: Intake, delivery: Any) -> int:
+        reactor.callLater(0.5, lambda: Deferred.fromCoroutine(accept(self, delivery)))
         return 0
 
     Intake.accept = answered  # type: ignore[method-assign]

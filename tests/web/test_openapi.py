@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from twisted.internet.threads import deferToThread
 from twisted.logger import LogLevel, capturedLogs
 
+from probo_bitbucket import config
 from probo_bitbucket.bitbucket.signature import sign
 from probo_bitbucket.sandbox.stage import HOOK_SECRET
 from tests.staged import StageTestCase
@@ -32,6 +33,23 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=8,
 )
+
+
+def test_the_webhook_cannot_have_the_path_of_another_route() -> None:
+    paths = [re.sub(r"{[^}]*}", "x", path) for path in DESCRIPTION["paths"]]
+    given = {"PROBO_BITBUCKET_API_URL": "http://cm:3020"}
+    taken = []
+    for path in (*paths, "/t/x", "/t/x/bitbucket-webhook", "/hook/x", "/", "/setup2"):
+        try:
+            config.load([], {**given, "PROBO_BITBUCKET_BB_WEBHOOK_URL": path}, {})
+        except config.SettingsError as error:
+            assert "is none of our other routes" in str(error)
+            taken.append(path)
+    assert taken == [
+        *(path for path in paths if path not in ("/", "/bitbucket-webhook")),
+        "/t/x",
+        "/t/x/bitbucket-webhook",
+    ]
 
 
 def resolved(part: Any) -> Any:
