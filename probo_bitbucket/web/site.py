@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, cast
 
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
@@ -18,6 +19,8 @@ CONNECTION_LIMIT = 512
 RESERVED = 64  # of these, for peers that may call the internal routes: strangers cannot lock them out
 SHARE = 64  # connections that a stranger may have open
 BODY_LIMIT = 4 * 1024 * 1024  # bytes; the Container Manager sends the whole build with every status
+CROWD = 64  # connections from which on bodies go to files
+CROWDED_BODY = 10_000  # bytes, … unless they have fewer than these; Twisted's own limit is 100,000
 IDLE = 60.0  # seconds that a client may be silent
 
 _log = Logger()
@@ -34,8 +37,13 @@ class BoundedRequest(Request):
         self.too_large = length is not None and length > BODY_LIMIT
         if self.too_large:
             self.content = BytesIO()  # nothing of it will be kept: no need for Twisted's temporary file
+        elif length is not None and length > CROWDED_BODY and self._in_a_crowd():
+            self.content = TemporaryFile()  # noqa: SIM115  Twisted closes it
         else:
             super().gotLength(length)
+
+    def _in_a_crowd(self) -> bool:
+        return len(cast(Any, self.channel).site.connections) > CROWD
 
     def handleContentChunk(self, data: bytes) -> None:
         self._received += len(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from ipaddress import ip_network
 from typing import Any
 
@@ -12,7 +13,7 @@ from twisted.web.pages import notFound
 
 from probo_bitbucket.web.access import Rules
 from probo_bitbucket.web.channel import FRESH
-from probo_bitbucket.web.site import CONNECTION_LIMIT, IDLE, RESERVED, SHARE, BoundedSite
+from probo_bitbucket.web.site import CONNECTION_LIMIT, CROWD, CROWDED_BODY, IDLE, RESERVED, SHARE, BoundedSite
 
 HERE, PROXY, STRANGER, ANOTHER = (
     IPv4Address("TCP", host, 4711) for host in ("127.0.0.1", "10.0.0.1", "203.0.113.9", "203.0.113.10")
@@ -110,3 +111,22 @@ def test_who_has_asked_once_may_be_silent_for_longer() -> None:
     assert not transport.disconnecting
     entry.clock.advance(1)
     assert transport.disconnecting
+
+
+def test_in_a_crowd_the_memory_holds_small_bodies_only() -> None:
+    entry = Entry()
+
+    def in_memory(length: int) -> bool:
+        """Whether a body of so many bytes is, while it comes in over one more connection."""
+        connected = entry.connect()
+        assert connected
+        connected[0].dataReceived(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n{" % length)
+        content = connected[0].requests[-1].content
+        if not isinstance(content, BytesIO):
+            content.close()
+            return False
+        return True
+
+    assert [in_memory(length) for length in (CROWDED_BODY, CROWDED_BODY + 1, 99_999)] == [True, True, True]
+    assert entry.admitted(*[HERE] * CROWD) == CROWD
+    assert [in_memory(length) for length in (CROWDED_BODY, CROWDED_BODY + 1, 99_999)] == [True, False, False]
