@@ -81,6 +81,9 @@ def test_settings_are_kept_and_secrets_are_readable_by_few(rpm: Path) -> None:
 def test_the_user_is_there_before_the_files_that_belong_to_it(rpm: Path) -> None:
     (user,) = [line for line in (ROOT / "systemd/probo-bitbucket.sysusers").read_text().splitlines() if line[0] == "u"]
     assert user in run("rpm", "-qp", "--scripts", rpm)
+    provided = run("rpm", "-qp", "--provides", rpm).split("\n")
+    assert {"user(probo-bitbucket)", "group(probo-bitbucket)"} <= set(provided)
+    assert "pre systemd" in run("rpm", "-qp", "--qf", "[%{REQUIREFLAGS:deptype} %{REQUIRENAME}\n]", rpm).split("\n")
 
 
 def test_nothing_in_it_leads_to_where_it_was_built(tree: Path) -> None:
