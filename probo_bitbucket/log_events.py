@@ -135,7 +135,10 @@ EVENTS = (
     LogEvent("command.decided", "info", "A command in a comment was carried out, or not; the reason says why not."),
     LogEvent("command.postponed", "info", "A command could not be carried out or answered yet; it will be."),
     LogEvent(
-        "command.failed", "warn", "A command was given up on.", "Read the reason, and do by hand what was asked for."
+        "command.failed",
+        "warn",
+        "A command was given up on.",
+        "Read the reason; `probo-bitbucket send-again` has it tried again, or do by hand what was asked for.",
     ),
     LogEvent("comment.written", "info", "Our comment on a pull request is up to date."),
     LogEvent("comment.postponed", "info", "Bitbucket did not take our comment yet; it will be tried again."),

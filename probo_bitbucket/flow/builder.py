@@ -172,6 +172,8 @@ class Builder:
             answer = await self.container_manager.start(document["build"], project)
         except Refused as error:
             raise NotBuilt(job.build, BuildState.REFUSED, str(error)) from error
+        except Permanent as error:
+            raise NotBuilt(job.build, BuildState.FAILED, _not_started(error)) from error
         await self._running(job.build)
         return answer
 
@@ -232,7 +234,11 @@ class Builder:
         await self.store.transact(builds.postpone, job, due_at=due_at, error=str(error))
 
     async def give_up(self, job: StoredBuild, error: Exception) -> None:
-        await self._conclude(job, BuildState.FAILED, f"The build could not be started: {error}")
+        await self._conclude(job, BuildState.FAILED, _not_started(error))
+
+
+def _not_started(error: Exception) -> str:
+    return f"The build could not be started: {error}"
 
 
 async def _both(first: Any, second: Any) -> tuple[Any, Any]:

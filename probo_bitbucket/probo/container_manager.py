@@ -114,16 +114,17 @@ class ContainerManager:
         self._headers: dict[str | bytes, str | bytes] = {"Authorization": f"Bearer {token}"} if token else {}
 
     async def start(self, build: dict[str, Any], project: dict[str, Any]) -> Any:
-        """`POST /startbuild`. Returns its answer. Raises Refused, or Temporary when it may have been started or not."""
+        """`POST /startbuild`. Returns its answer.
+
+        Raises Refused, Permanent for the 3xx or 4xx of whatever stands before it, or Temporary when it may have been
+        started or not.
+        """
         document = {"build": build, "project": project}
         url, whose = f"{self._url}/startbuild", str(project.get("slug", ""))
         answer = await self._upstream.request("POST", url, headers=self._headers, json=document, whose=whose)
         if answer.status == 500 and (words := _error(answer)).startswith(_REFUSALS):
             raise Refused(f"the Container Manager refused the build: {words}", 500)
-        try:
-            return answer.checked().json()
-        except Permanent as error:
-            raise Refused(str(error), error.status) from error
+        return answer.checked().json()
 
     async def find(self, build_id: str) -> BuildReport | None:
         """`GET /builds/{id}`, None where the Container Manager does not know it.

@@ -10,7 +10,7 @@ from attrs import frozen
 from probo_bitbucket.model import Command, Commented
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import commands
-from probo_bitbucket.store.sql import Claims, Effort, Lease, done, first_of_lane, insert, postponed
+from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, first_of_lane, insert, postponed
 
 
 @frozen
@@ -75,6 +75,12 @@ def finish(tx: sa.Connection, stored: StoredCommand, error: str = "") -> None:
 def postpone(tx: sa.Connection, stored: StoredCommand, *, due_at: float, error: str) -> None:
     values = postponed(stored.effort, due_at=due_at, error=error)
     tx.execute(sa.update(commands).where(_key(stored), commands.c.pending).values(**values))
+
+
+def send_again(tx: sa.Connection, repository: str, pull_request: int) -> None:
+    """Have the commands of a pull request carried out, or answered, that were given up on."""
+    its_own = (commands.c.repository == repository, commands.c.pull_request == pull_request)
+    tx.execute(sa.update(commands).where(*its_own, ~commands.c.pending, commands.c.last_error != "").values(**ANEW))
 
 
 def prune(tx: sa.Connection, before: float, limit: int) -> int:

@@ -11,7 +11,7 @@ from attrs import frozen
 from probo_bitbucket.model import Comment
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import comments
-from probo_bitbucket.store.sql import Claims, Effort, Lease, done, insert, postponed
+from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert, postponed
 
 
 @frozen
@@ -92,6 +92,12 @@ def refuse(tx: sa.Connection, stored: StoredComment, error: str) -> None:
     other_build = comments.c.build_id != stored.build_id
     values = {**done(comments), "pending": other_build, "number": None, "last_error": error}
     tx.execute(sa.update(comments).where(_of(stored)).values(**values, refused_for=stored.build_id))
+
+
+def send_again(tx: sa.Connection, repository: str, pull_request: int) -> None:
+    """Have a comment written that was given up on."""
+    given_up = (_on(repository, pull_request), ~comments.c.pending, comments.c.last_error != "")
+    tx.execute(sa.update(comments).where(*given_up).values(**ANEW, refused_for=""))
 
 
 def prune(tx: sa.Connection, before: float, limit: int) -> int:

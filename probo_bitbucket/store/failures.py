@@ -9,12 +9,25 @@ from attrs import frozen
 
 from probo_bitbucket.model import BuildState, DeliveryState
 from probo_bitbucket.store import builds as build_rows
+from probo_bitbucket.store import commands as command_rows
+from probo_bitbucket.store import comments as comment_rows
 from probo_bitbucket.store import deliveries as delivery_rows
 from probo_bitbucket.store import forwarded as forwarded_rows
+from probo_bitbucket.store import hand_ons as hand_on_rows
 from probo_bitbucket.store import pull_requests as pull_request_rows
 from probo_bitbucket.store import removals as removal_rows
 from probo_bitbucket.store import statuses as status_rows
-from probo_bitbucket.store.schema import builds, deliveries, forwarded, pull_requests, removals, statuses
+from probo_bitbucket.store.schema import (
+    builds,
+    commands,
+    comments,
+    deliveries,
+    forwarded,
+    hand_ons,
+    pull_requests,
+    removals,
+    statuses,
+)
 
 _NONE: sa.ColumnElement[str] = sa.literal_column("''")  # written out: by a parameter SQLite would not find the index
 
@@ -23,10 +36,12 @@ _NONE: sa.ColumnElement[str] = sa.literal_column("''")  # written out: by a para
 class Failure:
     """One thing that was given up on. *name* is what it is sent again by: of most kinds, that of the build.
 
-    Of a closed pull request whose remains could not be looked for it is `workspace/repository#number`.
+    Of a comment, of a command in one, and of a closed pull request whose remains could not be looked for it is
+    `workspace/repository#number`; of tokens that were not handed on, the chain's.
     """
 
-    kind: str  # delivery, build, removal, closing, status, or (for the handler of another provider) update
+    # delivery, build, removal, closing, status, comment, command, hand-on, or (for another provider's handler) update
+    kind: str
     name: str
     repository: str
     what: str
@@ -39,7 +54,7 @@ def given_up(tx: sa.Connection, limit: int | None = None) -> list[Failure]:
 
     Without the bodies and documents, which are large.
     """
-    kinds = (_deliveries, _builds, _removals, _closings, _statuses, _updates)
+    kinds = (_deliveries, _builds, _removals, _closings, _statuses, _updates, _comments, _commands, _hand_ons)
     found = [failure for kind in kinds for failure in kind(tx, limit)]
     return sorted(found, key=lambda failure: failure.at, reverse=True)[:limit]
 
@@ -85,6 +100,31 @@ def _updates(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
         yield Failure("update", row.build_id, row.repository, row.context, row.last_error, row.received_at)
 
 
+def _comments(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
+    of = comments.c
+    query = sa.select(of.repository, of.pull_request, of.build_id, of.last_error, of.changed_at)
+    query = query.where(~of.pending, of.last_error != _NONE).order_by(of.changed_at.desc()).limit(limit)
+    for row in tx.execute(query):
+        name = f"{row.repository}#{row.pull_request}"
+        yield Failure("comment", name, row.repository, f"about {row.build_id}", row.last_error, row.changed_at)
+
+
+def _commands(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
+    of = commands.c
+    query = sa.select(of.repository, of.pull_request, of.number, of.command, of.last_error, of.created_at)
+    query = query.where(~of.pending, of.last_error != _NONE).order_by(of.created_at.desc()).limit(limit)
+    for row in tx.execute(query):
+        name, what = f"{row.repository}#{row.pull_request}", f"{row.command} (comment {row.number})"
+        yield Failure("command", name, row.repository, what, row.last_error, row.created_at)
+
+
+def _hand_ons(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
+    of = hand_ons.c
+    query = sa.select(of.chain, of.last_error, of.renewed_at).where(~of.pending, of.last_error != _NONE)
+    for row in tx.execute(query.order_by(of.renewed_at.desc()).limit(limit)):
+        yield Failure("hand-on", row.chain, "", "renewed tokens", row.last_error, row.renewed_at)
+
+
 def send_again(tx: sa.Connection, name: str, now: float) -> int:
     """Have everything of that name worked on again. Returns how much that is."""
     meant = [failure for failure in given_up(tx) if failure.name == name]
@@ -96,9 +136,19 @@ def send_again(tx: sa.Connection, name: str, now: float) -> int:
         elif failure.kind == "removal":
             removal_rows.send_again(tx, name)
         elif failure.kind == "closing":
-            pull_request_rows.send_again(tx, failure.repository, int(name.rpartition("#")[2]))
+            pull_request_rows.send_again(tx, failure.repository, _number(name))
+        elif failure.kind == "comment":
+            comment_rows.send_again(tx, failure.repository, _number(name))
+        elif failure.kind == "command":
+            command_rows.send_again(tx, failure.repository, _number(name))
+        elif failure.kind == "hand-on":
+            hand_on_rows.send_again(tx, name)
     forwarded_rows.send_again(tx, name)
     for stored in status_rows.of_build(tx, name):
         if stored.failed:
             status_rows.send_again(tx, stored.desired)
     return len(meant)
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("#")[2])

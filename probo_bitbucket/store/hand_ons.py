@@ -59,5 +59,11 @@ def give_up(tx: sa.Connection, told: HandOn, error: str) -> None:
     tx.execute(sa.update(hand_ons).where(_pending(told)).values(**values))
 
 
+def send_again(tx: sa.Connection, chain: str) -> None:
+    """Have the coordinator told of a pair that was given up on."""
+    given_up = (hand_ons.c.chain == chain, ~hand_ons.c.pending, hand_ons.c.last_error != "")
+    tx.execute(sa.update(hand_ons).where(*given_up).values(**ANEW))
+
+
 def _pending(told: HandOn) -> sa.ColumnElement[bool]:
     return sa.and_(hand_ons.c.chain == told.chain.name, hand_ons.c.pending)

@@ -256,6 +256,7 @@ commands = Table(
     _pending("commands_pending_lane", "lane", "number"),
     Index("commands_of_author", "repository", "author", "created_at"),
     Index("commands_created", "created_at"),
+    _troubled("commands_troubled", "created_at"),
 )
 
 comments = Table(
@@ -274,6 +275,7 @@ comments = Table(
     *_work(),
     _pending("comments_pending", "due_at"),
     Index("comments_changed", "changed_at"),
+    _troubled("comments_troubled", "changed_at"),
 )
 
 chains = Table(
@@ -307,6 +309,7 @@ hand_ons = Table(
     Column("renewed_at", Double, nullable=False),  # since when it has to be told
     *_work(),
     _pending("hand_ons_pending", "due_at"),
+    _troubled("hand_ons_troubled", "renewed_at"),
 )
 
 consumers = Table(

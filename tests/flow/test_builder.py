@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from probo_bitbucket.bitbucket.api import Commit
-from probo_bitbucket.errors import Temporary
+from probo_bitbucket.errors import Permanent, Temporary
 from probo_bitbucket.flow.builder import STANDSTILL, Builder, NotBuilt
 from probo_bitbucket.flow.watch import QUIET
 from probo_bitbucket.model import Build, BuildKind, BuildState, Repository, Status, StatusState
 from probo_bitbucket.probo.container_manager import Refused
-from probo_bitbucket.store import LEASE, Effort, Lease, LeaseLost, Transaction, builds, statuses, watches
+from probo_bitbucket.store import LEASE, Effort, Lease, LeaseLost, Transaction, builds, failures, statuses, watches
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.statuses import Wish
 from tests.immediate import ImmediateStore, result_of, start
@@ -142,6 +142,18 @@ def test_what_the_container_manager_refuses_is_written_down_and_shown(slow_store
         result_of(start(make_builder(slow_store, outside).start(claimed(slow_store, clock))))
     assert state_of(slow_store) is BuildState.REFUSED
     assert outside.announced == ["no such image"]
+
+
+def test_what_something_before_the_container_manager_refuses_can_be_sent_again(
+    slow_store: SlowStore, clock: Clock
+) -> None:
+    outside = Outside(clock, refusal=Permanent("the Container Manager answered 403", 403))
+    with pytest.raises(NotBuilt):
+        result_of(start(make_builder(slow_store, outside).start(claimed(slow_store, clock))))
+    [failure] = slow_store.now(failures.given_up)
+    reason = "The build could not be started: the Container Manager answered 403"
+    assert (failure.kind, failure.name, failure.reason) == ("build", "b-1", reason)
+    assert outside.announced == [reason]
 
 
 @pytest.mark.parametrize("how", ["refused", "given up"])

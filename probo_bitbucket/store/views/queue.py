@@ -9,7 +9,18 @@ from attrs import frozen
 
 from probo_bitbucket.model import BuildState, DeliveryState
 from probo_bitbucket.store import backlog
-from probo_bitbucket.store.schema import builds, deliveries, forwarded, hook_reports, pull_requests, removals, statuses
+from probo_bitbucket.store.schema import (
+    builds,
+    commands,
+    comments,
+    deliveries,
+    forwarded,
+    hand_ons,
+    hook_reports,
+    pull_requests,
+    removals,
+    statuses,
+)
 
 _COUNTED = 10_000  # given up; more are "at least so many"
 _FELT = 1_000  # rows that are to be done, whose change a pulse feels
@@ -19,8 +30,16 @@ _GIVEN_UP: dict[str, tuple[sa.Table, sa.ColumnElement[bool]]] = {
     "builds": (builds, builds.c.state == BuildState.FAILED),
     "statuses": (statuses, statuses.c.failed),
     "updates": (forwarded, forwarded.c.failed),
-    "removals": (removals, ~removals.c.pending & (removals.c.last_error != "")),
-    "closings": (pull_requests, ~pull_requests.c.pending & (pull_requests.c.last_error != "")),
+    **{
+        work: (table, ~table.c.pending & (table.c.last_error != ""))
+        for work, table in (
+            ("removals", removals),
+            ("closings", pull_requests),
+            ("comments", comments),
+            ("commands", commands),
+            ("hand_ons", hand_ons),
+        )
+    },
 }
 
 
@@ -43,8 +62,6 @@ def queues(tx: sa.Connection) -> list[Queue]:
 
 
 def _given_up(tx: sa.Connection, work: str) -> int:
-    if work not in _GIVEN_UP:
-        return 0  # a comment that Bitbucket refuses is written with the next build
     table, which = _GIVEN_UP[work]
     found = sa.select(sa.literal(1)).select_from(table).where(which).limit(_COUNTED).subquery()
     return tx.scalar(sa.select(sa.func.count()).select_from(found)) or 0

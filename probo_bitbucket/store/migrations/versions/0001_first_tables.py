@@ -267,6 +267,7 @@ def _commands() -> None:
     _index_pending("commands_pending_lane", "commands", "lane", "number")
     op.create_index("commands_of_author", "commands", ["repository", "author", "created_at"])
     op.create_index("commands_created", "commands", ["created_at"])
+    _index_troubled("commands_troubled", "commands", "created_at")
 
 
 def _comments() -> None:
@@ -285,6 +286,7 @@ def _comments() -> None:
     )
     _index_pending("comments_pending", "comments", "due_at")
     op.create_index("comments_changed", "comments", ["changed_at"])
+    _index_troubled("comments_troubled", "comments", "changed_at")
 
 
 def _credentials() -> None:
@@ -315,6 +317,7 @@ def _credentials() -> None:
         *_work(),
     )
     _index_pending("hand_ons_pending", "hand_ons", "due_at")
+    _index_troubled("hand_ons_troubled", "hand_ons", "renewed_at")
     op.create_table(
         "consumers",
         sa.Column("name", sa.String(200), primary_key=True),
