@@ -190,3 +190,18 @@ class HandingOutTokens(StageTestCase):
         answer = await self.call("GET", f"/auth_lookup?type=bitbucket&refreshToken={quote(newest, safe='')}")
         assert set(answer.json) == {"access_token", "token_type"}
         assert newest not in answer.body.decode()
+
+
+class HandingOutTokensOfAConsumerAlone(StageTestCase):
+    """`handOut: token` where there is no refresh token: the consumer asks in its own name."""
+
+    settings: ClassVar[dict[str, Any]] = {"handOut": "token", "bbRefreshToken": ""}
+
+    async def test_what_leaves_with_the_build_is_answered_with_a_token(self) -> None:
+        assert set((await self.built(self.repository.open_pull_request())).values()) == {"SUCCESSFUL"}
+        ((newest,),) = self.rows("SELECT access_token FROM chains")
+        (document,) = self.started()
+        auth = document["project"]["service_auth"]
+        assert auth["token"] == newest
+        answer = await self.call("GET", f"/auth_lookup?type=bitbucket&refreshToken={quote(auth['refreshToken'])}")
+        assert (answer.status, answer.json["access_token"]) == (200, newest)
