@@ -20,6 +20,7 @@ from probo_bitbucket.errors import DeadCredentials
 from probo_bitbucket.flow import schedule
 from probo_bitbucket.flow.builder import Builder
 from probo_bitbucket.logs import LineObserver
+from probo_bitbucket.model import Build, BuildKind, Repository
 from probo_bitbucket.sandbox.stage import CONFIGURATION, KEY, SECRET
 from probo_bitbucket.service import Handler
 from probo_bitbucket.store.builds import StoredBuild
@@ -306,7 +307,7 @@ class NamedAccounts(SetupTestCase):
         await self.stage.stop_handler()
         self.stage.start_handler()
         await self.build()
-        assert self.rows("SELECT name FROM chains") == [("acme",)]
+        assert self.rows("SELECT name FROM chain_holders") == [("acme",)]
 
     async def test_what_waits_for_an_access_token_that_was_refused_is_built_when_its_account_is_set_up(self) -> None:
         shop = self.cloud.add_repository("globex/shop", {".probo.yaml": CONFIGURATION})
@@ -315,7 +316,7 @@ class NamedAccounts(SetupTestCase):
         with log() as lines:
             await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE last_error LIKE '%answered 401%'"))
             health = await self.call("GET", "/readyz")
-            lookup = await self.call("GET", f"/auth_lookup?refreshToken={await self.handle(1)}")
+            lookup = await self.call("GET", f"/auth_lookup?refreshToken={await self.handle('globex/shop')}")
         assert sum("credentials.dead" in line for line in lines) == 1
         troubles = {each["subject"]: each["trouble"] for each in health.json["findings"]}
         assert (health.status, lookup.status) == (503, 503)
@@ -325,10 +326,11 @@ class NamedAccounts(SetupTestCase):
         await self.set_up(account="globex")
         await self.until(lambda: self.states(waiting).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
 
-    async def handle(self, place: int) -> str:
-        """A handle that leads to the account at *place* of the settings."""
-        accounts = self.handler._parts.set_up.accounts  # type: ignore[union-attr]
-        return await accounts.handle(accounts._accounts[place][1], "b-1")
+    async def handle(self, full_name: str) -> str:
+        """A handle of a build of that repository."""
+        repository = Repository.parse(full_name)
+        build = Build("b-1", BuildKind.HASH, repository, repository, "d96c25c4ae50", "n", 1.0)
+        return await self.handler._parts.set_up.accounts.handle(build)  # type: ignore[union-attr]
 
     async def test_the_log_says_who_is_in_need_and_where_to_go(self) -> None:
         with log() as lines:

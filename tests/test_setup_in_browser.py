@@ -102,7 +102,7 @@ class OfSeveralAccounts(FromNothing):
         browser.await_text("for the account acme")
 
     def look_at(self, url: str) -> None:
-        assert self.rows("SELECT name FROM chains") == [("acme",)]
+        assert self.rows("SELECT name FROM chain_holders") == [("acme",)]
 
 
 class WithoutJavaScript(FromNothing):

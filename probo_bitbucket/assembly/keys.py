@@ -47,8 +47,8 @@ class Keys:
         """Coordinator mode: the coordinator has the projects, and the refresh tokens of the settings' consumer."""
         consumer = cast(OAuthConsumer, self.settings.credentials)  # what the settings must have then
 
-        def chain(name: str, token: str) -> TokenChain:
-            return self._chain(name, consumer, token, hand_ons.note)
+        def chain(name: str, known: Chain) -> TokenChain:
+            return self._chain(name, consumer, known.refresh_token, hand_ons.note, known.origin)
 
         accounts = ProjectAccounts(coordinator, self.store, chain, self._budget(consumer.key))
         return accounts, CoordinatorProjects(coordinator, accounts)
@@ -72,6 +72,7 @@ class Keys:
     def _access(self, account: Account) -> OwnAccess:
         credentials = account.credentials
         if isinstance(credentials, OAuthConsumer):
+            self.chains[:] = [other for other in self.chains if other.name != account.name]  # which it replaces
             return self._chain(account.name, credentials, credentials.refresh_token)
         if credentials is None:
             return NoAccess(account.name, self._budget(account.name))
@@ -83,12 +84,10 @@ class Keys:
         consumer: OAuthConsumer,
         refresh_token: str,
         renewed: Callable[[Transaction, Chain, Chain], None] = lambda *_: None,
+        origin: str = "",
     ) -> TokenChain:
-        oauth = self._oauth(consumer.key, consumer.secret)
-        chain = TokenChain(
-            name, refresh_token, oauth, self.store, self.reactor, self.node, self._budget(consumer.key), renewed
-        )
-        self.chains[:] = [other for other in self.chains if other.name != name]  # which it replaces
+        oauth, budget = self._oauth(consumer.key, consumer.secret), self._budget(consumer.key)
+        chain = TokenChain(name, refresh_token, oauth, self.store, self.reactor, self.node, budget, renewed, origin)
         self.chains.append(chain)
         return chain
 

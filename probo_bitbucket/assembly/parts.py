@@ -71,7 +71,15 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     signatures = Signatures(settings.webhook_secrets, store, reactor)
     entrance = Entrance(settings, foundation, outside, steps, leases, set_up, signatures, events, reactor)
     opening = tuple(doors(settings, entrance.rooms()))
-    rounds = periodic(settings, store=store, reactor=reactor, leases=leases, keys=keys, set_up=set_up)
+    rounds = periodic(
+        settings,
+        store=store,
+        reactor=reactor,
+        leases=leases,
+        keys=keys,
+        accounts=outside.accounts,
+        set_up=set_up,
+    )
     return Parts(
         doors=opening,
         gates=tuple(door.gate for door in opening),

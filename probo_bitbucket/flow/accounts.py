@@ -1,7 +1,8 @@
 """Accounts: whose credentials reach a repository, and whose a caller of ours may ask for.
 
-What the Container Manager and the Reaper send back to us as `refreshToken` is, by default, a handle: it names an
-account and a build, is signed by this store, and is worth nothing to anybody else.
+What the Container Manager and the Reaper send back to us as `refreshToken` is, by default, a handle: it names a
+repository and a build, is signed by this store, and is worth nothing to anybody else. It stands for the account that
+serves the repository when it is shown, so that accounts can be renamed and divided meanwhile.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from attrs import frozen
 
 from probo_bitbucket.credentials import Account
 from probo_bitbucket.flow.access import Access, NoAccess, OwnAccess
-from probo_bitbucket.model import Repository
+from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.model import Build, Repository
 from probo_bitbucket.store import Database, Transaction, credentials, house
 
 _PREFIX = "probo-bitbucket"
@@ -29,7 +31,7 @@ class NotOurs(Exception):
 class Handle:
     """What a handle says."""
 
-    account: str
+    repository: Repository
     build_id: str
 
 
@@ -47,6 +49,9 @@ class Accounts(Protocol):
 
     def troubles(self, tx: Transaction) -> dict[str, str]:
         """Why the credentials of each account do not work, by its name; empty where they do."""
+
+    def chains(self, tx: Transaction) -> Sequence[TokenChain]:
+        """The chains of all accounts."""
 
 
 class OwnAccounts:
@@ -70,6 +75,10 @@ class OwnAccounts:
             return {"default": self._nobody.trouble(tx)}
         return {account.name: access.trouble(tx) for account, access in self._accounts}
 
+    def chains(self, tx: Transaction) -> Sequence[TokenChain]:
+        del tx  # the settings say which there are
+        return [access for _, access in self._accounts if isinstance(access, TokenChain)]
+
     @property
     def served(self) -> Sequence[tuple[Account, Access]]:
         """The accounts, in the order in which they are asked, each with its access."""
@@ -90,29 +99,25 @@ class OwnAccounts:
     async def by_token(self, text: str) -> tuple[Access, str]:
         handle = await self._read_handle(text)
         if handle is not None:
-            return self._named(handle.account), handle.build_id
-        owner = await self._store.transact(credentials.owner, text)
-        return self._named(owner), ""
-
-    def _named(self, name: str | None) -> Access:
+            return self.of(handle.repository), handle.build_id
+        holders = await self._store.transact(credentials.holders, text)
         for account, access in self._accounts:
-            if account.name == name:
-                return access
+            if account.name in holders:
+                return access, ""
         raise NotOurs("this refresh token is not ours")
 
-    async def handle(self, access: Access, build_id: str) -> str:
-        """A handle that lets its holder ask us for a token of this account."""
-        said = f"{_PREFIX}.{access.name}.{build_id}"
+    async def handle(self, build: Build) -> str:
+        """A handle that lets its holder ask us for a token for this build."""
+        said = f"{_PREFIX}.{build.repository.full_name}.{build.id}"
         return f"{said}.{await self._sign(said)}"
 
     async def _read_handle(self, text: str) -> Handle | None:
         said, _, signature = text.rpartition(".")
-        parts = said.split(".")
-        if len(parts) != 3 or parts[0] != _PREFIX:
+        prefix, _, named = said.partition(".")
+        full_name, _, build_id = named.rpartition(".")  # a repository's name can have dots, a build's id has none
+        if prefix != _PREFIX or not hmac.compare_digest(signature.encode(), (await self._sign(said)).encode()):
             return None
-        if not hmac.compare_digest(signature.encode(), (await self._sign(said)).encode()):
-            return None
-        return Handle(parts[1], parts[2])
+        return Handle(Repository.parse(full_name), build_id)
 
     async def _sign(self, text: str) -> str:
         if not self._key:

@@ -20,7 +20,6 @@ from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.bitbucket.oauth import Grant, OAuth
 from probo_bitbucket.errors import DeadCredentials
 from probo_bitbucket.flow.access import tell_dead
-from probo_bitbucket.logs import hide
 from probo_bitbucket.store import Database, Lease, StoreUnavailable, Transaction, credentials
 from probo_bitbucket.store.credentials import Chain
 
@@ -32,7 +31,10 @@ DEAD_PAUSE = 300.0  # seconds before credentials that Bitbucket refused are trie
 class TokenChain:
     """The access to Bitbucket of one OAuth consumer: by refresh tokens, or by client credentials if there is none.
 
-    *renewed* is called in the transaction that stores a new pair, with the pair before it and the new one.
+    *name* is that of who holds the chain: an account or a project. *origin* tells which chain it is, where that is
+    known; else it is begun with *refresh_token*, or gone on with, at its first use. From then on it stays the same,
+    whatever becomes of the token that it began with. *renewed* is called in the transaction that stores a new pair,
+    with the pair before it and the new one.
     """
 
     log = Logger()
@@ -47,9 +49,11 @@ class TokenChain:
         node: str,
         budget: Budget,
         renewed: Callable[[Transaction, Chain, Chain], None] = lambda *_: None,
+        origin: str = "",
     ) -> None:
         self.name = name
         self.budget = budget
+        self.origin = origin
         self._first = refresh_token
         self._oauth = oauth
         self._store = store
@@ -75,7 +79,7 @@ class TokenChain:
         token = authorization.removeprefix("Bearer ")
         if self._chain is not None and self._chain.access_token == token:
             self._chain = None
-            await self._store.transact(credentials.discard, self.name, token)
+            await self._store.transact(credentials.discard, self.origin, token)
         return True
 
     def accepted(self) -> None:
@@ -85,19 +89,16 @@ class TokenChain:
         """Why Bitbucket refuses the chain; empty where it does not."""
         return self.begin(tx).dead
 
-    def begin_anew(self, refresh_token: str) -> None:
-        """Go on with a refresh token that this chain never had: somebody gave new credentials."""
-        if refresh_token != self._first:
-            self._first, self._chain = refresh_token, None
-
     async def newest(self) -> Chain:
         """The newest pair, with an access token that has life left."""
         await self.access_token()
         return await self._store.transact(self.begin)
 
     def begin(self, tx: Transaction) -> Chain:
-        """The chain as stored, begun with the configured token where it is not."""
-        return credentials.begin(tx, self.name, self._first)
+        """The chain as stored. It is begun where it is not, or not any more."""
+        chain = credentials.find(tx, self.origin) or credentials.begin(tx, self.name, self._first)
+        self.origin = chain.origin
+        return chain
 
     async def refresh_if_idle(self, seconds: float) -> None:
         """Refresh a chain that was not refreshed for so long, or never: an unused one dies after three months."""
@@ -127,7 +128,6 @@ class TokenChain:
 
     async def _refresh(self) -> Chain:
         chain = await self._locked()
-        _hide_tokens(chain)
         if self._fresh(chain):
             await self._store.transact(credentials.unlock, chain)
             self._chain = chain
@@ -135,8 +135,9 @@ class TokenChain:
         try:
             grant = await self._grant(chain)
         except DeadCredentials as error:
-            await self._mourn(chain, str(error))
-            raise
+            if await self._mourn(chain, str(error)):
+                raise
+            return await self._refresh()
         except BaseException:
             await self._store.transact(credentials.unlock, chain, chain.dead)
             raise
@@ -158,19 +159,21 @@ class TokenChain:
 
     def _lock(self, tx: Transaction, lease: Lease) -> Chain | None:
         """Begins the chain at every look: another node may have forgotten it, and nobody can lock what is not there."""
-        self.begin(tx)
-        return credentials.lock(tx, self.name, lease)
+        return credentials.lock(tx, self.begin(tx).origin, lease)
 
     async def _grant(self, chain: Chain) -> Grant:
         if chain.refresh_token:
             return await self._oauth.refresh(chain.refresh_token)
         return await self._oauth.client_credentials()
 
-    async def _mourn(self, chain: Chain, reason: str) -> None:
+    async def _mourn(self, chain: Chain, reason: str) -> bool:
+        """Write down that the chain is dead. It is not where another node renewed it while this one slept."""
+        if not await self._store.transact(credentials.unlock, chain, reason):
+            return False
         self._dead_until = self._clock.seconds() + DEAD_PAUSE
-        await self._store.transact(credentials.unlock, chain, reason)
         if not chain.dead:
             tell_dead(self.name, reason)
+        return True
 
     async def _keep(self, chain: Chain, grant: Grant) -> Chain:
         """Store what Bitbucket gave, however long that takes: the token it replaces is as good as dead."""
@@ -183,24 +186,21 @@ class TokenChain:
             refreshed_at=now,
             dead="",
         )
-        _hide_tokens(newest)
         while True:
             try:
-                await self._store.transact(self._succeed, chain, newest)
+                kept = await self._store.transact(self._succeed, chain, newest)
             except StoreUnavailable as error:
                 self.log.warn("New tokens cannot be stored yet", event="credentials.unstored", reason=str(error))
                 await deferLater(self._clock, PAUSE)
             else:
                 break
-        self._chain = newest
+        self._chain = kept
         self.log.info("Access token renewed", event="credentials.renewed", account=self.name, seconds=grant.expires_in)
-        return newest
+        return kept
 
-    def _succeed(self, tx: Transaction, previous: Chain, newest: Chain) -> None:
-        if credentials.succeed(tx, newest):
+    def _succeed(self, tx: Transaction, previous: Chain, newest: Chain) -> Chain:
+        """The pair to go on with: the *newest*, or one that another node stored while this one slept over its lease."""
+        if credentials.succeed(tx, previous, newest):
             self._renewed(tx, previous, newest)
-
-
-def _hide_tokens(chain: Chain) -> None:
-    for token in (chain.access_token, chain.refresh_token):
-        hide(token, of=chain.name)
+            return newest
+        return credentials.find(tx, newest.origin) or newest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -17,19 +17,23 @@ from probo_bitbucket.flow.projects import NoProject
 from probo_bitbucket.model import Build, Repository
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import Database, Transaction, credentials
+from probo_bitbucket.store.credentials import Chain
 
-MakeChain = Callable[[str, str], TokenChain]  # of a name and a refresh token
+MakeChain = Callable[[str, Chain], TokenChain]  # of the name of a holder and its chain
 
 
 @define
 class ProjectAccounts:
-    """Accounts whose refresh tokens the coordinator keeps. Projects that share a token share its chain."""
+    """Accounts whose refresh tokens the coordinator keeps. Projects that share a token share its chain.
+
+    A project that is given new credentials leaves the chain to the others.
+    """
 
     coordinator: ContainerManager
     store: Database
     make_chain: MakeChain
     budget: Budget
-    _chains: dict[str, TokenChain] = field(factory=dict)
+    _chains: dict[str, TokenChain] = field(factory=dict)  # by origin
 
     def of(self, repository: Repository, home: Repository | None = None) -> Access:
         """The access of its project: a fork belongs to that of its *home*."""
@@ -38,13 +42,24 @@ class ProjectAccounts:
 
     async def by_token(self, text: str) -> tuple[Access, str]:
         """The chain that a refresh token belongs to. Raises NotOurs."""
-        owner = await self.store.transact(credentials.owner, text)
-        if owner is None:
+        chain = await self.store.transact(self._owner, text)
+        if chain is None:
             raise NotOurs("this refresh token is not ours")
-        return self._chain(owner, text), ""
+        return chain, ""
+
+    def _owner(self, tx: Transaction, token: str) -> TokenChain | None:
+        chain = credentials.owner(tx, token)
+        if chain is None:
+            return None
+        return self._chain(credentials.holder(tx, chain.origin, PROJECT) or "a former project", chain)
 
     def troubles(self, tx: Transaction) -> dict[str, str]:
-        return {chain.name: chain.trouble(tx) for chain in self._chains.values()}
+        return {name: chain.dead for name, chain in credentials.all_held(tx, PROJECT)}
+
+    def chains(self, tx: Transaction) -> Sequence[TokenChain]:
+        return list(
+            {chain.origin: self._chain(name, chain) for name, chain in credentials.all_held(tx, PROJECT)}.values()
+        )
 
     async def _of_project(self, repository: Repository) -> TokenChain:
         project = await self.coordinator.project(repository.full_name)
@@ -61,19 +76,13 @@ class ProjectAccounts:
         token = auth.get("refreshToken") if isinstance(auth, dict) else None
         if not isinstance(token, str) or not token:
             return None
-        owner = await self.store.transact(credentials.owner, token)
-        if owner is not None:
-            return self._chain(owner, token)
-        chain = self._chain(f"{PROJECT}{project['id']}", token)
-        chain.begin_anew(token)  # an operator gave it to the coordinator
-        await self.store.transact(chain.begin)
-        return chain
+        name = f"{PROJECT}{project['id']}"
+        return self._chain(name, await self.store.transact(credentials.begin, name, token))
 
-    def _chain(self, name: str, token: str) -> TokenChain:
-        chain = self._chains.get(name)
-        if chain is None:
-            chain = self._chains[name] = self.make_chain(name, token)
-        return chain
+    def _chain(self, name: str, chain: Chain) -> TokenChain:
+        if chain.origin not in self._chains:
+            self._chains[chain.origin] = self.make_chain(name, chain)
+        return self._chains[chain.origin]
 
 
 @define

@@ -14,7 +14,7 @@ from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import Database, Lease, hand_ons
 from probo_bitbucket.store.hand_ons import HandOn
 
-PROJECT = "project "  # begins the name of a chain; the project's id follows
+PROJECT = "project "  # begins the name of who holds a chain; the project's id follows
 
 
 @define
@@ -29,15 +29,15 @@ class HandingOn:
     log = Logger()
 
     async def claim(self, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[HandOn]:
-        return await self.store.transact(hand_ons.claim_pending, lease, limit, busy=busy)
+        return await self.store.transact(hand_ons.claim_pending, lease, limit, holders=PROJECT, busy=busy)
 
     def repository(self, job: HandOn) -> str:
-        return job.chain.name
+        return job.chain.origin
 
     async def work(self, job: HandOn) -> None:
         chain = job.chain
         await self.coordinator.store_tokens(
-            project_id=chain.name.removeprefix(PROJECT),
+            project_id=job.holder.removeprefix(PROJECT),
             token=chain.access_token,
             refresh_token=chain.refresh_token,
             previous=job.held,
@@ -45,7 +45,7 @@ class HandingOn:
             expires_in=chain.expires_at - chain.refreshed_at,
         )
         await self.store.transact(hand_ons.taken, job)
-        self.log.info("The coordinator has the renewed tokens", event="credentials.handed_on", account=chain.name)
+        self.log.info("The coordinator has the renewed tokens", event="credentials.handed_on", account=job.holder)
 
     async def postpone(self, job: HandOn, due_at: float, error: Exception) -> None:
         self._log_trouble("The coordinator did not take the renewed tokens yet", job, error)
@@ -59,7 +59,7 @@ class HandingOn:
         self.log.warn(
             words,
             event="credentials.not_handed_on",
-            account=job.chain.name,
+            account=job.holder,
             attempt=job.effort.attempts,
             reason=str(error),
         )

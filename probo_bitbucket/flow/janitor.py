@@ -1,8 +1,8 @@
-"""Janitor: deletes what is finished and old, and keeps credentials alive that nobody used for long."""
+"""Janitor: deletes what is finished and old."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Concatenate, ParamSpec
 
 from attrs import define
@@ -10,8 +10,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from probo_bitbucket.errors import DeadCredentials, UpstreamError
-from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.flow.upkeep import IDLE
 from probo_bitbucket.store import (
     Database,
     StoreUnavailable,
@@ -36,7 +35,6 @@ CHUNK = 500  # rows deleted in one transaction, so that nobody waits long for th
 LIFE_OF_TOKENS = 180 * 86_400.0  # seconds that a refresh token is known for which another one was given
 LIFE_OF_COMMENTS = 365 * 86_400.0  # seconds since the last change that a comment is known and so not written twice
 LIFE_OF_BODIES = 86_400.0  # seconds that an update with others' tokens in it is kept that was given up on
-IDLE = 30 * 86_400.0  # seconds; an unused refresh token dies after three months
 
 
 @define
@@ -46,16 +44,11 @@ class Janitor:
     store: Database
     clock: IReactorTime
     retention: float
-    chains: Iterable[TokenChain]
 
     log = Logger()
 
     async def round(self) -> None:
         """Tidy up once."""
-        await self._prune()
-        await self._refresh()
-
-    async def _prune(self) -> None:
         now = self.clock.seconds()
         total = await self._deleted(budget.prune, int(now // 60))
         for prune, kept in (
@@ -70,6 +63,7 @@ class Janitor:
             (commands.prune, self.retention),
             (comments.prune, max(self.retention, LIFE_OF_COMMENTS)),
             (credentials.prune, max(self.retention, LIFE_OF_TOKENS)),
+            (credentials.prune_chains, IDLE),
         ):
             while deleted := await self._deleted(prune, now - kept, CHUNK):
                 total += deleted
@@ -90,17 +84,3 @@ class Janitor:
         except Exception:  # noqa: BLE001 (no row that cannot be deleted may keep all others)
             self.log.failure("A round failed", event="round.failed", step=f"janitor ({prune.__module__})")
         return 0
-
-    async def _refresh(self) -> None:
-        for chain in self.chains:
-            try:
-                await chain.refresh_if_idle(IDLE)
-            except DeadCredentials:
-                pass  # the log has said what to do
-            except UpstreamError as error:
-                self.log.warn(
-                    "Idle credentials were not refreshed",
-                    event="credentials.idle",
-                    account=chain.name,
-                    reason=str(error),
-                )

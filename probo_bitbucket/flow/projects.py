@@ -47,7 +47,7 @@ class OwnProjects:
         return {**project, "service_auth": documents.service_auth(*await self._pair(access, build))}
 
     async def _pair(self, access: Access, build: Build) -> tuple[str, str]:
-        handle = await self.accounts.handle(access, build.id)
+        handle = await self.accounts.handle(build)
         if self.hand_out_tokens and isinstance(access, TokenChain):
             chain = await access.newest()
             return chain.access_token, chain.refresh_token or handle  # client credentials come without one

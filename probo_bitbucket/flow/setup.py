@@ -42,7 +42,8 @@ def save(tx: Transaction, account: str, key: str, secret: str, grant: Grant, now
     consumers.save(tx, Consumer(account, key, secret, now))
     origin = credentials.digest(grant.refresh_token)
     pair = (grant.refresh_token, grant.access_token)
-    credentials.begin_anew(tx, Chain(account, origin, *pair, expires_at=now + grant.expires_in, refreshed_at=now))
+    fresh = Chain(origin, *pair, expires_at=now + grant.expires_in, refreshed_at=now)
+    credentials.begin_anew(tx, account, fresh)
 
 
 @define

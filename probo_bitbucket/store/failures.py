@@ -11,6 +11,7 @@ from probo_bitbucket.model import BuildState, DeliveryState
 from probo_bitbucket.store import builds as build_rows
 from probo_bitbucket.store import commands as command_rows
 from probo_bitbucket.store import comments as comment_rows
+from probo_bitbucket.store import credentials
 from probo_bitbucket.store import deliveries as delivery_rows
 from probo_bitbucket.store import forwarded as forwarded_rows
 from probo_bitbucket.store import hand_ons as hand_on_rows
@@ -122,7 +123,8 @@ def _hand_ons(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
     of = hand_ons.c
     query = sa.select(of.chain, of.last_error, of.renewed_at).where(~of.pending, of.last_error != _NONE)
     for row in tx.execute(query.order_by(of.renewed_at.desc()).limit(limit)):
-        yield Failure("hand-on", row.chain, "", "renewed tokens", row.last_error, row.renewed_at)
+        what = f"renewed tokens of {credentials.holder(tx, row.chain, '') or row.chain}"
+        yield Failure("hand-on", row.chain, "", what, row.last_error, row.renewed_at)
 
 
 def send_again(tx: sa.Connection, name: str, now: float) -> int:

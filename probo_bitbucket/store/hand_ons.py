@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import sqlalchemy as sa
 from attrs import field, frozen
 
+from probo_bitbucket.logs import hide
 from probo_bitbucket.store import credentials
 from probo_bitbucket.store.credentials import Chain
 from probo_bitbucket.store.schema import hand_ons
@@ -15,16 +17,23 @@ from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert,
 
 @frozen
 class HandOn:
-    """The newest pair of a chain, and *held*: the refresh token that the coordinator has in its place."""
+    """The newest pair of a chain, and *held*: the refresh token that the coordinator has in its place.
+
+    *holder* is the name of one of those who share the chain.
+    """
 
     chain: Chain
+    holder: str
     held: str = field(repr=False)
     effort: Effort
+
+    def __attrs_post_init__(self) -> None:
+        hide(self.held, of=self.chain.origin)
 
 
 def note(tx: sa.Connection, previous: Chain, newest: Chain) -> None:
     """A chain has a newer pair. The coordinator has what it was told last, or else *previous*."""
-    fresh = {"chain": newest.name, "held": previous.refresh_token, "renewed_at": newest.refreshed_at, "pending": True}
+    fresh = {"chain": newest.origin, "held": previous.refresh_token, "renewed_at": newest.refreshed_at, "pending": True}
     since = sa.case((hand_ons.c.pending, hand_ons.c.renewed_at), else_=newest.refreshed_at)
     again = {"index_elements": ["chain"], "set_": {**ANEW, "renewed_at": since}}
     tx.execute(insert(tx, hand_ons).values(**fresh).on_conflict_do_update(**again))
@@ -33,19 +42,32 @@ def note(tx: sa.Connection, previous: Chain, newest: Chain) -> None:
 _CLAIMS = Claims(hand_ons, sa.select(hand_ons).order_by(hand_ons.c.due_at), owner="chain")
 
 
-def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[HandOn]:
-    """Lease up to *limit* chains that the coordinator is to be told of, but none of those named in *busy*."""
-    rows = {row.chain: row for row in _CLAIMS.take(tx, lease, limit, busy)}
-    chains = {name: credentials.find(tx, name) for name in rows}
-    return [HandOn(chain, rows[name].held, Effort.of(rows[name])) for name, chain in chains.items() if chain]
+def claim_pending(
+    tx: sa.Connection, lease: Lease, limit: int, *, holders: str = "", busy: Collection[str] = ()
+) -> list[HandOn]:
+    """Lease up to *limit* chains that the coordinator is to be told of, but none of those named in *busy*.
+
+    The names of their holders begin with *holders*. Of a chain that none holds any more nothing is to be told.
+    """
+    rows = _CLAIMS.take(tx, lease, limit, busy)
+    found = [_hand_on(tx, row, holders) for row in rows]
+    unheld = [row.chain for row, job in zip(rows, found, strict=True) if job is None]
+    if unheld:
+        tx.execute(sa.update(hand_ons).where(hand_ons.c.chain.in_(unheld)).values(**done(hand_ons)))
+    return [job for job in found if job is not None]
+
+
+def _hand_on(tx: sa.Connection, row: sa.Row[Any], holders: str) -> HandOn | None:
+    chain, holder = credentials.find(tx, row.chain), credentials.holder(tx, row.chain, holders)
+    return HandOn(chain, holder, row.held, Effort.of(row)) if chain and holder else None
 
 
 def taken(tx: sa.Connection, told: HandOn) -> None:
     """The coordinator has the pair that it was told of. A newer one is still to be handed on."""
-    newest = credentials.find(tx, told.chain.name)
+    newest = credentials.find(tx, told.chain.origin)
     newer = newest is not None and newest.access_token != told.chain.access_token
     values = {**done(hand_ons), "held": told.chain.refresh_token, "pending": newer}
-    tx.execute(sa.update(hand_ons).where(hand_ons.c.chain == told.chain.name).values(**values))
+    tx.execute(sa.update(hand_ons).where(hand_ons.c.chain == told.chain.origin).values(**values))
 
 
 def postpone(tx: sa.Connection, told: HandOn, *, due_at: float, error: str) -> None:
@@ -66,4 +88,4 @@ def send_again(tx: sa.Connection, chain: str) -> None:
 
 
 def _pending(told: HandOn) -> sa.ColumnElement[bool]:
-    return sa.and_(hand_ons.c.chain == told.chain.name, hand_ons.c.pending)
+    return sa.and_(hand_ons.c.chain == told.chain.origin, hand_ons.c.pending)

@@ -281,8 +281,9 @@ comments = Table(
 chains = Table(
     "chains",
     metadata,
-    Column("name", String(200), primary_key=True),  # of the account, or of the coordinator's project
-    Column("origin", String(64), nullable=False),  # digest of the configured token that the chain began with
+    Column(
+        "origin", String(64), primary_key=True
+    ),  # digest of the token that the chain began with: what it is known by
     Column("refresh_token", Text, nullable=False),
     Column("access_token", Text, nullable=False),
     Column("expires_at", Double, nullable=False),
@@ -292,19 +293,29 @@ chains = Table(
     Column("leased_until", Double, nullable=False, default=0.0, server_default="0"),
 )
 
+chain_holders = Table(
+    "chain_holders",
+    metadata,
+    Column("name", String(200), primary_key=True),  # an account, or a project of the coordinator
+    Column("chain", String(64), nullable=False),
+    Column("shown", String(64), nullable=False),  # digest of the token that settings or coordinator have for it, or ""
+    Index("chain_holders_chain", "chain"),
+)
+
 chain_members = Table(
     "chain_members",
     metadata,
     Column("digest", String(64), primary_key=True),  # SHA-256 of a refresh token that the chain ever had
-    Column("chain", String(200), nullable=False),
-    Column("given_at", Double),  # when Bitbucket gave it; null for one from the settings, which is never forgotten
+    Column("chain", String(64), nullable=False),
+    Column("given_at", Double),  # when Bitbucket gave it; null for one that we were given, which is never forgotten
     Index("chain_members_given", "given_at"),
+    Index("chain_members_chain", "chain"),
 )
 
 hand_ons = Table(
     "hand_ons",
     metadata,
-    Column("chain", String(200), primary_key=True),
+    Column("chain", String(64), primary_key=True),
     Column("held", Text, nullable=False),  # the refresh token of the chain that the coordinator has
     Column("renewed_at", Double, nullable=False),  # since when it has to be told
     *_work(),

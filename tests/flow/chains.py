@@ -47,5 +47,6 @@ def chain_of(
     node: str = "node",
     name: str = "default",
     renewed: Any = lambda *_: None,
+    origin: str = "",
 ) -> TokenChain:
-    return TokenChain(name, refresh_token, endpoint, store, clock, node, Budget(clock, 1000), renewed)
+    return TokenChain(name, refresh_token, endpoint, store, clock, node, Budget(clock, 1000), renewed, origin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from attrs import evolve
 from twisted.internet.task import Clock
 
 from probo_bitbucket.bitbucket.budget import Budget
@@ -12,9 +13,12 @@ from probo_bitbucket.credentials import AccessToken, Account, ApiToken
 from probo_bitbucket.errors import DeadCredentials
 from probo_bitbucket.flow.access import FixedAccess, NoAccess, OwnAccess
 from probo_bitbucket.flow.accounts import NotOurs, OwnAccounts
-from probo_bitbucket.model import Repository
+from probo_bitbucket.model import Build, BuildKind, Repository
 from probo_bitbucket.store import credentials
 from tests.immediate import ImmediateStore, run
+
+SHOP = Repository("acme", "shop")
+BUILD = Build("b-1", BuildKind.HASH, SHOP, SHOP, "d96c25c4ae50", "n", 1.0)
 
 
 def made(store: ImmediateStore, *accounts: tuple[str, str]) -> OwnAccounts:
@@ -59,34 +63,39 @@ def test_a_repository_that_no_account_covers_waits_for_credentials(store: Immedi
 
 def test_a_handle_leads_to_its_account_and_its_build(accounts: OwnAccounts) -> None:
     access = accounts.of(Repository("acme", "shop"))
-    found, build_id = run(accounts.by_token(run(accounts.handle(access, "b-1"))))
+    found, build_id = run(accounts.by_token(run(accounts.handle(BUILD))))
     assert (found, build_id) == (access, "b-1")
 
 
 def test_a_handle_outlives_a_restart_and_is_the_same_on_all_nodes(accounts: OwnAccounts, store: ImmediateStore) -> None:
-    handle = run(accounts.handle(accounts.of(Repository("acme", "shop")), "b-1"))
+    handle = run(accounts.handle(BUILD))
     again = made(store, ("acme", "acme/*"))
     assert run(again.by_token(handle))[0].name == "acme"
 
 
-def test_a_handle_of_an_account_that_is_no_more_is_not_ours(accounts: OwnAccounts, store: ImmediateStore) -> None:
-    handle = run(accounts.handle(accounts.of(Repository("acme", "shop")), "b-1"))
-    with pytest.raises(NotOurs):
-        run(made(store, ("site", "acme/site")).by_token(handle))
+def test_a_handle_stands_for_the_account_that_serves_its_repository_now(
+    accounts: OwnAccounts, store: ImmediateStore
+) -> None:
+    handle = run(accounts.handle(BUILD))
+    divided = made(store, ("acme", "acme/site"), ("shops", "*/shop"))
+    assert run(divided.by_token(handle))[0].name == "shops"
+    access, _ = run(made(store, ("acme", "acme/site")).by_token(handle))
+    with pytest.raises(DeadCredentials, match="there are no credentials"):
+        run(access.access_token())
 
 
 def test_a_handle_is_worth_nothing_when_anything_in_it_is_changed(accounts: OwnAccounts) -> None:
-    handle = run(accounts.handle(accounts.of(Repository("acme", "shop")), "b-1"))
-    prefix, account, build_id, signature = handle.split(".")
+    handle = run(accounts.handle(BUILD))
+    prefix, repository, build_id, signature = handle.split(".")
     forged = [
-        f"{prefix}.site.{build_id}.{signature}",
-        f"{prefix}.{account}.b-2.{signature}",
-        f"other.{account}.{build_id}.{signature}",
-        f"{prefix}.{account}.{build_id}.{'0' * len(signature)}",
-        f"{prefix}.{account}.{build_id}.",
-        f"{prefix}.{account}.{build_id}.é",
-        f"{prefix}.{account}.{build_id}",
-        f"{prefix}.{account}..{build_id}.{signature}",
+        f"{prefix}.acme/site.{build_id}.{signature}",
+        f"{prefix}.{repository}.b-2.{signature}",
+        f"other.{repository}.{build_id}.{signature}",
+        f"{prefix}.{repository}.{build_id}.{'0' * len(signature)}",
+        f"{prefix}.{repository}.{build_id}.",
+        f"{prefix}.{repository}.{build_id}.é",
+        f"{prefix}.{repository}.{build_id}",
+        f"{prefix}.{repository}..{build_id}.{signature}",
         f"{handle}.",
         handle.upper(),
         f" {handle}",
@@ -106,12 +115,31 @@ def test_every_refresh_token_that_a_chain_ever_had_leads_to_its_account(
     accounts: OwnAccounts, store: ImmediateStore
 ) -> None:
     chain = store.now(credentials.begin, "acme", "R0")
-    store.now(credentials.succeed, credentials.Chain("acme", chain.origin, "R1", "A1"))
+    store.now(credentials.succeed, chain, credentials.Chain(chain.origin, "R1", "A1"))
     for token in ("R0", "R1"):
         access, build_id = run(accounts.by_token(token))
         assert (access.name, build_id) == ("acme", "")
     with pytest.raises(NotOurs):
         run(accounts.by_token("A1"))
+
+
+def test_a_refresh_token_follows_its_chain_to_the_account_that_holds_it_now(
+    accounts: OwnAccounts, store: ImmediateStore
+) -> None:
+    """What was at the top level was given a name, and something else was put in its place."""
+    chain = store.now(credentials.begin, "default", "R0")
+    store.now(credentials.succeed, chain, credentials.Chain(chain.origin, "R1", "A1"))
+    store.now(credentials.begin, "default", "X0")
+    with pytest.raises(NotOurs):
+        run(accounts.by_token("R1"))
+    store.now(credentials.begin, "acme", "R0")
+    assert [run(accounts.by_token(token))[0].name for token in ("R0", "R1", "X0")] == ["acme", "acme", "default"]
+
+
+def test_a_handle_of_a_repository_with_dots_in_its_name_is_read(accounts: OwnAccounts) -> None:
+    handle = run(accounts.handle(evolve(BUILD, repository=Repository("acme", "acme.example.org"))))
+    access, build_id = run(accounts.by_token(handle))
+    assert (access.name, build_id) == ("acme", "b-1")
 
 
 def test_a_user_shows_email_and_token_and_has_none_for_a_download() -> None:

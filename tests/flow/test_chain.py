@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel
 
 from probo_bitbucket.errors import DeadCredentials, Temporary
 from probo_bitbucket.flow.chain import DEAD_PAUSE, MARGIN, PAUSE, TokenChain
-from probo_bitbucket.store import Lease, Transaction, credentials
+from probo_bitbucket.store import Lease, Transaction, credentials, schema
 from probo_bitbucket.store.credentials import LOCK, Chain
 from tests.flow.chains import HOUR, Endpoint, chain_of
 from tests.immediate import ImmediateStore, result_of, run, start
@@ -37,7 +38,7 @@ def renewed(chain: TokenChain, endpoint: Endpoint, access: str = "A1", refresh: 
 
 
 def stored(store: ImmediateStore) -> Chain:
-    found = store.now(credentials.find, "default")
+    found = store.now(credentials.held, "default")
     assert found is not None
     return found
 
@@ -156,7 +157,7 @@ def test_the_lock_is_given_back_whatever_happens(
         endpoint.refuse(error)
         with pytest.raises(type(error)):
             result_of(asking)
-        locked = store.now(credentials.lock, "default", Lease("other", clock.seconds()))
+        locked = store.now(credentials.lock, credentials.digest("R0"), Lease("other", clock.seconds()))
         assert locked is not None
         store.now(credentials.unlock, locked)
 
@@ -268,7 +269,7 @@ def test_a_refresh_token_that_does_not_rotate_is_kept(chain: TokenChain, endpoin
 def test_tokens_of_4000_characters_are_kept_whole(chain: TokenChain, endpoint: Endpoint, store: ImmediateStore) -> None:
     renewed(chain, endpoint, "a" * 4000, "r" * 4000)
     assert (stored(store).access_token, stored(store).refresh_token) == ("a" * 4000, "r" * 4000)
-    assert store.now(credentials.owner, "r" * 4000) == "default"
+    assert store.now(credentials.holders, "r" * 4000) == ["default"]
 
 
 def test_the_newest_pair_has_life_left(chain: TokenChain, endpoint: Endpoint) -> None:
@@ -284,22 +285,49 @@ def test_a_renewal_is_noted_in_the_transaction_that_stores_it(
     noted: list[tuple[str, str]] = []
 
     def note(tx: Transaction, previous: Chain, newest: Chain) -> None:
-        assert credentials.find(tx, "default") == newest
+        assert credentials.held(tx, "default") == newest
         noted.append((previous.refresh_token, newest.refresh_token))
 
     renewed(chain_of(endpoint, store, clock, renewed=note), endpoint)
     assert noted == [("R0", "R1")]
 
 
-def test_a_renewal_of_a_chain_that_was_begun_anew_meanwhile_is_not_noted(
+def test_a_node_that_slept_over_its_lease_goes_on_with_the_pair_that_another_one_stored(
     endpoint: Endpoint, store: ImmediateStore, clock: Clock
 ) -> None:
     noted: list[Chain] = []
-    asking = start(chain_of(endpoint, store, clock, renewed=lambda _, *pairs: noted.extend(pairs)).access_token())
-    store.now(credentials.begin, "default", "N0")
+    sleeper = chain_of(endpoint, store, clock, renewed=lambda _, *pairs: noted.extend(pairs))
+    asking = start(sleeper.access_token())
+    clock.advance(LOCK)
+    elsewhere = Endpoint()
+    renewed(chain_of(elsewhere, store, clock, node="other"), elsewhere, "A2", "R2")
     endpoint.grant("A1", "R1")
-    result_of(asking)
+    assert result_of(asking) == run(sleeper.access_token()) == "A2"
+    assert stored(store).refresh_token == "R2"
     assert noted == []
+
+
+def test_a_node_that_slept_over_its_lease_takes_no_newer_pair_for_dead(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock, logged: list[LogEvent]
+) -> None:
+    asking = start(chain.access_token())
+    clock.advance(LOCK)
+    elsewhere = Endpoint()
+    renewed(chain_of(elsewhere, store, clock, node="other"), elsewhere, "A2", "R2")
+    endpoint.refuse(DeadCredentials("spent"))
+    assert result_of(asking) == "A2"
+    assert stored(store).dead == ""
+    assert deaths(logged) == []
+
+
+def test_a_chain_whose_first_token_was_forgotten_goes_on(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    renewed(chain, endpoint)
+    store.now(lambda tx: tx.execute(sa.delete(schema.chain_members)))
+    clock.advance(3 * HOUR)
+    start(chain.access_token())
+    assert endpoint.shown == ["R0", "R1"]
 
 
 def test_a_chain_in_use_is_not_refreshed_for_being_idle(chain: TokenChain, endpoint: Endpoint, clock: Clock) -> None:
@@ -332,9 +360,10 @@ def test_a_chain_that_another_node_forgot_is_begun_while_its_lock_is_waited_for(
     endpoint: Endpoint, store: ImmediateStore, clock: Clock
 ) -> None:
     store.now(credentials.begin, "default", "R0")
-    store.now(credentials.lock, "default", Lease("other", clock.seconds()))
+    store.now(credentials.lock, credentials.digest("R0"), Lease("other", clock.seconds()))
     asking = start(chain_of(endpoint, store, clock).access_token())
     store.now(credentials.forget, "default")
+    store.now(credentials.prune_chains, clock.seconds(), 10)
     clock.advance(PAUSE)
     endpoint.grant("A1", "R1")
     assert result_of(asking) == "A1"

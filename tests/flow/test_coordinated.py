@@ -14,10 +14,12 @@ from probo_bitbucket.errors import DeadCredentials
 from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.coordinated import CoordinatorProjects, ProjectAccounts
 from probo_bitbucket.flow.projects import NoProject
+from probo_bitbucket.flow.upkeep import IDLE, Upkeep
 from probo_bitbucket.model import Build, BuildKind, Repository
 from probo_bitbucket.probo.container_manager import ContainerManager
+from probo_bitbucket.store import credentials
 from probo_bitbucket.upstream import Upstream
-from tests.flow.chains import Endpoint, chain_of
+from tests.flow.chains import HOUR, Endpoint, chain_of
 from tests.immediate import ImmediateStore, result_of, run, start
 from tests.wire import Wire
 
@@ -49,7 +51,7 @@ def desk(store: ImmediateStore, clock: Clock) -> Desk:
     accounts = ProjectAccounts(
         coordinator(wire, clock),
         store,
-        lambda name, token: chain_of(endpoint, store, clock, token, name=name),
+        lambda name, chain: chain_of(endpoint, store, clock, chain.refresh_token, name=name, origin=chain.origin),
         Budget(clock, 1000),
     )
     return Desk(accounts, wire, endpoint)
@@ -94,6 +96,35 @@ def test_a_new_token_that_an_operator_gave_the_coordinator_is_used_at_once(desk:
     assert desk.endpoint.shown == ["R0", "N0"]
 
 
+def test_new_credentials_of_a_project_leave_the_others_on_their_chain(desk: Desk, store: ImmediateStore) -> None:
+    desk.has("R0", "p-1")
+    get(desk, SITE, "A1", "R1")
+    desk.has("R0", "p-2")
+    assert run(desk.accounts.of(SHOP).authorization()) == "Bearer A1"
+    desk.has("N0", "p-1")
+    get(desk, SITE, "B1", "N1")
+    desk.has("R0", "p-2")
+    assert run(desk.accounts.of(SHOP).authorization()) == "Bearer A1"
+    tokens = {"R0": "A1", "R1": "A1", "N0": "B1", "N1": "B1"}
+    assert {token: run(run(desk.accounts.by_token(token))[0].access_token()) for token in tokens} == tokens
+    assert store.now(credentials.holders, "R1") == ["project p-2"]
+
+
+def test_a_project_whose_token_was_not_renewed_at_the_coordinator_stays_on_its_chain(
+    desk: Desk, store: ImmediateStore, clock: Clock
+) -> None:
+    """It refused what was handed on, and shows what it had half a year ago."""
+    desk.has("R0")
+    get(desk, SITE, "A1", "R1")
+    desk.has("R1")
+    assert run(desk.accounts.of(SITE).authorization()) == "Bearer A1"
+    for number in range(2, 5):
+        clock.advance(3 * HOUR)
+        get(desk, SITE, f"A{number}", f"R{number}")
+    assert store.now(credentials.prune, clock.seconds() + 1, 100) == 2
+    assert run(desk.accounts.of(SITE).authorization()) == "Bearer A4"
+
+
 @pytest.mark.parametrize("project", [{"id": "p-1"}, {"id": "p-1", "service_auth": {"refreshToken": ""}}])
 def test_a_project_without_credentials_waits_for_them(desk: Desk, project: Any) -> None:
     desk.wire.say(200, project)
@@ -119,6 +150,24 @@ def test_only_tokens_of_our_chains_are_answered(desk: Desk) -> None:
     assert run(access.access_token()) == "A1"
     with pytest.raises(NotOurs):
         run(desk.accounts.by_token("unknown"))
+
+
+def test_the_chains_of_all_projects_are_known_after_a_restart_each_once(
+    desk: Desk, store: ImmediateStore, clock: Clock
+) -> None:
+    for id, token in (("p-1", "R0"), ("p-2", "R0"), ("p-3", "T0")):
+        store.now(credentials.begin, f"project {id}", token)
+    store.now(credentials.begin, "default", "of the settings")
+    clock.advance(IDLE)
+    start(Upkeep(store, desk.accounts.chains).round())
+    desk.endpoint.grant("A1", "R1")
+    assert desk.endpoint.shown == ["R0", "T0"]
+
+
+def test_a_chain_that_was_dead_before_a_restart_is_told(desk: Desk, store: ImmediateStore) -> None:
+    chain = store.now(credentials.begin, "project p-1", "R0")
+    store.now(credentials.unlock, chain, "revoked")
+    assert store.now(desk.accounts.troubles) == {"project p-1": "revoked"}
 
 
 def test_a_project_is_kept_without_its_credentials_and_sent_with_those_that_it_has_now(desk: Desk) -> None:

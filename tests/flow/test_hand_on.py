@@ -41,7 +41,7 @@ class Desk:
             chain, now = credentials.begin(tx, NAME, "R0"), self.clock.seconds()
             pair = evolve(chain, access_token=f"A{number}", refresh_token=f"R{number}", refreshed_at=now)
             newest = evolve(pair, expires_at=now + 2 * HOUR)
-            assert credentials.succeed(tx, newest)
+            assert credentials.succeed(tx, chain, newest)
             hand_ons.note(tx, chain, newest)
 
         self.store.now(succeed)
@@ -117,7 +117,7 @@ def test_a_pair_that_follows_one_that_never_arrived_names_the_token_that_the_coo
 def test_a_pair_that_came_while_the_one_before_was_told_is_told_as_well(desk: Desk) -> None:
     desk.wire.say(200)
     desk.renew(1)
-    [telling] = desk.store.now(hand_ons.claim_pending, desk.worker.leases.new(), 10)
+    [telling] = desk.store.now(hand_ons.claim_pending, desk.worker.leases.new(), 10, holders=NAME)
     desk.renew(2)
     desk.store.now(hand_ons.taken, telling)
     desk.wait()
@@ -130,3 +130,13 @@ def test_what_an_operator_gave_the_coordinator_is_not_overwritten(desk: Desk) ->
     desk.store.now(credentials.begin, NAME, "N0")
     desk.wait()
     assert desk.told() == []
+
+
+def test_those_who_still_share_a_chain_are_told_when_another_project_has_left_it(desk: Desk) -> None:
+    desk.wire.say(200)
+    desk.renew(1)
+    desk.store.now(credentials.begin, "project p-2", "R0")
+    desk.store.now(credentials.begin, NAME, "N0")
+    desk.wait()
+    assert desk.told() == [("R0", "R1")]
+    assert desk.wire.asked[0].headers["projectid"] == ["p-2"]

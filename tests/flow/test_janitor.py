@@ -7,11 +7,10 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, LogLevel
+from twisted.logger import LogEvent
 
-from probo_bitbucket.errors import DeadCredentials, Temporary
 from probo_bitbucket.flow import janitor
-from probo_bitbucket.flow.janitor import IDLE, Janitor
+from probo_bitbucket.flow.janitor import Janitor
 from probo_bitbucket.model import (
     Build,
     BuildKind,
@@ -34,8 +33,7 @@ from probo_bitbucket.store import (
     repositories,
     schema,
 )
-from tests.flow.chains import Endpoint, chain_of
-from tests.immediate import ImmediateStore, result_of, run, start
+from tests.immediate import ImmediateStore, run
 
 DAY = 86_400.0
 SITE = Repository("acme", "site")
@@ -60,7 +58,7 @@ def test_what_is_old_is_deleted_however_much_it_is(
     clock.advance(DAY)
     received()
     clock.advance(1)
-    run(Janitor(store, clock, DAY, []).round())
+    run(Janitor(store, clock, DAY).round())
     assert [event["count"] for event in logged if event.get("event") == "store.pruned"] == [7]
     assert store.now(deliveries.prune, clock.seconds() + 1, 100) == 1
 
@@ -83,7 +81,7 @@ def test_what_cannot_be_deleted_does_not_keep_the_rest(
     monkeypatch.setattr(deliveries, "prune", fail)
     monkeypatch.setattr("probo_bitbucket.store.budget.prune", fail)
     clock.advance(2 * DAY)
-    run(Janitor(store, clock, DAY, []).round())
+    run(Janitor(store, clock, DAY).round())
     assert store.now(builds.find, "b-1") is None
     events = [event["event"] for event in logged if event.get("event", "").startswith(("store", "round"))]
     failed = "store.unavailable" if isinstance(error, StoreUnavailable) else "round.failed"
@@ -98,7 +96,7 @@ def test_what_is_not_finished_is_kept_however_old(store: ImmediateStore, clock: 
         store.now(builds.request, build, clock.seconds())
     store.now(builds.conclude, "ended", BuildState.ENDED, clock.seconds())
     clock.advance(100 * DAY)
-    run(Janitor(store, clock, DAY, []).round())
+    run(Janitor(store, clock, DAY).round())
     assert store.now(builds.find, "waiting") is not None
     assert store.now(builds.find, "ended") is None
 
@@ -109,7 +107,7 @@ def test_the_tokens_in_an_update_that_was_given_up_on_are_kept_for_a_day(store: 
     (stored,) = store.now(forwarded.claim_pending, Lease("node", clock.seconds()), 1)
     store.now(forwarded.give_up, stored, "refused")
     clock.advance(DAY + 1)
-    run(Janitor(store, clock, 30 * DAY, []).round())
+    run(Janitor(store, clock, 30 * DAY).round())
     (row,) = store.now(lambda tx: tx.execute(sa.select(schema.forwarded)).all())
     assert (row.body, row.failed, row.last_error) == (b"", True, "refused (too old to be sent again)")
     store.now(forwarded.send_again, "gh-1")
@@ -136,48 +134,12 @@ def test_a_repository_without_news_is_forgotten_unless_its_open_pull_requests_ca
         error = "moved" if known.repository == unseen else ""
         due_at = clock.seconds()
         store.now(repositories.looked, known, due_at, interval=DAY, due_at=due_at, error=error)
-    run(Janitor(store, clock, DAY, []).round())
+    run(Janitor(store, clock, DAY).round())
     clock.advance(1)
     left = store.now(repositories.claim_due, Lease("node", clock.seconds()), 10)
     assert {known.repository for known in left} == {open, lively}
 
 
 def test_nothing_to_tidy_up_is_nothing_to_tell(store: ImmediateStore, clock: Clock, logged: list[LogEvent]) -> None:
-    run(Janitor(store, clock, DAY, []).round())
+    run(Janitor(store, clock, DAY).round())
     assert [event for event in logged if event.get("event") == "store.pruned"] == []
-
-
-def test_idle_credentials_are_refreshed_and_those_in_use_are_not(store: ImmediateStore, clock: Clock) -> None:
-    idle, used = Endpoint(), Endpoint()
-    chains = [chain_of(idle, store, clock, "I0", name="idle"), chain_of(used, store, clock, "U0", name="used")]
-    asking = start(chains[1].access_token())
-    used.grant("A1", "U1")
-    result_of(asking)
-    clock.advance(IDLE - 1)
-    start(Janitor(store, clock, DAY, chains).round())
-    assert (idle.shown, used.shown) == (["I0"], ["U0"])
-
-
-def test_credentials_that_are_dead_do_not_keep_the_others_from_being_refreshed(
-    store: ImmediateStore, clock: Clock, logged: list[LogEvent]
-) -> None:
-    dead, alive = Endpoint(), Endpoint()
-    chains = [chain_of(dead, store, clock, "D0", name="dead"), chain_of(alive, store, clock, "A0", name="alive")]
-    clock.advance(IDLE)
-    round = start(Janitor(store, clock, DAY, chains).round())
-    dead.refuse(DeadCredentials("revoked"))
-    alive.grant("A1", "A1")
-    result_of(round)
-    assert [event for event in logged if event.get("event") == "credentials.idle"] == []  # they are told already
-
-
-def test_idle_credentials_that_could_not_be_refreshed_are_told(
-    store: ImmediateStore, clock: Clock, logged: list[LogEvent]
-) -> None:
-    endpoint = Endpoint()
-    clock.advance(IDLE)
-    round = start(Janitor(store, clock, DAY, [chain_of(endpoint, store, clock)]).round())
-    endpoint.refuse(Temporary("503"))
-    result_of(round)
-    [event] = [event for event in logged if event.get("event") == "credentials.idle"]
-    assert (event["account"], event["reason"], event["log_level"]) == ("default", "503", LogLevel.warn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from probo_bitbucket.errors import DeadCredentials, Temporary
 from probo_bitbucket.flow.access import Access, FixedAccess
 from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.announcement import Announcement
+from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.lookup import PATIENCE, PAUSE, Lookup
 from probo_bitbucket.model import Build, BuildKind, PullRequest, PullRequestState, Repository, StatusState
@@ -59,6 +61,9 @@ class OneAccount:
 
     def troubles(self, tx: Transaction) -> dict[str, str]:
         return {}
+
+    def chains(self, tx: Transaction) -> Sequence[TokenChain]:
+        return []
 
 
 @define

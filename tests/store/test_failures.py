@@ -99,17 +99,17 @@ def test_a_command_that_was_given_up_on_is_listed_and_carried_out_after_all(tx: 
 
 
 def test_tokens_that_were_not_handed_on_are_listed_and_handed_on_after_all(tx: sa.Connection) -> None:
-    chain = Chain("project p-1", "origin", "second", refreshed_at=1.0)
-    credentials.begin_anew(tx, chain)
+    chain = Chain("origin", "second", refreshed_at=1.0)
+    credentials.begin_anew(tx, "project p-1", chain)
     hand_ons.note(tx, evolve(chain, refresh_token="first"), chain)
     [told] = hand_ons.claim_pending(tx, Lease("north", 2.0), 10)
     hand_ons.give_up(tx, told, "the coordinator answered 400")
     assert failures.given_up(tx) == [
-        Failure("hand-on", "project p-1", "", "renewed tokens", "the coordinator answered 400", 1.0)
+        Failure("hand-on", "origin", "", "renewed tokens of project p-1", "the coordinator answered 400", 1.0)
     ]
-    assert failures.send_again(tx, "project p-1", 3.0) == 1
+    assert failures.send_again(tx, "origin", 3.0) == 1
     assert failures.given_up(tx) == []
-    assert [each.chain.name for each in hand_ons.claim_pending(tx, Lease("north", 4.0), 10)] == ["project p-1"]
+    assert [each.holder for each in hand_ons.claim_pending(tx, Lease("north", 4.0), 10)] == ["project p-1"]
 
 
 def test_the_queue_counts_as_many_as_the_list_has(tx: sa.Connection) -> None:

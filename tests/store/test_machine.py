@@ -415,16 +415,16 @@ class Credentials(Machine):
         """With a token that the chain had at some time, or with a new one."""
         known = sorted(self.chain.spent | {self.chain.newest}) if self.chain else []
         token = known[0] if again and known else self._new_token()
-        self.configured |= set() if token in known else {token}
+        self.configured = {token} | ({self.chain.origin} if self.chain and token in known else set())
         chain = self.do(credentials.begin, "acme", token)
         if self.chain is None or token not in known:
-            ever = set(known)
-            self.chain = Tokens(origin=token, newest=token, spent=ever)
+            self.chain = Tokens(origin=token, newest=token, spent=set())
         assert chain.refresh_token == self.chain.newest
 
     @rule(node=NODES)
     def a_node_wants_to_refresh(self, node: str) -> None:
-        chain = self.do(credentials.lock, "acme", Lease(node, self.now))
+        origin = credentials.digest(self.chain.origin if self.chain else "")
+        chain = self.do(credentials.lock, origin, Lease(node, self.now))
         held = self.chain is not None and self.chain.until > self.now and self.chain.node != node
         assert (chain is None) == (self.chain is None or held)
         if self.chain and chain:
@@ -436,13 +436,13 @@ class Credentials(Machine):
         if self.in_hand_chain is None or self.chain is None:
             return
         token = self._new_token()
-        self.do(credentials.succeed, evolve(self.in_hand_chain, refresh_token=token, refreshed_at=self.now))
+        newest = evolve(self.in_hand_chain, refresh_token=token, refreshed_at=self.now)
+        stored = self.do(credentials.succeed, self.in_hand_chain, newest)
         if self.in_hand_chain.origin == credentials.digest(self.chain.origin):
-            self.chain.spent.add(self.chain.newest)
-            self.chain.newest = token
-            self.chain.node, self.chain.until = "", 0.0
-        else:
-            self.chain.spent.add(token)
+            assert stored == (self.in_hand_chain.refresh_token == self.chain.newest)
+            self.chain.spent.add(self.chain.newest if stored else token)
+            if stored:
+                self.chain.newest, self.chain.node, self.chain.until = token, "", 0.0
         self.in_hand_chain = None
 
     def _new_token(self) -> str:
@@ -457,7 +457,7 @@ class Credentials(Machine):
 
     @rule()
     def old_tokens_are_forgotten(self) -> None:
-        """All but the newest, and those that the settings ever had."""
+        """All but the newest, the first, and what the settings have."""
         self.do(credentials.prune, self.now + 1, 100)
         if self.chain:
             self.chain.spent &= self.configured
@@ -465,7 +465,7 @@ class Credentials(Machine):
     @invariant()
     def every_token_of_the_chain_is_known(self) -> None:
         for token in {self.chain.newest, *self.chain.spent} if self.chain else ():
-            assert self.do(credentials.owner, token) == "acme"
+            assert self.do(credentials.holders, token) == ["acme"]
 
 
 def _is_first(row: Work, rows: Collection[Work]) -> bool:

@@ -292,8 +292,7 @@ def _comments() -> None:
 def _credentials() -> None:
     op.create_table(
         "chains",
-        sa.Column("name", sa.String(200), primary_key=True),
-        sa.Column("origin", sa.String(64), nullable=False),
+        sa.Column("origin", sa.String(64), primary_key=True),
         sa.Column("refresh_token", sa.Text, nullable=False),
         sa.Column("access_token", sa.Text, nullable=False),
         sa.Column("expires_at", sa.Double, nullable=False),
@@ -303,15 +302,23 @@ def _credentials() -> None:
         sa.Column("leased_until", sa.Double, nullable=False, server_default="0"),
     )
     op.create_table(
+        "chain_holders",
+        sa.Column("name", sa.String(200), primary_key=True),
+        sa.Column("chain", sa.String(64), nullable=False),
+        sa.Column("shown", sa.String(64), nullable=False),
+    )
+    op.create_index("chain_holders_chain", "chain_holders", ["chain"])
+    op.create_table(
         "chain_members",
         sa.Column("digest", sa.String(64), primary_key=True),
-        sa.Column("chain", sa.String(200), nullable=False),
+        sa.Column("chain", sa.String(64), nullable=False),
         sa.Column("given_at", sa.Double),
     )
     op.create_index("chain_members_given", "chain_members", ["given_at"])
+    op.create_index("chain_members_chain", "chain_members", ["chain"])
     op.create_table(
         "hand_ons",
-        sa.Column("chain", sa.String(200), primary_key=True),
+        sa.Column("chain", sa.String(64), primary_key=True),
         sa.Column("held", sa.Text, nullable=False),
         sa.Column("renewed_at", sa.Double, nullable=False),
         *_work(),
