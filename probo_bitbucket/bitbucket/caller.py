@@ -32,7 +32,7 @@ class Access(Protocol):
         """Bitbucket answered 401 to this value. Returns whether another one can be had; may raise DeadCredentials."""
 
     def accepted(self) -> None:
-        """Bitbucket answered something else."""
+        """Bitbucket let us in: it did what it was asked, or looked and found nothing."""
 
 
 class Page(msgspec.Struct, Generic[T]):
@@ -97,7 +97,7 @@ class Caller:
             pay=partial(access.budget.spend, urgent=urgent),
         )
         access.budget.learn(answer)
-        if answer.status != 401:
+        if 200 <= answer.status < 300 or answer.status == 404:  # others come from whoever stands before it, too
             access.accepted()
         return answer
 

@@ -36,7 +36,7 @@ class Access(Protocol):
         """Bitbucket answered 401 to this value. Returns whether another one can be had; may raise DeadCredentials."""
 
     def accepted(self) -> None:
-        """Bitbucket answered something else."""
+        """Bitbucket let us in: it did what it was asked, or looked and found nothing."""
 
 
 class OwnAccess(Access, Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,7 +13,15 @@ from twisted.internet.task import Clock
 from probo_bitbucket.bitbucket.api import Bitbucket, Commit, PullRequestSummary
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.bitbucket.caller import PAGES
-from probo_bitbucket.errors import DeadCredentials, NotFound, Permanent, RateLimited, Temporary, Unauthorized
+from probo_bitbucket.errors import (
+    DeadCredentials,
+    NotFound,
+    Permanent,
+    RateLimited,
+    Temporary,
+    Unauthorized,
+    UpstreamError,
+)
 from probo_bitbucket.model import InvalidName, Repository, Status, StatusState
 from probo_bitbucket.upstream import Upstream
 from tests.immediate import run
@@ -277,3 +286,13 @@ def test_what_a_breaker_keeps_back_costs_nothing_of_the_budget(setting: Setting)
         with pytest.raises(Temporary):
             run(bitbucket.commit(SITE, COMMIT))
     assert len(setting.wire.asked) == budget.sent_in(0) < 10
+
+
+@pytest.mark.parametrize(("status", "accepted"), [(200, 1), (404, 1), (401, 0), (403, 0), (429, 0), (503, 0), (302, 0)])
+def test_only_an_answer_of_who_let_us_in_tells_that_credentials_live(
+    setting: Setting, status: int, accepted: int
+) -> None:
+    setting.wire.say(status, {"values": []})
+    with suppress(UpstreamError):
+        run(setting.bitbucket.branches(SITE))
+    assert setting.access.acceptances == accepted
