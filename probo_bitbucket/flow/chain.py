@@ -26,6 +26,9 @@ from probo_bitbucket.store.credentials import Chain
 MARGIN = 120.0  # seconds of life that an access token must have left: a download may take that long to begin
 PAUSE = 0.5  # seconds before looking again whether another node is done, or the store is back
 DEAD_PAUSE = 300.0  # seconds before credentials that Bitbucket refused are tried again
+YOUNG = 300.0  # seconds; an access token that is refused before did not die of age
+
+_REFUSED = "Bitbucket answers 401 to an access token that it gave a moment ago"
 
 
 class TokenChain:
@@ -63,6 +66,7 @@ class TokenChain:
         self._chain: Chain | None = None
         self._waiting: list[Deferred[Chain]] = []
         self._dead_until = 0.0
+        self._refusals = 0  # access tokens that Bitbucket refused since it took one
 
     async def authorization(self) -> str:
         return f"Bearer {await self.access_token()}"
@@ -75,15 +79,28 @@ class TokenChain:
         return chain.access_token
 
     async def refused(self, authorization: str) -> bool:
-        """Forget an access token that Bitbucket answered 401 to. Another one can be had."""
-        token = authorization.removeprefix("Bearer ")
-        if self._chain is not None and self._chain.access_token == token:
-            self._chain = None
-            await self._store.transact(credentials.discard, self.origin, token)
+        """Forget an access token that Bitbucket answered 401 to. Another one can be had.
+
+        Raises DeadCredentials where that was refused as well: the token is young, and follows one that was refused.
+        """
+        chain, token = self._chain, authorization.removeprefix("Bearer ")
+        if chain is None or chain.access_token != token:
+            return True
+        self._chain = None
+        self._refusals += 1
+        young = self._clock.seconds() - chain.refreshed_at < YOUNG
+        reason = _REFUSED if young and self._refusals > 1 else ""
+        await self._store.transact(credentials.discard, self.origin, token, reason)
+        if reason:
+            self._dead_until = self._clock.seconds() + DEAD_PAUSE
+            if self._refusals == 2:
+                tell_dead(self.name, reason)
+            raise DeadCredentials(reason)
         return True
 
     def accepted(self) -> None:
-        """Nothing to note: whether a chain lives is learnt where it is refreshed."""
+        """What Bitbucket refuses after this is worth a new token, and to be told."""
+        self._refusals = 0
 
     def trouble(self, tx: Transaction) -> str:
         """Why Bitbucket refuses the chain; empty where it does not."""
@@ -103,11 +120,17 @@ class TokenChain:
     async def refresh_if_idle(self, seconds: float) -> None:
         """Refresh a chain that was not refreshed for so long, or never: an unused one dies after three months."""
         chain = await self._store.transact(self.begin)
-        if chain.refresh_token and chain.refreshed_at <= self._clock.seconds() - seconds:
+        idle = chain.refreshed_at <= self._clock.seconds() - seconds or self._of_the_future(chain)
+        if chain.refresh_token and idle:
             await self._refreshed()
 
     def _fresh(self, chain: Chain) -> bool:
-        return bool(chain.access_token) and chain.expires_at - self._clock.seconds() > MARGIN
+        living = chain.expires_at - self._clock.seconds() > MARGIN
+        return bool(chain.access_token) and living and not self._of_the_future(chain)
+
+    def _of_the_future(self, chain: Chain) -> bool:
+        """Whether our clock was ahead when the chain was refreshed: nobody knows how long its token lives."""
+        return chain.refreshed_at - self._clock.seconds() > MARGIN
 
     def _refreshed(self) -> Deferred[Chain]:
         """One refresh for all who ask meanwhile. Nobody's hanging up can cancel it for the others."""

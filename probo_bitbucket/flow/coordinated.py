@@ -14,6 +14,7 @@ from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.hand_on import PROJECT
 from probo_bitbucket.flow.projects import NoProject
+from probo_bitbucket.logs import hide
 from probo_bitbucket.model import Build, Repository
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import Database, Transaction, credentials
@@ -57,9 +58,8 @@ class ProjectAccounts:
         return {name: chain.dead for name, chain in credentials.all_held(tx, PROJECT)}
 
     def chains(self, tx: Transaction) -> Sequence[TokenChain]:
-        return list(
-            {chain.origin: self._chain(name, chain) for name, chain in credentials.all_held(tx, PROJECT)}.values()
-        )
+        held = credentials.all_held(tx, PROJECT)
+        return list({chain.origin: self._chain(name, chain) for name, chain in held}.values())
 
     async def _of_project(self, repository: Repository) -> TokenChain:
         project = await self.coordinator.project(repository.full_name)
@@ -77,6 +77,7 @@ class ProjectAccounts:
         if not isinstance(token, str) or not token:
             return None
         name = f"{PROJECT}{project['id']}"
+        hide(token, of=name)
         return self._chain(name, await self.store.transact(credentials.begin, name, token))
 
     def _chain(self, name: str, chain: Chain) -> TokenChain:
@@ -106,7 +107,8 @@ class ProjectAccess:
         return self._chain is not None and await self._chain.refused(authorization)
 
     def accepted(self) -> None:
-        """Nothing to note, as in the chain."""
+        if self._chain is not None:
+            self._chain.accepted()
 
 
 @define

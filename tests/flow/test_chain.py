@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel
 
 from probo_bitbucket.errors import DeadCredentials, Temporary
-from probo_bitbucket.flow.chain import DEAD_PAUSE, MARGIN, PAUSE, TokenChain
+from probo_bitbucket.flow.chain import DEAD_PAUSE, MARGIN, PAUSE, YOUNG, TokenChain
 from probo_bitbucket.store import Lease, Transaction, credentials, schema
 from probo_bitbucket.store.credentials import LOCK, Chain
 from tests.flow.chains import HOUR, Endpoint, chain_of
@@ -249,6 +249,75 @@ def test_a_trouble_of_the_endpoint_does_not_bring_the_dead_to_life(
         result_of(asking)
     dead(chain, endpoint)
     assert len(deaths(logged)) == 1
+
+
+def refused_twice(chain: TokenChain, endpoint: Endpoint) -> None:
+    """Have Bitbucket refuse A1, and A2 that follows it."""
+    renewed(chain, endpoint)
+    assert run(chain.refused("Bearer A1")) is True
+    renewed(chain, endpoint, "A2", "R2")
+    refuses(chain, "A2")
+
+
+def refuses(chain: TokenChain, token: str) -> None:
+    with pytest.raises(DeadCredentials, match="401 to an access token that it gave a moment ago"):
+        run(chain.refused(f"Bearer {token}"))
+
+
+def test_tokens_that_are_refused_although_they_are_new_are_told_once_and_make_work_wait(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock, logged: list[LogEvent]
+) -> None:
+    refused_twice(chain, endpoint)
+    assert "401" in stored(store).dead
+    for number in (3, 4):
+        with pytest.raises(DeadCredentials, match="401"):
+            run(chain.access_token())
+        clock.advance(DEAD_PAUSE)
+        renewed(chain, endpoint, f"A{number}", f"R{number}")
+        refuses(chain, f"A{number}")
+    assert len(deaths(logged)) == 1
+    assert endpoint.shown == ["R0", "R1", "R2", "R3"]
+
+
+def test_a_chain_whose_tokens_were_refused_lives_when_one_is_accepted(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    refused_twice(chain, endpoint)
+    clock.advance(DEAD_PAUSE)
+    renewed(chain, endpoint, "A3", "R3")
+    chain.accepted()
+    assert stored(store).dead == ""
+    assert run(chain.refused("Bearer A3")) is True
+
+
+def test_a_token_that_died_before_its_time_is_replaced(chain: TokenChain, endpoint: Endpoint, clock: Clock) -> None:
+    renewed(chain, endpoint)
+    run(chain.refused("Bearer A1"))
+    renewed(chain, endpoint, "A2", "R2")
+    clock.advance(YOUNG)
+    assert run(chain.refused("Bearer A2")) is True
+
+
+def test_a_token_that_was_renewed_when_our_clock_was_ahead_is_not_used(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    ahead = Clock()
+    ahead.advance(clock.seconds() + DAY)
+    renewed(chain_of(endpoint, store, ahead), endpoint)
+    asking = start(chain.access_token())
+    assert endpoint.shown == ["R0", "R1"]
+    endpoint.grant("A2", "R2")
+    assert result_of(asking) == "A2"
+
+
+def test_a_chain_that_was_renewed_when_our_clock_was_ahead_is_not_left_idle(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    ahead = Clock()
+    ahead.advance(clock.seconds() + 100 * DAY)
+    renewed(chain_of(endpoint, store, ahead), endpoint)
+    start(chain.refresh_if_idle(DAY))
+    assert endpoint.shown == ["R0", "R1"]
 
 
 def test_client_credentials_need_no_refresh_token(endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> None:
