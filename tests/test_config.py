@@ -202,7 +202,7 @@ def test_a_file_with_secrets_that_others_can_read_is_warned_about(write: Write) 
     (warning,) = load(open_file, closed, harmless).warnings
     assert warning == f"{open_file}: holds bbWebhookSecret and is open to other users; run: chmod 600 {open_file}"
     accounts = write(
-        "bbWebhookSecretFile: closed.yaml\naccounts: [{name: a, repositories: a, bbAccessToken: long-enough}]"
+        "bbWebhookSecretFile: closed.yaml\naccounts: [{name: a, repositories: '*', bbAccessToken: long-enough}]"
     )
     accounts.chmod(0o644)
     (warning,) = load(accounts).warnings

@@ -166,3 +166,35 @@ def test_accounts_are_for_direct_mode(tmp_path: Path) -> None:
     with pytest.raises(config.SettingsError) as caught:
         config.load([path], API | COORDINATOR, {})
     assert caught.value.problems == (f"{path}:3: accounts: cannot stand beside api.token; {MODE}",)
+
+
+CONSUMER = "bbClientKey: k\n  bbClientSecret: long-enough\n  bbRefreshToken: the-same-token"
+ACCOUNTS = f"""
+accounts:
+- name: acme
+  repositories: acme/*
+  {CONSUMER}
+"""
+
+
+def test_a_refresh_token_of_two_accounts_is_refused(tmp_path: Path) -> None:
+    other = ACCOUNTS.replace("acme", "globex").replace("\naccounts:", "")
+    [problem] = problems_of(tmp_path, ACCOUNTS + other)
+    assert problem.startswith("bbRefreshToken: the account acme and the account globex have the same one; each use")
+    [problem] = problems_of(tmp_path, ACCOUNTS + CONSUMER.replace("  ", ""))
+    assert problem.startswith("bbRefreshToken: the account acme and the top level have the same one; each use")
+    load_text(tmp_path, ACCOUNTS + other.replace("the-same-token", "another-token"))
+
+
+def beyond(tmp_path: Path, text: str) -> list[str]:
+    found = load_text(tmp_path, text).warnings
+    return [warning.partition(" reaches")[0] for warning in found if warning.startswith("repositories:")]
+
+
+def test_repositories_that_no_account_covers_are_warned_about(tmp_path: Path) -> None:
+    assert beyond(tmp_path, ACCOUNTS) == ["repositories: */*"]
+    named = f"repositories: [acme/site, ACME/*, other/site]{ACCOUNTS}"
+    assert beyond(tmp_path, named) == ["repositories: other/site"]
+    top_level = CONSUMER.replace("  ", "").replace("the-same-token", "another-token")
+    assert beyond(tmp_path, ACCOUNTS + top_level) == []
+    assert beyond(tmp_path, "") == []

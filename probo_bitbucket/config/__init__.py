@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import fields_dict
 
-from probo_bitbucket.config.accounts import CredentialReader
+from probo_bitbucket.config.accounts import CredentialReader, beyond_accounts, shared_tokens
 from probo_bitbucket.config.keys import KEYS, Key
 from probo_bitbucket.config.settings import Settings, Whereabouts
 from probo_bitbucket.config.sources import gather
@@ -65,12 +65,14 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
         credential_reader.check_for_coordinator(given, credentials)
     if credentials:
         accounts = (*accounts, Account("default", credentials, ("*",)))
+    findings.problems.extend(shared_tokens(accounts))
     if values.get("commands") and not values.get("webhook_secrets"):
         findings.problems.append(_UNSIGNED_COMMANDS)
     if values.get("share_port"):
         findings.problems.extend(_unshareable(values))
     if findings.problems:
         raise findings.error()
+    findings.warnings.extend(beyond_accounts(values["repositories"], accounts))
     basic = [account.name for account in accounts if isinstance(account.credentials, ApiToken)]
     findings.warnings.extend(_NO_DOWNLOAD.format(name=name) for name in basic)
     return Settings(**values, credentials=credentials, accounts=accounts, warnings=tuple(findings.warnings))

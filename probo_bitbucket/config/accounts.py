@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import frozen
 
@@ -20,6 +20,8 @@ _KINDS = (
     "give either bbClientKey and bbClientSecret (with bbRefreshToken or without), "
     "or bbAccessToken alone, or bbEmail and bbApiToken"
 )
+_ONE_ACCOUNT = "each use replaces it, and the other would not learn by what: name the repositories of both in one account"
+_BEYOND = "what is built there waits until somebody gives credentials for all other repositories (/setup)"
 
 
 @frozen
@@ -88,6 +90,28 @@ class CredentialReader:
 
     def _problem(self, where: str, what: str) -> None:
         self.reader.findings.problems.append(f"{where}: {what}")
+
+
+def shared_tokens(accounts: Sequence[Account]) -> Iterator[str]:
+    """Which accounts have the same refresh token: each would spend what the other goes on with."""
+    names: dict[str, str] = {}
+    for account in accounts:
+        token = account.credentials.refresh_token if isinstance(account.credentials, OAuthConsumer) else ""
+        if token and token in names:
+            both = " and ".join(_in_words(name) for name in (names[token], account.name))
+            yield f"bbRefreshToken: {both} have the same one; {_ONE_ACCOUNT}"
+        names.setdefault(token, account.name)
+
+
+def beyond_accounts(repositories: Sequence[str], accounts: Sequence[Account]) -> Iterator[str]:
+    """Which of the *repositories* that are built no account covers, as far as their globs tell."""
+    for glob in repositories if accounts else ():
+        if not any(account.covers(glob) for account in accounts):
+            yield f"repositories: {glob} reaches further than the accounts; {_BEYOND}"
+
+
+def _in_words(name: str) -> str:
+    return "the top level" if name == "default" else f"the account {name}"
 
 
 def _mismatch(present: list[str]) -> str:
