@@ -209,6 +209,14 @@ def test_a_file_with_secrets_that_others_can_read_is_warned_about(write: Write) 
     assert "holds bbAccessToken" in warning
 
 
+def test_a_secrets_own_file_that_others_can_read_is_warned_about(write: Write, tmp_path: Path) -> None:
+    secret, path = write("long-enough", "hook", 0o644), write("bbWebhookSecretFile: hook")
+    assert load(path).warnings == (f"{secret}: holds a secret and is open to other users; run: chmod 600 {secret}",)
+    assert load(path, environ={"CREDENTIALS_DIRECTORY": str(tmp_path)}).warnings == ()
+    secret.chmod(0o600)
+    assert load(path).warnings == ()
+
+
 def test_keys_of_the_container_manager_do_nothing(write: Write) -> None:
     path = write("auth: {url: 'http://localhost:3012/auth_lookup'}\nbbWebhookSecret: long enough\n")
     assert load(path).warnings == (f"{path}:1: auth: is for the Container Manager and does nothing here",)

@@ -20,7 +20,9 @@ _KINDS = (
     "give either bbClientKey and bbClientSecret (with bbRefreshToken or without), "
     "or bbAccessToken alone, or bbEmail and bbApiToken"
 )
-_ONE_ACCOUNT = "each use replaces it, and the other would not learn by what: name the repositories of both in one account"
+_ONE_ACCOUNT = (
+    "each use replaces it, and the other would not learn by what: name the repositories of both in one account"
+)
 _BEYOND = "what is built there waits until somebody gives credentials for all other repositories (/setup)"
 
 

@@ -67,10 +67,13 @@ class Reader:
         path = self._secret_path(written)
         try:
             text = path.read_bytes().decode()
+            open_to_others = path.stat().st_mode & 0o077
         except OSError as error:
             raise _UnusableError(f"{path} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise _UnusableError(f"{path} is not UTF-8") from None
+        if open_to_others and not self._is_credential(path):
+            self.findings.warnings.append(f"{path}: holds a secret and is open to other users; run: chmod 600 {path}")
         return Written(written.place, Shape.TEXT, re.sub(r"\r?\n\Z", "", text))
 
     def _secret_path(self, written: Written) -> Path:
@@ -84,6 +87,11 @@ class Reader:
                 "CREDENTIALS_DIRECTORY is not set; systemd sets it where the unit has LoadCredential="
             )
         return Path(self.environ["CREDENTIALS_DIRECTORY"], credential.group(1))
+
+    def _is_credential(self, path: Path) -> bool:
+        """Whether systemd laid the file out, for this unit alone and with a mode of its own choice."""
+        directory = self.environ.get("CREDENTIALS_DIRECTORY")
+        return bool(directory) and path.is_relative_to(str(directory))
 
     def _problem(self, where: str, what: str) -> None:
         self.findings.problems.append(f"{where}: {what}")
