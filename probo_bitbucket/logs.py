@@ -36,6 +36,7 @@ _LEVELS = {"trace": LogLevel.debug, "fatal": LogLevel.critical}  # the Node hand
 
 _PASSING_SECRETS = 50  # of one account; access tokens live for two hours, and are not renewed so often in that time
 _SHORT = 5  # characters; hidden wherever it occurs, a shorter secret would blank out parts of other words
+_LONG = 16  # characters; what is shorter, such as a webhook's secret, can be a word that a text has by chance
 
 
 class Secrets:
@@ -65,6 +66,14 @@ class Secrets:
         for spelling in self._spellings:
             text = text.replace(spelling, HIDDEN)
         return self._short.sub(HIDDEN, text) if self._short else text
+
+    def redact_tokens(self, text: str) -> str:
+        """*text* of others, for people who are to read it, without what is too long to be one of its words."""
+        for spelling in self._spellings:
+            if len(spelling) < _LONG:
+                break  # the longest are first
+            text = text.replace(spelling, HIDDEN)
+        return text
 
 
 def _spellings(secret: str) -> tuple[str, ...]:
@@ -136,6 +145,7 @@ def format_event(event: LogEvent) -> str:
 secrets = Secrets()
 hide = secrets.hide
 redact = secrets.redact
+redact_tokens = secrets.redact_tokens
 
 
 @implementer(ILogObserver)

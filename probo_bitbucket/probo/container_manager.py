@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from probo_bitbucket.errors import NotFound, Permanent, Temporary
+from probo_bitbucket.logs import redact_tokens
 from probo_bitbucket.model import BUILD_ID, InvalidName, Phase, RemovalReason, Repository, check_slug
 from probo_bitbucket.upstream import Answer, Upstream
 
@@ -37,7 +38,7 @@ class StepReport(msgspec.Struct):
     result: _Result | None = None
 
     def __post_init__(self) -> None:
-        self.name, self.description = _as_text(self.name), _as_text(self.description)
+        self.name, self.description = _as_text(self.name), redact_tokens(_as_text(self.description))
 
     @property
     def phase(self) -> Phase:

@@ -9,6 +9,7 @@ from attrs import frozen
 from msgspec import UNSET, Struct, UnsetType
 
 from probo_bitbucket.bodies import BodyError, clean, decode
+from probo_bitbucket.logs import redact_tokens
 from probo_bitbucket.model import BUILD_ID, Phase, Update
 
 # Characters that are kept of each text. A step's description is its whole command, of any length.
@@ -142,7 +143,7 @@ def _parts(body: _Body) -> tuple[_Update, _Build]:
 def _update(wire: _Update, build_id: str, context: str) -> Update:
     state = _required(clean(wire.state, _STATE), "update.state")
     phase = _PHASES.get(state.lower(), Phase.STOPPED)
-    description = clean(wire.description, _DESCRIPTION)
+    description = clean(redact_tokens(wire.description or ""), _DESCRIPTION)  # a command, or its error, can have one
     return Update(
         build_id=build_id,
         context=context,

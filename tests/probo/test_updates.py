@@ -10,7 +10,9 @@ from attrs import asdict
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probo_bitbucket import logs
 from probo_bitbucket.model import Phase, Update
+from probo_bitbucket.probo import updates
 from probo_bitbucket.probo.updates import Reported, UpdateError, read
 
 UPDATE = {
@@ -197,3 +199,20 @@ def test_any_value_anywhere_gives_an_update_or_a_refusal(name: str, value: Any, 
 def test_any_json_gives_an_update_or_a_refusal(document: Any) -> None:
     with pytest.raises(UpdateError):
         read(json.dumps(document).encode())
+
+
+def test_a_description_shows_no_token_and_keeps_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = logs.Secrets()
+    monkeypatch.setattr(updates, "redact_tokens", known.redact_tokens)
+    for secret in ("a-live-access-token/of=2600", "webhook", "env"):
+        known.hide(secret)
+    said = "[▶] the webhook of env: curl -H 'Bearer a-live-access-token/of=2600' ?t=a-live-access-token%2Fof%3D2600"
+    told = read(body({"description": said})).update.description
+    assert told == f"[▶] the webhook of env: curl -H 'Bearer {logs.HIDDEN}' ?t={logs.HIDDEN}"
+
+
+def test_a_token_that_is_cut_off_at_the_end_of_a_description_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = logs.Secrets()
+    monkeypatch.setattr(updates, "redact_tokens", known.redact_tokens)
+    known.hide("T" * 2600)
+    assert "TTT" not in read(body({"description": "x" * 3000 + "T" * 2600})).update.description
