@@ -71,7 +71,7 @@ class Restart(StageTestCase):
         self.cloud.add_consumer(self.stage.consumer.key, self.stage.consumer.secret, grace=0.0)
         first = self.stage.refresh_token = self.cloud.credentials.issue_refresh_token(self.stage.consumer.key)
         await self.restart_with_a_slow_refresh()
-        ((kept,),) = self.rows("SELECT refresh_token FROM chains")
+        ((kept,),) = self.rows("SELECT refresh_token FROM chains JOIN chain_holders ON chain = origin")
         assert kept != first
         self.stage.start_handler()
         pull_request = self.repository.open_pull_request()

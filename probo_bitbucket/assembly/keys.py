@@ -19,6 +19,7 @@ from probo_bitbucket.flow.coordinated import CoordinatorProjects, ProjectAccount
 from probo_bitbucket.flow.environments import CoordinatorEnvironments, Environments, OwnEnvironments
 from probo_bitbucket.flow.projects import OwnProjects, Projects
 from probo_bitbucket.flow.setup import SetUp
+from probo_bitbucket.flow.wanting import Wanting
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import Database, Transaction, hand_ons
 from probo_bitbucket.store.credentials import Chain
@@ -40,7 +41,7 @@ class Keys:
     def own(self) -> tuple[OwnAccounts, Projects]:
         """Direct mode: the accounts of the settings, and every repository is a project."""
         nobody = NoAccess("this repository", Budget(self.reactor, self.settings.rate_limit))
-        accounts = OwnAccounts(self.settings.accounts, self.store, self._access, nobody)
+        accounts = OwnAccounts(self.settings.accounts, self.store, self._access, nobody, Wanting(self.reactor))
         return accounts, OwnProjects(self.store, accounts, self.settings.hand_out is HandOut.TOKEN)
 
     def coordinated(self, coordinator: ContainerManager) -> tuple[Accounts, Projects]:
@@ -50,7 +51,8 @@ class Keys:
         def chain(name: str, known: Chain) -> TokenChain:
             return self._chain(name, consumer, known.refresh_token, hand_ons.note, known.origin)
 
-        accounts = ProjectAccounts(coordinator, self.store, chain, self._budget(consumer.key))
+        budget = self._budget(consumer.key)
+        accounts = ProjectAccounts(coordinator, self.store, chain, budget, Wanting(self.reactor))
         return accounts, CoordinatorProjects(coordinator, accounts)
 
     def environments(self, container_manager: ContainerManager) -> Environments:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Protocol
 
 from attrs import define
@@ -119,12 +120,14 @@ def tell_dead(account: str, reason: str) -> None:
 
 @define
 class NoAccess:
-    """Stands for credentials that nobody gave yet."""
+    """Stands for credentials that nobody gave yet. *missed* is told when they were wanted."""
 
     name: str
     budget: Budget
+    missed: Callable[[], None] = lambda: None
 
     async def authorization(self) -> str:
+        self.missed()
         raise DeadCredentials(f"there are no credentials for {self.name}")
 
     access_token = authorization

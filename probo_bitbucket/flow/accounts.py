@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from probo_bitbucket.credentials import Account
 from probo_bitbucket.flow.access import Access, NoAccess, OwnAccess
 from probo_bitbucket.flow.chain import TokenChain
+from probo_bitbucket.flow.wanting import Wanting
 from probo_bitbucket.model import Build, Repository
 from probo_bitbucket.store import Database, Transaction, credentials, house
 
@@ -36,7 +38,12 @@ class Handle:
 
 
 class Accounts(Protocol):
-    """Knows whose credentials a repository is reached with, and whose a caller of ours may ask for."""
+    """Knows whose credentials a repository is reached with, and whose a caller of ours may ask for.
+
+    *advice* says where new credentials are given.
+    """
+
+    advice: str
 
     def of(self, repository: Repository, home: Repository | None = None) -> Access:
         """For a fork, *home* is where its pull request is."""
@@ -47,8 +54,14 @@ class Accounts(Protocol):
         Raises NotOurs.
         """
 
+    async def admit(self, text: str, repository: Repository) -> None:
+        """Raises NotOurs where a handle or a refresh token is none of the account that serves *repository*."""
+
     def troubles(self, tx: Transaction) -> dict[str, str]:
-        """Why the credentials of each account do not work, by its name; empty where they do."""
+        """Why the credentials of each account do not work, by its name; empty where they do.
+
+        What work waits for that nobody gave is among them.
+        """
 
     def chains(self, tx: Transaction) -> Sequence[TokenChain]:
         """The chains of all accounts."""
@@ -57,23 +70,29 @@ class Accounts(Protocol):
 class OwnAccounts:
     """All accounts, in the order of the settings; *nobody* serves the repositories that none of them covers."""
 
+    advice = "open /setup, or put new ones into the settings"
+
     def __init__(
         self,
         accounts: Sequence[Account],
         store: Database,
         make_access: Callable[[Account], OwnAccess],
         nobody: NoAccess,
+        wanting: Wanting,
     ) -> None:
         self._store = store
         self._make_access = make_access
         self._nobody = nobody
+        self._wanting = wanting
         self._key = b""
         self._accounts = [(account, make_access(account)) for account in accounts]
 
     def troubles(self, tx: Transaction) -> dict[str, str]:
         if not self._accounts:
             return {"default": self._nobody.trouble(tx)}
-        return {account.name: access.trouble(tx) for account, access in self._accounts}
+        found = {account.name: access.trouble(tx) for account, access in self._accounts}
+        uncovered = [name for name in self._wanting.names() if self._covering(name) is None]
+        return found | ({"default": f"no account covers {', '.join(uncovered)}"} if uncovered else {})
 
     def chains(self, tx: Transaction) -> Sequence[TokenChain]:
         del tx  # the settings say which there are
@@ -92,9 +111,18 @@ class OwnAccounts:
 
     def of(self, repository: Repository, home: Repository | None = None) -> Access:
         """The access of the first account that covers *repository*, or else *home*."""
-        names = [each.full_name for each in (repository, home) if each is not None]
-        found = (access for name in names for account, access in self._accounts if account.covers(name))
-        return next(found, self._nobody)
+        name = repository.full_name
+        missed = partial(self._wanting.miss, name, "no account covers it")
+        found = self._covering(name) or (home and self._covering(home.full_name))
+        return found or evolve(self._nobody, name=name, missed=missed)
+
+    def _covering(self, full_name: str) -> Access | None:
+        return next((access for account, access in self._accounts if account.covers(full_name)), None)
+
+    async def admit(self, text: str, repository: Repository) -> None:
+        access, _ = await self.by_token(text)
+        if access.name != self.of(repository).name:
+            raise NotOurs(f"this refresh token is not that of {repository.full_name}")
 
     async def by_token(self, text: str) -> tuple[Access, str]:
         handle = await self._read_handle(text)

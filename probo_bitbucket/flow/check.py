@@ -76,13 +76,20 @@ class Check:
         return [Verdict.ok("Bitbucket", f"answers, {now - began:.1f} s"), _clock(answer.header("date"), now)]
 
     async def _credentials(self) -> list[Verdict]:
+        troubles = await self.store.transact(self.accounts.troubles)
         if not isinstance(self.accounts, OwnAccounts):
-            return [Verdict.ok("credentials", "each project's are the coordinator's")]
+            wrong = [self._in_need(name, trouble) for name, trouble in troubles.items() if trouble]
+            return wrong or [Verdict.ok("credentials", "each project's are the coordinator's")]
         if not self.accounts.served:
             return [Verdict.wrong("credentials", "there are none", "open /setup, or put some into the settings")]
         known = [place.representative for place in await self.inspection.places() if place.slug]
         looks = [self.standing.of(account, access, known) for account, access in self.accounts.served]
-        return [verdict for look in looks for verdict in await look]
+        served = {account.name for account, _ in self.accounts.served}
+        others = [self._in_need(name, trouble) for name, trouble in troubles.items() if name not in served]
+        return [verdict for look in looks for verdict in await look] + others
+
+    def _in_need(self, name: str, trouble: str) -> Verdict:
+        return Verdict.wrong(f"credentials {name}", trouble, self.accounts.advice)
 
     async def _container_manager(self) -> list[Verdict]:
         began = self.clock.seconds()

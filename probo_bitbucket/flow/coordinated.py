@@ -14,6 +14,7 @@ from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.hand_on import PROJECT
 from probo_bitbucket.flow.projects import NoProject
+from probo_bitbucket.flow.wanting import Wanting
 from probo_bitbucket.logs import hide
 from probo_bitbucket.model import Build, Repository
 from probo_bitbucket.probo.container_manager import ContainerManager
@@ -34,7 +35,10 @@ class ProjectAccounts:
     store: Database
     make_chain: MakeChain
     budget: Budget
+    wanting: Wanting
     _chains: dict[str, TokenChain] = field(factory=dict)  # by origin
+
+    advice = "give the coordinator new credentials for the project"
 
     def of(self, repository: Repository, home: Repository | None = None) -> Access:
         """The access of its project: a fork belongs to that of its *home*."""
@@ -54,8 +58,14 @@ class ProjectAccounts:
             return None
         return self._chain(credentials.holder(tx, chain.origin, PROJECT) or "a former project", chain)
 
+    async def admit(self, text: str, repository: Repository) -> None:
+        chain, _ = await self.by_token(text)
+        if chain is not await self._of_project(repository):
+            raise NotOurs(f"this refresh token is not that of {repository.full_name}")
+
     def troubles(self, tx: Transaction) -> dict[str, str]:
-        return {name: chain.dead for name, chain in credentials.all_held(tx, PROJECT)}
+        dead = {name: chain.dead for name, chain in credentials.all_held(tx, PROJECT)}
+        return dead | {f"{PROJECT}{full_name}": "there are none" for full_name in self.wanting.names()}
 
     def chains(self, tx: Transaction) -> Sequence[TokenChain]:
         held = credentials.all_held(tx, PROJECT)
@@ -67,7 +77,10 @@ class ProjectAccounts:
             raise NoProject(repository.full_name)
         chain = await self.adopt(project)
         if chain is None:
-            raise DeadCredentials(f"the coordinator has no credentials for {repository.full_name}")
+            reason = f"the coordinator has no credentials for {repository.full_name}"
+            self.wanting.miss(repository.full_name, reason)
+            raise DeadCredentials(reason)
+        self.wanting.found(repository.full_name)
         return chain
 
     async def adopt(self, project: dict[str, Any]) -> TokenChain | None:

@@ -43,11 +43,10 @@ class Health:
 
     def _credentials(self, tx: Transaction) -> list[Finding]:
         troubles = self.accounts.troubles(tx)
-        return [Finding(f"credentials {name}", _dead(trouble)) for name, trouble in troubles.items()]
+        return [Finding(f"credentials {name}", self._waits(trouble)) for name, trouble in troubles.items()]
 
-
-def _dead(reason: str) -> str:
-    return f"{reason}: all work of the account waits; open /setup, or put new ones into the settings" if reason else ""
+    def _waits(self, trouble: str) -> str:
+        return f"{trouble}: all work of the account waits; {self.accounts.advice}" if trouble else ""
 
 
 def _down(breaker: Breaker) -> str:

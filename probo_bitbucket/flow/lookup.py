@@ -73,19 +73,19 @@ class Lookup:
 
     async def pull_request(self, repository: Repository, number: int, token: str) -> PullRequestSummary:
         """What the Reaper asks. *repository* may be a fork: that is what a build's project names."""
-        await self._check(token)
-        home = await self.store.transact(builds.home_of_pull_request, repository.full_name, number)
-        return await self.bitbucket.pull_request(home or repository, number)
+        home = await self.store.transact(builds.home_of_pull_request, repository.full_name, number) or repository
+        await self._check(token, home)
+        return await self.bitbucket.pull_request(home, number)
 
     async def branches(self, repository: Repository, token: str) -> list[dict[str, Any]]:
-        await self._check(token)
+        await self._check(token, repository)
         return await self.bitbucket.branches(repository)
 
     async def commits(self, repository: Repository, revision: str, token: str) -> list[dict[str, Any]]:
-        await self._check(token)
+        await self._check(token, repository)
         return await self.bitbucket.commits(repository, revision)
 
-    async def _check(self, token: str) -> None:
-        """A token that is given must be ours. Whose account is used depends on the repository alone."""
+    async def _check(self, token: str, repository: Repository) -> None:
+        """A token that is given must be of the account that is used, which depends on the repository alone."""
         if token:
-            await self.accounts.by_token(token)
+            await self.accounts.admit(token, repository)

@@ -51,7 +51,7 @@ def advice_on(error: UpstreamError | StoreUnavailable) -> str:
         case ScopeMissing():
             return error.advice
         case DeadCredentials() | Unauthorized():
-            return "open /setup, or put new credentials into the settings"
+            return "open /setup, or put new credentials into the settings; give a coordinator new ones"
         case RateLimited():
             return "wait until Bitbucket takes requests again"
         case NotFound():

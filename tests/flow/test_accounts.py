@@ -7,12 +7,15 @@ import base64
 import pytest
 from attrs import evolve
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent
 
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.credentials import AccessToken, Account, ApiToken
 from probo_bitbucket.errors import DeadCredentials
 from probo_bitbucket.flow.access import FixedAccess, NoAccess, OwnAccess
 from probo_bitbucket.flow.accounts import NotOurs, OwnAccounts
+from probo_bitbucket.flow.schedule import CREDENTIALS_PAUSE
+from probo_bitbucket.flow.wanting import WAITS, Wanting
 from probo_bitbucket.model import Build, BuildKind, Repository
 from probo_bitbucket.store import credentials
 from tests.immediate import ImmediateStore, run
@@ -21,7 +24,7 @@ SHOP = Repository("acme", "shop")
 BUILD = Build("b-1", BuildKind.HASH, SHOP, SHOP, "d96c25c4ae50", "n", 1.0)
 
 
-def made(store: ImmediateStore, *accounts: tuple[str, str]) -> OwnAccounts:
+def made(store: ImmediateStore, *accounts: tuple[str, str], clock: Clock | None = None) -> OwnAccounts:
     """Accounts, each a name and a glob. Each has its name for a token."""
     budget = Budget(Clock(), 1000)
 
@@ -30,7 +33,7 @@ def made(store: ImmediateStore, *accounts: tuple[str, str]) -> OwnAccounts:
         return FixedAccess(account.name, account.credentials, budget, Clock())
 
     listed = [Account(name, AccessToken(name), (glob,)) for name, glob in accounts]
-    return OwnAccounts(listed, store, access, NoAccess("this repository", budget))
+    return OwnAccounts(listed, store, access, NoAccess("this repository", budget), Wanting(clock or Clock()))
 
 
 @pytest.fixture
@@ -56,9 +59,41 @@ def test_a_fork_that_no_account_covers_is_reached_with_that_of_its_home(store: I
 def test_a_repository_that_no_account_covers_waits_for_credentials(store: ImmediateStore) -> None:
     access = made(store, ("acme", "acme/*")).of(Repository("other", "site"))
     for asked in (access.authorization, access.access_token):
-        with pytest.raises(DeadCredentials, match="there are no credentials for this repository"):
+        with pytest.raises(DeadCredentials, match="there are no credentials for other/site"):
             run(asked())
     assert run(access.refused("Bearer x")) is False
+
+
+def test_work_of_a_repository_that_no_account_covers_is_told_once_while_it_waits(
+    store: ImmediateStore, clock: Clock, logged: list[LogEvent]
+) -> None:
+    accounts = made(store, ("acme", "acme/*"), clock=clock)
+    for _ in range(3):
+        clock.advance(CREDENTIALS_PAUSE)
+        with pytest.raises(DeadCredentials):
+            run(accounts.of(Repository("other", "site")).authorization())
+    assert store.now(accounts.troubles) == {"acme": "", "default": "no account covers other/site"}
+    [event] = [event for event in logged if event.get("event") == "credentials.missing"]
+    assert event["repository"] == "other/site"
+    clock.advance(WAITS + 1)
+    assert store.now(accounts.troubles) == {"acme": ""}
+
+
+def test_what_is_set_up_for_all_others_ends_their_waiting(store: ImmediateStore, clock: Clock) -> None:
+    accounts = made(store, ("acme", "acme/*"), clock=clock)
+    with pytest.raises(DeadCredentials):
+        run(accounts.of(Repository("other", "site")).authorization())
+    accounts.adopt(Account("default", AccessToken("T"), ("*",)))
+    assert store.now(accounts.troubles) == {"acme": "", "default": ""}
+
+
+def test_a_token_admits_to_the_repositories_of_its_account_only(accounts: OwnAccounts, store: ImmediateStore) -> None:
+    store.now(credentials.begin, "acme", "R0")
+    for token in ("R0", run(accounts.handle(BUILD))):
+        run(accounts.admit(token, Repository("acme", "blog")))
+        for other in (Repository("acme", "site"), Repository("globex", "shop")):
+            with pytest.raises(NotOurs, match=f"not that of {other.full_name}"):
+                run(accounts.admit(token, other))
 
 
 def test_a_handle_leads_to_its_account_and_its_build(accounts: OwnAccounts) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from attrs import define
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent
 
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.errors import DeadCredentials
@@ -15,6 +16,7 @@ from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.coordinated import CoordinatorProjects, ProjectAccounts
 from probo_bitbucket.flow.projects import NoProject
 from probo_bitbucket.flow.upkeep import IDLE, Upkeep
+from probo_bitbucket.flow.wanting import Wanting
 from probo_bitbucket.model import Build, BuildKind, Repository
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import credentials
@@ -53,6 +55,7 @@ def desk(store: ImmediateStore, clock: Clock) -> Desk:
         store,
         lambda name, chain: chain_of(endpoint, store, clock, chain.refresh_token, name=name, origin=chain.origin),
         Budget(clock, 1000),
+        Wanting(clock),
     )
     return Desk(accounts, wire, endpoint)
 
@@ -126,10 +129,26 @@ def test_a_project_whose_token_was_not_renewed_at_the_coordinator_stays_on_its_c
 
 
 @pytest.mark.parametrize("project", [{"id": "p-1"}, {"id": "p-1", "service_auth": {"refreshToken": ""}}])
-def test_a_project_without_credentials_waits_for_them(desk: Desk, project: Any) -> None:
+def test_a_project_without_credentials_waits_for_them_and_is_told(
+    desk: Desk, store: ImmediateStore, logged: list[LogEvent], project: Any
+) -> None:
     desk.wire.say(200, project)
     with pytest.raises(DeadCredentials, match="the coordinator has no credentials for acme/site"):
         run(desk.accounts.of(SITE).authorization())
+    assert store.now(desk.accounts.troubles) == {"project acme/site": "there are none"}
+    assert [event["repository"] for event in logged if event.get("event") == "credentials.missing"] == ["acme/site"]
+    desk.has("R0")
+    get(desk, SITE, "A1", "R1")
+    assert store.now(desk.accounts.troubles) == {"project p-1": ""}
+
+
+def test_a_token_admits_to_the_projects_of_its_chain_only(desk: Desk) -> None:
+    desk.has("R0", "p-1")
+    get(desk, SITE, "A1", "R1")
+    run(desk.accounts.admit("R1", SITE))
+    desk.has("S0", "p-2")
+    with pytest.raises(NotOurs, match="not that of acme/shop"):
+        run(desk.accounts.admit("R1", SHOP))
 
 
 def test_a_token_that_is_refused_is_replaced(desk: Desk) -> None:

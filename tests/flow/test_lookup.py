@@ -46,10 +46,11 @@ class Troubled(FixedAccess):
 
 @define
 class OneAccount:
-    """Serves every repository; its only handle is `handle`."""
+    """Serves every repository; its only handle is `handle`, which is one of HOME."""
 
     access: Troubled
     build_id: str = "b-1"
+    advice: str = ""
 
     def of(self, repository: Repository, home: Repository | None = None) -> Access:
         return self.access
@@ -58,6 +59,11 @@ class OneAccount:
         if text != "handle":
             raise NotOurs("this refresh token is not ours")
         return self.access, self.build_id
+
+    async def admit(self, text: str, repository: Repository) -> None:
+        await self.by_token(text)
+        if repository.full_name != HOME.full_name:
+            raise NotOurs("this refresh token is not that of the repository")
 
     def troubles(self, tx: Transaction) -> dict[str, str]:
         return {}
@@ -188,6 +194,7 @@ def ask(desk: Desk, what: str, token: str) -> Any:
 @pytest.mark.parametrize(("what", "answer"), ANSWERS)
 @pytest.mark.parametrize("token", ["", "handle"])
 def test_who_shows_no_token_or_ours_is_answered(desk: Desk, what: str, answer: Any, token: str) -> None:
+    built(desk)
     desk.wire.say(200, answer)
     assert ask(desk, what, token)
 
@@ -196,6 +203,17 @@ def test_who_shows_no_token_or_ours_is_answered(desk: Desk, what: str, answer: A
 def test_who_shows_another_token_is_not_answered(desk: Desk, what: str, answer: Any) -> None:
     with pytest.raises(NotOurs):
         ask(desk, what, "another")
+    assert desk.wire.asked == []
+
+
+def test_a_token_opens_no_repository_of_another_account(desk: Desk) -> None:
+    for call in (
+        desk.lookup.pull_request(FORK, 7, "handle"),  # which we never built, so that its home is not known
+        desk.lookup.branches(FORK, "handle"),
+        desk.lookup.commits(FORK, "main", "handle"),
+    ):
+        with pytest.raises(NotOurs):
+            run(call)
     assert desk.wire.asked == []
 
 
