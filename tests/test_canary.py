@@ -30,6 +30,7 @@ HOOK_SECRET = "c4n4ry-webhook-secret"
 API_TOKEN = "c4n4ry-api-token"
 ACCESS_TOKEN = "c4n4ry-access-token"
 INTERNAL_TOKEN = "c4n4ry-internal-token"
+LISTS = ("pull-requests", "builds", "deliveries", "repositories")
 FIXED = (CLIENT_SECRET, HOOK_SECRET, API_TOKEN, ACCESS_TOKEN, INTERNAL_TOKEN)
 
 PAIRS = [
@@ -59,6 +60,7 @@ class Canary(SetupTestCase):
         self.patch(stage, "SECRET", CLIENT_SECRET)
         self.patch(stage, "HOOK_SECRET", HOOK_SECRET)
         self.patch(lookup, "PATIENCE", 0.1)
+        self.patch(chain, "DEAD_PAUSE", 0.1)  # two 401 in a row are enough for it
         self.wire = bytearray()
         self._listen_in()
         await super().setUp()
@@ -106,8 +108,10 @@ class Canary(SetupTestCase):
         await self.builds_of_all_kinds()
         await self.restarts()
         await self.refusals_and_pages()
+        await self.is_looked_at()
         await self.defects()
         await self.dies_and_is_set_up_again()
+        await self.is_looked_at()
 
     async def builds_of_all_kinds(self) -> None:
         await self.built(self.repository.open_pull_request())
@@ -145,6 +149,18 @@ class Canary(SetupTestCase):
             for handle in self.handles()[:1]:
                 await self.ask(handle)
             self.cloud.faults.remove(fault)
+
+    async def is_looked_at(self) -> None:
+        """By people, by a monitoring, and by programs."""
+        ((build_id, delivery),) = self.rows("SELECT min(builds.id), min(deliveries.id) FROM builds, deliveries")
+        singles = (f"builds/{build_id}", f"deliveries/{delivery}")
+        for path in (
+            "/readyz",
+            "/metrics",
+            "/",
+            *(f"{at}/{each}" for at in ("", "/api") for each in (*LISTS, *singles)),
+        ):
+            assert (await self.call("GET", path)).status in (200, 503), path
 
     async def defects(self) -> None:
         """Errors that nobody expected, with secrets in their messages."""
@@ -190,6 +206,10 @@ class Canary(SetupTestCase):
         text = re.sub(r'\{"access_token":"[^"]+","token_type":"bearer"\}', "", text)
         return re.sub(r"bb(?:Refresh|Access)Token: &#39;[^&]+&#39;", "", text)
 
+    def told(self) -> str:
+        """All that the Container Manager got."""
+        return "\n".join(_told(self.container_manager.requests))
+
     async def test_no_secret_is_heard(self) -> None:
         await self.live()
         assert self.flushLoggedErrors(ValueError)
@@ -199,11 +219,22 @@ class Canary(SetupTestCase):
         assert heard(log) == []
         assert len(self.wire) > 10_000
         assert heard(self.answered()) == []
-        assert heard("\n".join(_told(self.container_manager.requests))) == []
+        assert heard(self.told()) == []
         reported = [each for each in self.cloud.requests if each.path != TOKENS and "/site/" not in each.path]
         assert heard("\n".join(f"{each.path}?{each.query} {each.body!r}" for each in reported)) == []
         assert heard("\n".join(stored(self.folder))) == []
         assert [text[:60] for text in reprs() if heard(text)] == []
+
+
+class HandingOut(Canary):
+    """With `handOut: token` a build has the real ones, and they come back in questions; nothing else may have them."""
+
+    settings: ClassVar[dict[str, Any]] = {**Canary.settings, "handOut": "token"}
+
+    def told(self) -> str:
+        text, handed_out = re.subn(r'"service_auth": ?\{[^}]*\}', "", super().told())
+        assert handed_out
+        return text
 
 
 def _told(requests: Iterable[Recorded]) -> Iterator[str]:
