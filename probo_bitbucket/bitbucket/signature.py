@@ -6,7 +6,10 @@ https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/ (secure webh
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Sequence
+
+_FORM = re.compile(r"sha256=[0-9a-f]{64}", re.ASCII)
 
 
 def sign(secret: str, body: bytes) -> str:
@@ -23,3 +26,8 @@ def verify(secrets: Sequence[str], body: bytes, header: str | None) -> bool:
     given = (header or "").strip().encode(errors="replace")
     fits = [hmac.compare_digest(sign(secret, body).encode(), given) for secret in secrets if secret]
     return any(fits)
+
+
+def well_formed(header: str) -> bool:
+    """Tell whether *header* is a signature at all, if only somebody had its secret."""
+    return _FORM.fullmatch(header.strip()) is not None

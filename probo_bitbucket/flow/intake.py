@@ -15,7 +15,7 @@ from probo_bitbucket.bitbucket.payloads import PayloadError
 from probo_bitbucket.credentials import covers
 from probo_bitbucket.flow.patience import in_time
 from probo_bitbucket.flow.precedence import Precedence
-from probo_bitbucket.flow.signatures import BadSignature, RefusedDeliveries, Signatures
+from probo_bitbucket.flow.signatures import BadSignature, Doubtful, RefusedDeliveries, Signatures
 from probo_bitbucket.model import Delivery, Event, Ignored
 from probo_bitbucket.store import Database, StoreUnavailable, deliveries
 
@@ -36,14 +36,15 @@ class Intake:
     log = Logger()
 
     async def check(self, delivery: Delivery, signed: str | None, client: str) -> None:
-        """Raises BadSignature where a delivery of *client* is not signed as it should be, or StoreUnavailable.
+        """Raises BadSignature where a delivery of *client* is not signed as it should be, Doubtful where it has to come
+        again because its secret may be too new for us, or StoreUnavailable.
 
         The signature is over the body as it was sent. Nothing else is to be done with that before.
         """
         with self._remembering(delivery):
             try:
                 await in_time(Deferred.fromCoroutine(self.signatures.check(delivery.body, signed)), self.clock)
-            except BadSignature as error:
+            except (BadSignature, Doubtful) as error:
                 self.log.warn("Delivery refused", event="delivery.refused", client=client, reason=str(error))
                 raise
 

@@ -18,13 +18,17 @@ from probo_bitbucket.model import Delivery
 from probo_bitbucket.store import Database, StoreUnavailable, Transaction, hooks
 
 AGE = 5.0  # seconds after which the store is asked for its secrets again
-AGE_OF_DOUBT = 1.0  # seconds … where a signature does not fit: its secret may be new
+AGE_OF_DOUBT = 1.0  # seconds … where a signature does not fit: another node may just have made its secret
 MEMORY = 200  # deliveries that were turned away
 UNSIGNED = "no webhook has a secret: whoever knows the webhook's URL can send deliveries in Bitbucket's name"
 
 
 class BadSignature(Exception):
     """The call does not come from a webhook of ours."""
+
+
+class Doubtful(Exception):
+    """The signature fits no secret that was there a moment ago. Who is asked to send it again has an answer then."""
 
 
 @define
@@ -41,21 +45,31 @@ class Signatures:
 
     def begin(self, tx: Transaction) -> None:
         """Read the secrets, and say so where there is none."""
-        self._keep(hooks.secrets(tx))
+        self._keep(hooks.secrets(tx), self.clock.seconds())
         if not self._valid:
             self.log.warn("{warning}", warning=UNSIGNED, event="settings.doubtful")
 
     async def check(self, body: bytes, header: str | None) -> None:
-        """Raises BadSignature; or StoreUnavailable, where the store may have the secret.
+        """Raises BadSignature; or StoreUnavailable or Doubtful, where the store may have the secret.
 
         Where there is no secret at all, anybody is believed.
         """
+        asked_at = self.clock.seconds()
         await self._read(AGE)
         if self._fits(body, header):
             return
         await self._read(AGE_OF_DOUBT)
-        if not self._fits(body, header):
-            raise BadSignature("X-Hub-Signature does not fit" if header else "X-Hub-Signature is missing")
+        if self._fits(body, header):
+            return
+        if not header:
+            raise BadSignature("X-Hub-Signature is missing")
+        if self._read_at < asked_at and signature.well_formed(header):
+            raise Doubtful("X-Hub-Signature does not fit yet: send it again")
+        raise BadSignature("X-Hub-Signature does not fit")
+
+    def read_again(self) -> None:
+        """Ask the store for its secrets before the next check: they were changed here."""
+        self._read_at = float("-inf")
 
     async def any(self) -> str:
         """A secret to sign with in our own name; empty where there is none."""
@@ -72,12 +86,13 @@ class Signatures:
     async def _read(self, age: float) -> None:
         if self.clock.seconds() - self._read_at < age:
             return
-        self._keep(await self.store.transact(hooks.secrets))
+        began = self.clock.seconds()
+        self._keep(await self.store.transact(hooks.secrets), began)
 
-    def _keep(self, kept: tuple[str, ...]) -> None:
+    def _keep(self, kept: tuple[str, ...], read_at: float) -> None:
         for secret in kept:
             hide(secret)
-        self._kept, self._read_at = kept, self.clock.seconds()
+        self._kept, self._read_at = kept, read_at
 
 
 @frozen

@@ -16,7 +16,7 @@ from probo_bitbucket.flow.accounts import NotOurs
 from probo_bitbucket.flow.again import NotThere
 from probo_bitbucket.flow.anew import NotNow
 from probo_bitbucket.flow.requests import NotWanted
-from probo_bitbucket.flow.signatures import BadSignature
+from probo_bitbucket.flow.signatures import BadSignature, Doubtful
 from probo_bitbucket.model import InvalidName
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.store.views.paging import BadCursor
@@ -37,6 +37,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (BodyError, 400),
     (InvalidName, 400),
     (BadSignature, 401),
+    (Doubtful, 503),
     (NotOurs, 403),
     (NotWanted, 403),
     (Stranger, 403),
