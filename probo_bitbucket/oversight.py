@@ -58,7 +58,7 @@ def oversee(
     )
     bitbucket = Bitbucket(api, settings.bitbucket_api_url, accounts)
     return Oversight(
-        hooks=Hooks(inspection, webhooks, store, reactor),
+        hooks=Hooks(inspection, webhooks, signatures, store, reactor),
         trial=Trial(
             bitbucket,
             inspection,

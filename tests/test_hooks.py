@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, ClassVar
 
 from probo_bitbucket.bitbucket.hooks import EVENTS
-from probo_bitbucket.flow import signatures, trial
+from probo_bitbucket.flow import trial
 from probo_bitbucket.model import Delivery, Ignored
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from probo_bitbucket.sandbox.hooks import Hook
@@ -19,7 +19,6 @@ class HookTestCase(StageTestCase):
         await super().setUp()
         self.patch(trial, "PATIENCE", 2.0)
         self.patch(trial, "PAUSE", 0.02)
-        self.patch(signatures, "AGE_OF_DOUBT", 0.0)
         self.cloud.hooks.clear()
 
     async def api(self, what: str, **body: Any) -> Any:
@@ -129,7 +128,53 @@ class Made(HookTestCase):
         self.assertEqual(self.cloud.hooks, {})
 
 
+class Door(HookTestCase):
+    """What is let in without a signature, where the settings have no secret."""
+
+    settings: ClassVar[dict[str, Any]] = {"bbWebhookSecret": ""}
+
+    async def unsigned(self) -> int:
+        """What a delivery without a signature is answered with."""
+        return (await self.call("POST", "/bitbucket-webhook", b"{}", {"X-Event-Key": "repo:fork"})).status
+
+    async def test_what_fails_leaves_it_as_it_was(self) -> None:
+        self.assertEqual(await self.unsigned(), 200)
+        [what] = await self.change("add", "acme/nope")
+        self.assertIn("404", what)
+        self.cloud.faults.add(Fault(Answer(403), path=".*/hooks", method="POST"))
+        [what] = await self.change("add")
+        self.assertIn("403", what)
+        await self.api("hooks/repair", places=[], new_secret=True)  # there is none
+        self.assertEqual(await self.unsigned(), 200)
+        self.assertEqual(self.rows("SELECT * FROM hook_secrets"), [])
+
+    async def test_it_is_shut_while_there_is_a_webhook_with_a_secret_of_ours(self) -> None:
+        await self.change("add", "acme/nope", "acme/site")
+        self.assertEqual(await self.unsigned(), 401)
+        await self.change("remove")
+        self.assertEqual(await self.unsigned(), 200)
+
+
+class Doubled(HookTestCase):
+    async def test_a_webhook_beside_that_of_its_workspace_is_told_with_what_to_do(self) -> None:
+        twice = "there are two webhooks, and everything comes twice"
+        self.assertEqual(await self.change("add"), ["made"])
+        self.assertEqual(await self.change("add", "acme"), [f"made; {twice}"])
+        for place in ("acme/site", "acme"):
+            [report] = (await self.api("hooks/repair", places=[place]))["hooks"]
+            self.assertEqual(report["what"], f"nothing was wrong; its secret was set anew; {twice}")
+            self.assertEqual((report["grade"], report["advice"]), ("warning", "probo-bitbucket hooks remove acme/site"))
+        await self.change("remove")
+        self.assertEqual(await self.change("repair", "acme"), ["nothing was wrong; its secret was set anew"])
+
+
 class Rotated(HookTestCase):
+    async def test_a_new_secret_counts_at_once(self) -> None:
+        await self.change("add")
+        self.assertEqual((await self.tried())[0], "ok")
+        await self.change("repair", new_secret=True)
+        self.assertEqual((await self.tried())[0], "ok")
+
     async def test_while_a_secret_is_changed_the_one_before_is_good(self) -> None:
         self.cloud.add_repository("acme/other")
         await self.change("add", "acme/site", "acme/other")

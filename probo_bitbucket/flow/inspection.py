@@ -23,6 +23,7 @@ AT_ONCE = 8  # places looked at side by side
 
 NO_PUBLIC_URL = "the settings do not say where Bitbucket reaches this daemon"
 SET_PUBLIC_URL = "set publicUrl, such as https://probo.example.com"
+TWO_WEBHOOKS = "there are two webhooks, and everything comes twice"
 
 
 @frozen
@@ -110,6 +111,19 @@ class Inspection:
         ours = [hook for hook in found if hook.url == self.url or (mine and hook.uuid == mine.uuid)]
         return ours, [hook for hook in found if hook not in ours]
 
+    async def own_beside_shared(self, place: Place, known: Mapping[str, KnownHook]) -> Place | None:
+        """The repository with a webhook of its own beside that of its workspace, if *place* is one of the two.
+
+        Of a workspace's repositories those are asked about whose webhooks were made here.
+        """
+        if place.slug:
+            return place if await self._of_workspace(place.workspace, known) else None
+        for name in known:
+            own = Place.parse(name)
+            if own.slug and own.workspace == place.workspace and (await self.ours(own, known))[0]:
+                return own
+        return None
+
     async def _of_workspace(self, name: str, known: Mapping[str, KnownHook]) -> list[Hook]:
         """None where they may not be seen: only a workspace's administrator may."""
         try:
@@ -133,7 +147,7 @@ class Inspection:
         for hook in found[:1]:
             yield from self._faults_of(hook)
         if len(found) > 1:
-            yield "there are two webhooks, and everything comes twice"
+            yield TWO_WEBHOOKS
 
     def _faults_of(self, hook: Hook) -> Iterator[str]:
         if self.url and hook.url != self.url:

@@ -45,17 +45,29 @@ def new_secret(tx: sa.Connection, now: float) -> tuple[int, str]:
     return int(tx.scalar(made) or 0), secret
 
 
+def forget_unused(tx: sa.Connection, made_before: float = float("inf")) -> int:
+    """Forget all secrets made before a time where no webhook made here is left. Returns how many.
+
+    While there is a secret unsigned deliveries are refused: one that Bitbucket never learnt would shut everybody out.
+    """
+    unused = sa.delete(hook_secrets).where(~sa.exists(sa.select(hooks.c.place)), hook_secrets.c.made_at < made_before)
+    return tx.execute(unused).rowcount
+
+
 def prune(tx: sa.Connection, now: float) -> int:
     """Forget the secrets that no webhook has any more. Returns how many."""
     fresh = sa.select(hooks.c.place).where(hooks.c.changed_at > now - GRACE)
     if tx.execute(fresh.limit(1)).first():
         return 0
     oldest = sa.select(sa.func.min(hooks.c.generation)).scalar_subquery()
-    return tx.execute(sa.delete(hook_secrets).where(hook_secrets.c.generation < oldest)).rowcount
+    superseded = tx.execute(sa.delete(hook_secrets).where(hook_secrets.c.generation < oldest)).rowcount
+    return superseded + forget_unused(tx, now - GRACE)
 
 
-def keep(tx: sa.Connection, hook: KnownHook) -> None:
-    """Remember what webhook a place has now."""
+def keep(tx: sa.Connection, hook: KnownHook, secret: str) -> None:
+    """Remember what webhook a place has now, and its secret, which somebody may have taken for unused meanwhile."""
+    known_secret = {"generation": hook.generation, "secret": secret, "made_at": hook.changed_at}
+    tx.execute(insert(tx, hook_secrets).values(**known_secret).on_conflict_do_nothing())
     values = {"uuid": hook.uuid, "generation": hook.generation, "changed_at": hook.changed_at}
     made = insert(tx, hooks).values(place=hook.place, **values)
     tx.execute(made.on_conflict_do_update(index_elements=["place"], set_=values))
