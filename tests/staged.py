@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
@@ -30,11 +30,13 @@ from twisted.web.http_headers import Headers
 from probo_bitbucket import upstream
 from probo_bitbucket.bitbucket import budget
 from probo_bitbucket.flow import comment, desire, lookup, schedule, summary, teardown, worker
+from probo_bitbucket.model import Delivery, Ignored
 from probo_bitbucket.sandbox.hooks import sign
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from probo_bitbucket.sandbox.server import Recorded
 from probo_bitbucket.sandbox.stage import CONFIGURATION, HOOK_SECRET, KEY, Stage
 from probo_bitbucket.service import Handler
+from probo_bitbucket.store import StoreUnavailable, deliveries
 
 T = TypeVar("T")
 
@@ -225,6 +227,18 @@ class StageTestCase(TestCase):
             await self.container_manager.wait_for(build_id)
         await self.until(lambda: not self.rows(PENDING))
 
+    async def fill_disk(self) -> None:
+        """Leave no room for another delivery in the database."""
+        store = self.handler._foundation.store
+        await store.transact(_allow_pages)
+        for size in (2000, 200, 20):
+            with suppress(StoreUnavailable):
+                while True:
+                    await store.transact(deliveries.record, Delivery("", b"x" * size, 0.0), Ignored("full"))
+
+    async def make_room_on_disk(self) -> None:
+        await self.handler._foundation.store.transact(_allow_pages, 2**30)
+
     async def run_command(self, *words: str, status: int = 0) -> str:
         """What `probo-bitbucket` says; it must end with *status*."""
         name, *arguments = words
@@ -237,6 +251,12 @@ class StageTestCase(TestCase):
         """It must have survived whatever the handler sent and answered."""
         assert not self.container_manager.died, self.container_manager.died
         assert not self.container_manager.stuck, self.container_manager.stuck
+
+
+def _allow_pages(tx: Any, count: int | None = None) -> None:
+    """Let SQLite have so many pages, or no more than it has."""
+    count = count or tx.exec_driver_sql("PRAGMA page_count").scalar()
+    tx.exec_driver_sql(f"PRAGMA max_page_count = {count}")
 
 
 class _Talk(Protocol):

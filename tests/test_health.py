@@ -26,6 +26,18 @@ class Health(StageTestCase):
         self.assertEqual(await self.get("/healthz"), (200, b'{"ok":true}'))
         self.assertEqual(await self.look(), (200, {}))
 
+    async def test_a_full_disk_is_named_from_the_first_delivery_that_it_turns_away_until_there_is_room(self) -> None:
+        await self.fill_disk()
+        self.assertEqual((await self.deliver("pullrequest:approved", b"{}")).status, 503)
+        for _ in range(2):
+            status, found = await self.look()
+            self.assertEqual(status, 503)
+            self.assertIn("full: nothing is accepted; make room on the disk", found["store"])
+        self.assertIn("probo_bitbucket_store_up 0.0", (await self.get("/metrics"))[1].decode())
+        await self.make_room_on_disk()
+        self.assertEqual(await self.look(), (200, {}))
+        self.assertIn("probo_bitbucket_store_up 1.0", (await self.get("/metrics"))[1].decode())
+
     async def test_dead_credentials_are_named_with_what_to_do(self) -> None:
         self.cloud.credentials.revoke_refresh_tokens()
         self.cloud.credentials.revoke_access_tokens()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any, ClassVar
 
 from probo_bitbucket.bitbucket.hooks import EVENTS
 from probo_bitbucket.flow import trial
-from probo_bitbucket.model import Delivery, Ignored
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from probo_bitbucket.sandbox.hooks import Hook
-from probo_bitbucket.store import StoreUnavailable, deliveries
 from tests.staged import StageTestCase
 
 
@@ -44,20 +41,6 @@ class HookTestCase(StageTestCase):
     def hook(self, place: str = "acme/site") -> Hook:
         [hook] = self.cloud.hooks[place]
         return hook
-
-    async def fill_disk(self) -> None:
-        """Leave no room for another delivery in the database."""
-        store = self.handler._foundation.store
-        await store.transact(_no_more_pages)
-        for size in (2000, 200, 20):
-            with contextlib.suppress(StoreUnavailable):
-                while True:
-                    await store.transact(deliveries.record, Delivery("", b"x" * size, 0.0), Ignored("full"))
-
-
-def _no_more_pages(tx: Any) -> None:
-    pages = tx.exec_driver_sql("PRAGMA page_count").scalar()
-    tx.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
 
 class Made(HookTestCase):

@@ -33,6 +33,7 @@ class Health:
     async def look(self) -> list[Finding]:
         """What was found, troubles first."""
         try:
+            await in_time(self.store.check_writable(), self.clock)
             credentials = await in_time(self.store.transact(self._credentials), self.clock)
             store = Finding("store")
         except StoreUnavailable as error:

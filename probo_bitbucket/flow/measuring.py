@@ -30,6 +30,7 @@ class Measuring:
         now = self.clock.seconds()
         try:
             await self.store.transact(self._look, now)
+            await self.store.check_writable()
         except StoreUnavailable:
             self.metrics.store_up.set(0)
         else:

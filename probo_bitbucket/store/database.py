@@ -15,7 +15,9 @@ import sqlalchemy as sa
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
 
+from probo_bitbucket.store import house
 from probo_bitbucket.store.engine import Engine, Operation, StoreUnavailable
 
 T = TypeVar("T")
@@ -41,6 +43,7 @@ class Database:
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._stopping = False
         self._stopped: Deferred[None] = Deferred()
+        self._in_doubt = False  # an operation failed, and nothing was written since to show that all is well again
 
     def start(self) -> None:
         self._thread.start()
@@ -68,11 +71,20 @@ class Database:
             self._jobs.put(_Job(lambda tx: operation(tx, *args, **kwargs), result))
         return result
 
+    async def check_writable(self) -> None:
+        """Raises StoreUnavailable where an operation failed and it would go no better now: a full disk can be read.
+
+        Costs nothing as long as none fails.
+        """
+        if self._in_doubt:
+            await self.transact(house.try_room)
+            self._in_doubt = False
+
     def _work(self) -> None:
         jobs = self._next()
         while jobs:
             outcomes = self._engine.run([job.operation for job in jobs])
-            self._reactor.callFromThread(_fire, jobs, outcomes)
+            self._reactor.callFromThread(self._fire, jobs, outcomes)
             jobs = self._next()
         self._engine.close()
         self._reactor.callFromThread(self._stopped.callback, None)
@@ -90,7 +102,8 @@ class Database:
             self._jobs.put(None)  # finish these first
         return jobs
 
-
-def _fire(jobs: list[_Job], outcomes: list[Any]) -> None:
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        job.result.callback(outcome)
+    def _fire(self, jobs: list[_Job], outcomes: list[Any]) -> None:
+        if any(isinstance(outcome, Failure) and outcome.check(StoreUnavailable) for outcome in outcomes):
+            self._in_doubt = True
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            job.result.callback(outcome)
