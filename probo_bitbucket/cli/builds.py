@@ -108,12 +108,13 @@ def _named(ours: Daemon, name: str) -> Any:
 def print_build(build: dict[str, Any]) -> None:
     """The story of a build, and its steps."""
     print_table((), _story_of_build(build), "")
-    print_table(("STEP", "STATE", "REPORTED", "WHAT", "TRIES"), map(_step, build["statuses"]), "No statuses.")
+    print_table(("STEP", "STATE", "BEGAN", "REPORTED", "WHAT", "TRIES"), map(_step, build["statuses"]), "No statuses.")
 
 
 def _step(status: dict[str, Any]) -> tuple[str, ...]:
-    reported = time(status["reported_at"]) or "not yet"
-    return status["context"], status["state"], reported, status["description"], tries(status["tries"])
+    reported = (time(status["reported_at"]) or "not yet") if status["shown"] else "a later build is shown"
+    began = time(status["began_at"])
+    return status["context"], status["state"], began, reported, status["description"], tries(status["tries"])
 
 
 def _story_of_build(build: dict[str, Any]) -> Iterator[tuple[str, str]]:

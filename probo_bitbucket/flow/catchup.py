@@ -16,7 +16,7 @@ from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.progress import is_newer
 from probo_bitbucket.model import BuildState, Phase, Status, Update
 from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager, StepReport
-from probo_bitbucket.store import Database, Lease, Transaction, builds, removals, statuses, watches
+from probo_bitbucket.store import Database, Lease, Transaction, builds, removals, statuses, steps, watches
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.statuses import StoredStatus
 from probo_bitbucket.store.watches import Watched
@@ -170,6 +170,8 @@ class CatchUp:
             return
         if shown is None or not is_newer(tx, shown.build_id, stored):
             take(tx, subject, update, now, self.display)
+        else:
+            steps.tell(tx, stored.build.id, update.context, asked, now)
 
 
 def _same_end(shown: Status, asked: Status) -> bool:

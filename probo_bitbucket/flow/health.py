@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import define, frozen
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.breaker import Breaker
@@ -33,14 +34,18 @@ class Health:
     async def look(self) -> list[Finding]:
         """What was found, troubles first."""
         try:
-            await in_time(self.store.check_writable(), self.clock)
-            credentials = await in_time(self.store.transact(self._credentials), self.clock)
+            credentials = await in_time(Deferred.fromCoroutine(self._look_into_store()), self.clock)
             store = Finding("store")
         except StoreUnavailable as error:
             credentials = []
             store = Finding("store", f"{error}: nothing is accepted; make room on the disk, or start the database")
         upstreams = [Finding(breaker.upstream, _down(breaker)) for breaker in self.breakers]
         return sorted([store, *credentials, *upstreams], key=lambda finding: not finding.trouble)
+
+    async def _look_into_store(self) -> list[Finding]:
+        """What is to be said of the credentials. Raises StoreUnavailable."""
+        await self.store.check_writable()
+        return await self.store.transact(self._credentials)
 
     def _credentials(self, tx: Transaction) -> list[Finding]:
         troubles = self.accounts.troubles(tx)

@@ -27,6 +27,7 @@ from probo_bitbucket.store import (
     removals,
     repositories,
     statuses,
+    steps,
 )
 
 P = ParamSpec("P")
@@ -58,6 +59,7 @@ class Janitor:
             (removals.prune, self.retention),
             (repositories.prune, self.retention),
             (statuses.prune, self.retention),
+            (steps.prune, self.retention),
             (forwarded.prune, self.retention),
             (forwarded.empty, min(self.retention, LIFE_OF_BODIES)),
             (commands.prune, self.retention),

@@ -16,7 +16,7 @@ from probo_bitbucket.flow.patience import in_time
 from probo_bitbucket.flow.progress import is_newer
 from probo_bitbucket.model import Build, BuildState, InvalidName, Phase, Repository, Status, Update, check_hash
 from probo_bitbucket.probo.updates import Reported, UpdateError
-from probo_bitbucket.store import Database, Transaction, builds, removals, statuses
+from probo_bitbucket.store import Database, Transaction, builds, removals, statuses, steps
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.statuses import StoredStatus
 
@@ -75,6 +75,7 @@ class Relay:
             self.ending.make_room(tx, stored, now)
         status = asked_for(subject, update, self.display)
         if _is_told_by_a_newer(tx, statuses.find(tx, status), stored):
+            steps.tell(tx, stored.build.id, update.context, status, now)
             return status
         return take(tx, subject, _with_cause(stored, update), now, self.display)
 

@@ -109,6 +109,7 @@ builds = Table(
     Column("pull_request", BigInteger),
     Column("commit", String(40), nullable=False),
     Column("build", Text, nullable=False),  # model.Build as JSON
+    Column("result", String(20)),  # the worst that its steps told; null before the first
     # What /startbuild gets, without credentials.
     Column("document", Text, nullable=False, default="", server_default=""),
     *_work(),
@@ -121,6 +122,7 @@ builds = Table(
     Index("builds_changed", "changed_at"),
     Index("builds_created", "created_at", "id"),
     Index("builds_in_state", "state", "created_at", "id"),
+    Index("builds_with_result", "state", "result", "created_at", "id"),
     Index("builds_of_repository", "repository", "created_at", "id"),
     Index("builds_of_commit", "commit", "created_at", "id"),
 )
@@ -200,6 +202,21 @@ statuses = Table(
     Index("statuses_of_build", "build_id"),
     Index("statuses_changed", "changed_at"),
     Index("statuses_failed", "changed_at", sqlite_where=text("failed = 1"), postgresql_where=text("failed")),
+)
+
+# What each build told of its steps. A status, which a later build of the commit takes over, is what Bitbucket shows.
+steps = Table(
+    "steps",
+    metadata,
+    Column("build_id", String(BUILD_ID), primary_key=True),
+    Column("key", String(40), primary_key=True),
+    Column("context", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("told", Text, nullable=False),  # model.Status as JSON: its last word
+    Column("began_at", Double, nullable=False),  # when it was first told of
+    Column("ended_at", Double),
+    Column("changed_at", Double, nullable=False),
+    Index("steps_changed", "changed_at"),
 )
 
 forwarded = Table(

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from probo_bitbucket.model import Phase, Repository, Status
+from probo_bitbucket.store import steps
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, statuses
 from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, postponed
@@ -91,6 +92,8 @@ def desire(tx: sa.Connection, wish: Wish, previous: StoredStatus | None, now: fl
 
     A version that is just being reported stays pending: whoever reports it sees that there is a newer one.
     """
+    if wish.milestone is None:  # of a summary each step was told by itself
+        steps.tell(tx, wish.build_id, wish.context, wish.status, now)
     values: dict[str, Any] = {
         "build_id": wish.build_id,
         "context": wish.context,

@@ -10,11 +10,12 @@ from twisted.web.http import Request
 
 from probo_bitbucket.flow.again import Again, NotThere
 from probo_bitbucket.flow.glance import Glance
-from probo_bitbucket.model import BuildState, DeliveryState
+from probo_bitbucket.model import DeliveryState
 from probo_bitbucket.store import Database, Transaction, failures
 from probo_bitbucket.store.views import builds, deliveries, pull_requests, repositories
 from probo_bitbucket.store.views.builds import BuildStory
 from probo_bitbucket.store.views.deliveries import DeliveryLine, DeliveryStory
+from probo_bitbucket.store.views.outcome import Outcome
 from probo_bitbucket.web.answers import answer
 from probo_bitbucket.web.asked import asked
 from probo_bitbucket.web.browsers import Route
@@ -84,7 +85,7 @@ class Api:
         return answer(request, 202, {"ok": True})
 
     async def api_builds(self, request: Request) -> bytes:
-        wanted = asked(request, BuildState)
+        wanted = asked(request, Outcome)
         return answer(request, 200, await self.store.transact(builds.page, wanted.filter, wanted.after))
 
     async def api_build(self, request: Request, build_id: str) -> bytes:
@@ -108,7 +109,7 @@ class Api:
         return answer(request, 202, {"ok": True})
 
     async def api_pull_requests(self, request: Request) -> bytes:
-        wanted = asked(request, BuildState)
+        wanted = asked(request, Outcome)
         return answer(request, 200, await self.store.transact(pull_requests.page, wanted.filter, wanted.after))
 
     async def api_pull_request(self, request: Request, owner: str, repo: str, number: str) -> bytes:

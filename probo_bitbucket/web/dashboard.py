@@ -17,11 +17,12 @@ from probo_bitbucket.flow.again import NotThere
 from probo_bitbucket.flow.anew import NotNow
 from probo_bitbucket.flow.glance import Glance
 from probo_bitbucket.flow.requests import NotWanted
-from probo_bitbucket.model import BuildState, DeliveryState, InvalidName
+from probo_bitbucket.model import DeliveryState, InvalidName
 from probo_bitbucket.store import Database, StoreUnavailable, Transaction, failures
 from probo_bitbucket.store.failures import Failure
 from probo_bitbucket.store.views import builds, deliveries, pull_requests, repositories
 from probo_bitbucket.store.views.filters import Filter
+from probo_bitbucket.store.views.outcome import Outcome
 from probo_bitbucket.store.views.paging import BadCursor
 from probo_bitbucket.web.answers import BodyTooLarge, status_of
 from probo_bitbucket.web.api import headers, there
@@ -75,7 +76,7 @@ class Dashboard:
         return await self._page(request, "overview.html", glance=now, latest=latest)
 
     async def pull_requests(self, request: Request) -> bytes:
-        wanted = asked(request, BuildState)
+        wanted = asked(request, Outcome)
         found = await self.store.transact(pull_requests.page, wanted.filter, wanted.after)
         return await self._list(request, "pull_requests.html", wanted, found)
 
@@ -86,9 +87,9 @@ class Dashboard:
         return await self._list(request, "pull_request.html", wanted, story.builds, pull_request=story.newest)
 
     async def builds(self, request: Request) -> bytes:
-        wanted = asked(request, BuildState)
+        wanted = asked(request, Outcome)
         found = await self.store.transact(builds.page, wanted.filter, wanted.after)
-        return await self._list(request, "builds.html", wanted, found, states=BuildState)
+        return await self._list(request, "builds.html", wanted, found, states=Outcome)
 
     async def build(self, request: Request, build_id: str) -> bytes:
         found = await self.store.transact(builds.story_of, decoded(build_id))

@@ -42,7 +42,6 @@ _BADGES: dict[tuple[type[StrEnum], str], Badge] = {
         (Outcome.CANCELLED, Badge("quiet", "–", "cancelled")),
         (Outcome.SKIPPED, Badge("quiet", "–", "skipped")),
         (Outcome.REMOVED, Badge("quiet", "■", "taken down")),
-        (Outcome.REPLACED, Badge("quiet", "–", "replaced")),
         (Grade.OK, Badge("good", "✓", "fine")),
         (Grade.WARNING, Badge("warn", "!", "look at it")),
         (Grade.WRONG, Badge("bad", "✕", "wrong")),

@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 from attrs import evolve
 
-from probo_bitbucket.model import Build, BuildKind, BuildState, DeliveryState, Repository
+from probo_bitbucket.model import Build, BuildKind, BuildState, DeliveryState, Repository, StatusState
 from probo_bitbucket.store import Engine, failures, schema
 from probo_bitbucket.store.columns import dump
 from probo_bitbucket.store.views import builds, deliveries, pull_requests, queue, repositories
 from probo_bitbucket.store.views.filters import Filter
+from probo_bitbucket.store.views.outcome import Outcome, outcome
 from probo_bitbucket.store.views.paging import BadCursor
 
 MANY = 3000
@@ -147,3 +148,19 @@ def test_the_pulse_feels_what_happens(tx: sa.Connection) -> None:
     assert after != before
     tx.execute(sa.update(schema.builds).values(pending=True, attempts=1, due_at=5.0))
     assert queue.pulse(tx) != after
+
+
+def test_a_filter_finds_the_builds_that_show_its_outcome(tx: sa.Connection) -> None:
+    fill(tx, 400)
+    ways = [(state, result) for state in BuildState for result in (None, *StatusState)]
+    for number, (state, result) in enumerate(ways):
+        row = sa.update(schema.builds).where(schema.builds.c.id == f"b-{number:05}")
+        tx.execute(row.values(state=state, result=result))
+    tx.execute(sa.delete(schema.builds).where(schema.builds.c.id >= f"b-{len(ways):05}"))
+    for wanted in Outcome:
+        found = builds.page(tx, Filter(state=wanted)).items
+        assert {build.outcome for build in found} == {wanted}
+        assert len(found) == sum(outcome(state, result) is wanted for state, result in ways)
+    failed = builds.page(tx, Filter(failed=True)).items
+    assert BuildState.ENDED in {build.state for build in failed}  # a step failed
+    assert {build.outcome for build in failed} == {Outcome.FAILED}

@@ -21,16 +21,16 @@ def test_every_state_has_a_badge(state: StrEnum) -> None:
 @pytest.mark.parametrize("state", list(BuildState))
 def test_every_state_of_a_build_has_words_and_an_outcome(state: BuildState) -> None:
     assert STAGES[state]
-    assert badge(outcome(state, "claim", ()))
+    assert badge(outcome(state, None))
 
 
 def test_a_build_is_what_its_statuses_say_once_it_runs() -> None:
     running, failed, successful = StatusState.INPROGRESS, StatusState.FAILED, StatusState.SUCCESSFUL
-    assert outcome(BuildState.RUNNING, "claim", ()) is Outcome.RUNNING
-    assert outcome(BuildState.RUNNING, "claim", {running, failed}) is Outcome.RUNNING
-    assert outcome(BuildState.RUNNING, "claim", {successful, failed}) is Outcome.FAILED
-    assert outcome(BuildState.ENDED, "claim", {successful}) is Outcome.SUCCEEDED
-    assert outcome(BuildState.ENDED, None, ()) is Outcome.REPLACED
+    assert outcome(BuildState.RUNNING, None) is Outcome.RUNNING
+    assert outcome(BuildState.RUNNING, running) is Outcome.RUNNING
+    assert outcome(BuildState.RUNNING, failed) is Outcome.FAILED
+    assert outcome(BuildState.ENDED, successful) is Outcome.SUCCEEDED
+    assert outcome(BuildState.ENDED, running) is Outcome.STOPPED
 
 
 def test_times_read_as_people_say_them() -> None:

@@ -10,23 +10,29 @@ from attrs import frozen
 
 from probo_bitbucket.model import SHORTEST_HASH, Build, BuildKind, BuildState, PullRequestState, Status, StatusState
 from probo_bitbucket.store.columns import inside, load
-from probo_bitbucket.store.schema import builds, deliveries, pull_requests, removals, statuses
+from probo_bitbucket.store.schema import builds, deliveries, pull_requests, removals, statuses, steps
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
-from probo_bitbucket.store.views.outcome import NOT_BUILT, Outcome, outcome
+from probo_bitbucket.store.views.outcome import Outcome, having, outcome
 from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
 from probo_bitbucket.store.views.tries import Tries
 
 
 @frozen
 class StatusLine:
-    """One step of a build, or its environment: what Bitbucket shall show, and what it has been told."""
+    """One step of a build, or its environment: what it told, and what Bitbucket was told of it.
+
+    *shown*: Bitbucket shall show it; a later build of the same commit has not taken its place there.
+    """
 
     key: str
     context: str
     state: StatusState
     description: str
     url: str
+    began_at: float | None  # when it was first told of; None of a summary, which follows from the others
+    ended_at: float | None
     changed_at: float
+    shown: bool
     reported: StatusState | None
     reported_at: float | None
     failed: bool  # given up
@@ -118,9 +124,9 @@ def matching(tx: sa.Connection, wanted: Filter, after: str) -> Iterator[sa.Colum
     """The conditions for the builds that are wanted, behind a place in their list. Raises BadCursor."""
     columns = builds.c
     if wanted.failed:
-        yield columns.state.in_(NOT_BUILT)
+        yield having(Outcome.FAILED)
     if wanted.state:
-        yield columns.state == wanted.state
+        yield having(Outcome(wanted.state))
     if wanted.repository:
         yield columns.repository == wanted.repository
     if wanted.pull_request is not None:
@@ -175,16 +181,17 @@ def newest_of(tx: sa.Connection, repository: str) -> BuildLine | None:
 
 
 def statuses_of(tx: sa.Connection, ids: Collection[str]) -> dict[str, list[StatusLine]]:
-    """The statuses of some builds: each one's environment first, then its steps in the order of their contexts."""
+    """What some builds told: each one's environment first, then its steps as they began; a summary is the last."""
+    told = tx.execute(sa.select(steps).where(steps.c.build_id.in_(ids))).all()
+    shown = {
+        (row.build_id, row.key): row for row in tx.execute(sa.select(statuses).where(statuses.c.build_id.in_(ids)))
+    }
     found: dict[str, list[StatusLine]] = {id: [] for id in ids}
-    rows = tx.execute(sa.select(statuses).where(statuses.c.build_id.in_(ids))).all()
-    for row in sorted(rows, key=lambda row: (not row.context.endswith("/env"), row.context)):
-        found[row.build_id].append(_status(row))
+    for row in sorted(told, key=lambda row: (not row.context.endswith("/env"), row.began_at, row.context)):
+        found[row.build_id].append(_step(row, shown.pop((row.build_id, row.key), None)))
+    for row in shown.values():
+        found[row.build_id].append(_summary(row))
     return found
-
-
-def outcome_of(state: BuildState, claim: str | None, shown: Collection[StatusLine]) -> Outcome:
-    return outcome(state, claim, {status.state for status in shown})
 
 
 def _lines(tx: sa.Connection, rows: Collection[sa.Row[Any]]) -> list[BuildLine]:
@@ -215,19 +222,31 @@ def _removal(row: sa.Row[Any]) -> RemovalLine:
     return RemovalLine(row.wanted_at, row.words, not row.pending and bool(row.last_error), Tries.of(row))
 
 
-def _status(row: sa.Row[Any]) -> StatusLine:
-    desired = load(row.desired, Status)
+def _step(row: sa.Row[Any], shown: sa.Row[Any] | None) -> StatusLine:
+    return _line_of(load(row.told, Status), row, shown, row.began_at, row.ended_at)
+
+
+def _summary(row: sa.Row[Any]) -> StatusLine:
+    return _line_of(load(row.desired, Status), row, row, None, None)
+
+
+def _line_of(
+    told: Status, row: sa.Row[Any], shown: sa.Row[Any] | None, began_at: float | None, ended_at: float | None
+) -> StatusLine:
     return StatusLine(
-        key=row.key,
+        key=told.key,
         context=row.context,
-        state=desired.state,
-        description=desired.description,
-        url=desired.url,
+        state=told.state,
+        description=told.description,
+        url=told.url,
+        began_at=began_at,
+        ended_at=ended_at,
         changed_at=row.changed_at,
-        reported=load(row.reported, Status).state if row.reported else None,
-        reported_at=row.reported_at,
-        failed=row.failed,
-        tries=Tries.of(row),
+        shown=shown is not None,
+        reported=load(shown.reported, Status).state if shown and shown.reported else None,
+        reported_at=shown.reported_at if shown else None,
+        failed=bool(shown and shown.failed),
+        tries=Tries.of(shown) if shown else Tries.NONE,
     )
 
 
@@ -242,7 +261,7 @@ def _line(
         id=row.id,
         kind=build.kind,
         state=state,
-        outcome=outcome_of(state, row.claim, shown),
+        outcome=outcome(state, StatusState(row.result) if row.result else None),
         reason=row.reason,
         repository=row.repository,
         source=row.source,

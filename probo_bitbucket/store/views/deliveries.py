@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 from attrs import frozen
 
-from probo_bitbucket.model import BuildState, DeliveryState
+from probo_bitbucket.model import BuildState, DeliveryState, StatusState
 from probo_bitbucket.store.columns import inside
 from probo_bitbucket.store.schema import builds, deliveries
-from probo_bitbucket.store.views.builds import BuildStory, StatusLine, outcome_of, statuses_of, story_of
+from probo_bitbucket.store.views.builds import BuildStory, story_of
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
-from probo_bitbucket.store.views.outcome import Outcome
+from probo_bitbucket.store.views.outcome import Outcome, outcome
 from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
 from probo_bitbucket.store.views.tries import Tries
 
@@ -56,7 +56,7 @@ def page(tx: sa.Connection, wanted: Filter, after: str = "") -> Page[DeliveryLin
     """Deliveries, the latest first. Raises BadCursor."""
     query = _lines(tx).where(*_matching(tx, wanted, after)).order_by(deliveries.c.id.desc())
     found = cut(tx, query, lambda row: str(row.id))
-    return Page(_shown(tx, found.items), found.after)
+    return Page([_line(row) for row in found.items], found.after)
 
 
 def _matching(tx: sa.Connection, wanted: Filter, after: str) -> Iterator[sa.ColumnElement[bool]]:
@@ -94,7 +94,8 @@ def _place(after: str) -> int:
 
 
 def find(tx: sa.Connection, id: int) -> DeliveryLine | None:
-    return next(iter(_shown(tx, tx.execute(_lines(tx).where(deliveries.c.id == id)).all())), None)
+    row = tx.execute(_lines(tx).where(deliveries.c.id == id)).first()
+    return None if row is None else _line(row)
 
 
 def story(tx: sa.Connection, id: int) -> DeliveryStory | None:
@@ -103,8 +104,7 @@ def story(tx: sa.Connection, id: int) -> DeliveryStory | None:
     if row is None:
         return None
     build = story_of(tx, row.build_id) if row.build_id else None
-    (delivery,) = _shown(tx, [row])
-    return DeliveryStory(delivery, row.hook_uuid, row.request_uuid, row.attempt, row.body, build)
+    return DeliveryStory(_line(row), row.hook_uuid, row.request_uuid, row.attempt, row.body, build)
 
 
 def _title(tx: sa.Connection) -> sa.ColumnElement[str]:
@@ -113,16 +113,11 @@ def _title(tx: sa.Connection) -> sa.ColumnElement[str]:
 
 def _lines(tx: sa.Connection) -> sa.Select[Any]:
     """Without the bodies, which are large."""
-    of_build = (builds.c.state.label("build_state"), builds.c.claim, _title(tx).label("title"))
+    of_build = (builds.c.state.label("build_state"), builds.c.result, _title(tx).label("title"))
     return sa.select(*_OF_DELIVERY, *of_build).outerjoin(builds, builds.c.id == deliveries.c.build_id)
 
 
-def _shown(tx: sa.Connection, rows: Collection[sa.Row[Any]]) -> list[DeliveryLine]:
-    statuses = statuses_of(tx, {row.build_id for row in rows if row.build_id})
-    return [_line(row, statuses.get(row.build_id, ())) for row in rows]
-
-
-def _line(row: sa.Row[Any], statuses: Collection[StatusLine]) -> DeliveryLine:
+def _line(row: sa.Row[Any]) -> DeliveryLine:
     return DeliveryLine(
         id=row.id,
         received_at=row.received_at,
@@ -134,6 +129,10 @@ def _line(row: sa.Row[Any], statuses: Collection[StatusLine]) -> DeliveryLine:
         decided_at=row.decided_at,
         tries=Tries.of(row),
         build=row.build_id,
-        outcome=outcome_of(BuildState(row.build_state), row.claim, statuses) if row.build_state else None,
+        outcome=_outcome(row) if row.build_state else None,
         title=row.title or "",
     )
+
+
+def _outcome(row: sa.Row[Any]) -> Outcome:
+    return outcome(BuildState(row.build_state), StatusState(row.result) if row.result else None)

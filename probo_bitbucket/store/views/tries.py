@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from attrs import frozen
@@ -16,9 +16,13 @@ class Tries:
     count: int
     trouble: str
     next_at: float | None  # when it is tried again, after a try that failed
+    NONE: ClassVar[Tries]
 
     @classmethod
     def of(cls, row: sa.Row[Any]) -> Tries:
         if row.pending:
             return cls(True, row.attempts, row.last_error, row.due_at if row.attempts else None)
         return cls(False, row.tries, row.last_error or row.trouble, None)
+
+
+Tries.NONE = Tries(False, 0, "", None)

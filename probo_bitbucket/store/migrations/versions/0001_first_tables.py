@@ -20,6 +20,7 @@ def upgrade() -> None:
     _removals()
     _watches()
     _statuses()
+    _steps()
     _forwarded()
     _repositories()
     _commands()
@@ -109,6 +110,7 @@ def _builds() -> None:
         sa.Column("pull_request", sa.BigInteger),
         sa.Column("commit", sa.String(40), nullable=False),
         sa.Column("build", sa.Text, nullable=False),
+        sa.Column("result", sa.String(20)),
         sa.Column("document", sa.Text, nullable=False, server_default=""),
         *_work(),
     )
@@ -121,6 +123,7 @@ def _builds() -> None:
     op.create_index("builds_changed", "builds", ["changed_at"])
     op.create_index("builds_created", "builds", ["created_at", "id"])
     op.create_index("builds_in_state", "builds", ["state", "created_at", "id"])
+    op.create_index("builds_with_result", "builds", ["state", "result", "created_at", "id"])
     op.create_index("builds_of_repository", "builds", ["repository", "created_at", "id"])
     op.create_index("builds_of_commit", "builds", ["commit", "created_at", "id"])
 
@@ -204,6 +207,21 @@ def _statuses() -> None:
         sqlite_where=sa.text("failed = 1"),
         postgresql_where=sa.text("failed"),
     )
+
+
+def _steps() -> None:
+    op.create_table(
+        "steps",
+        sa.Column("build_id", sa.String(255), primary_key=True),
+        sa.Column("key", sa.String(40), primary_key=True),
+        sa.Column("context", sa.Text, nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("told", sa.Text, nullable=False),
+        sa.Column("began_at", sa.Double, nullable=False),
+        sa.Column("ended_at", sa.Double),
+        sa.Column("changed_at", sa.Double, nullable=False),
+    )
+    op.create_index("steps_changed", "steps", ["changed_at"])
 
 
 def _forwarded() -> None:
