@@ -11,6 +11,7 @@ from probo_bitbucket.errors import BudgetSpent
 from probo_bitbucket.upstream import Answer
 
 HOUR = 60  # minutes
+MINUTE = 60.0  # seconds
 RESERVE = 0.2  # of the limit: kept for what cannot wait, reading configurations and reporting final states
 MOST = 1_000_000  # requests an hour
 PAUSE = 60.0  # seconds to be silent after a 429 that names no time
@@ -40,7 +41,7 @@ class Budget:
             raise BudgetSpent("Bitbucket's limit of requests is near", min(PAUSE, self.near_until - now))
         if self.left(now) <= (0 if urgent else int(self.allowed * RESERVE)):
             raise BudgetSpent(f"{self.allowed} requests an hour are spent", PAUSE)
-        self._sent[_minute(now)] += 1
+        self._sent[minute_of(now)] += 1
 
     @property
     def allowed(self) -> int:
@@ -49,7 +50,7 @@ class Budget:
 
     def left(self, now: float) -> int:
         """Requests left of the rolling hour that ends at *now*."""
-        oldest = _minute(now) - HOUR
+        oldest = minute_of(now) - HOUR
         for minute in [minute for minute in self._sent if minute <= oldest]:
             del self._sent[minute]
         return self.allowed - self.elsewhere - self._sent.total()
@@ -74,5 +75,6 @@ class Budget:
         self.near_until = max(self.near_until, near_until)
 
 
-def _minute(now: float) -> int:
-    return int(now // 60)
+def minute_of(now: float) -> int:
+    """The minute since the epoch by which what is sent *now* is counted."""
+    return int(now // MINUTE)

@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from probo_bitbucket.bitbucket.budget import minute_of
 from probo_bitbucket.flow.upkeep import IDLE
 from probo_bitbucket.store import (
     Database,
@@ -51,7 +52,7 @@ class Janitor:
     async def round(self) -> None:
         """Tidy up once."""
         now = self.clock.seconds()
-        total = await self._deleted(budget.prune, int(now // 60))
+        total = await self._deleted(budget.prune, now, minute_of(now))
         for prune, kept in (
             (deliveries.prune, self.retention),
             (builds.prune, self.retention),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
-from probo_bitbucket.bitbucket.budget import Budget
+from probo_bitbucket.bitbucket.budget import Budget, minute_of
 from probo_bitbucket.store import Database, Transaction, budget
 
 
@@ -28,7 +28,7 @@ class Sharing:
         await self.store.transact(self._exchange, self.clock.seconds())
 
     def _exchange(self, tx: Transaction, now: float) -> None:
-        minute = int(now // 60)
+        minute = minute_of(now)
         for consumer, shared in self.budgets.items():
             # The minute before, too: its last requests may have come after the last round.
             lately = {each: sent for each in (minute - 1, minute) if (sent := shared.sent_in(each))}

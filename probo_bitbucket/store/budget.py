@@ -57,8 +57,7 @@ def pauses(tx: sa.Connection, consumer: str) -> tuple[float, float]:
     return (0.0, 0.0) if row is None else (row.silent_until, row.near_until)
 
 
-def prune(tx: sa.Connection, minute: int) -> int:
-    """Delete what does not count any more when it is *minute*. Returns how many rows."""
-    now = 60.0 * minute
+def prune(tx: sa.Connection, now: float, minute: int) -> int:
+    """Delete what does not count any more when it is *now*, in *minute*. Returns how many rows."""
     tx.execute(sa.delete(pauses_table).where(pauses_table.c.silent_until < now, pauses_table.c.near_until < now))
     return tx.execute(sa.delete(requests).where(requests.c.minute <= minute - HOUR)).rowcount

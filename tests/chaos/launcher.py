@@ -1,14 +1,17 @@
 """The daemon as twistd runs it, on schedules of seconds in place of minutes, and with a bug in it if one is asked for.
 
-`python -m tests.chaos.launcher BUG …`: a name of BUGS or `none`, then twistd's own arguments.
+`python -m tests.chaos.launcher BUG SKEW …`: a name of BUGS or `none`, the seconds by which its clock is fast, then what
+twistd takes.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from functools import partial
 from typing import Any
 
+from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.scripts.twistd import run
 
@@ -24,6 +27,7 @@ from probo_bitbucket.store import builds, credentials, nodes, sql
 LEASE = 3.0  # seconds
 REQUEST_TIMEOUT = 3.0  # seconds
 BREAKER_PAUSE = 2.0  # seconds
+MINUTE = 0.5  # seconds; of these an hour has 60, in which there are as many requests as the settings allow
 
 SHORTER: tuple[tuple[Any, str, float], ...] = (
     (sql, "LEASE", LEASE),
@@ -36,6 +40,8 @@ SHORTER: tuple[tuple[Any, str, float], ...] = (
     (schedule, "FIRST", 0.2),
     (schedule, "LONGEST", 2.0),
     (budget, "PAUSE", 2.0),
+    (budget, "MINUTE", MINUTE),
+    (periodic, "SHARING_INTERVAL", MINUTE / 2),
 )
 
 
@@ -44,6 +50,11 @@ def shorten() -> None:
         assert hasattr(module, name), f"{module.__name__} has no {name} any more"
         setattr(module, name, seconds)
     upstream.Breaker = partial(Breaker, pause=BREAKER_PAUSE)  # type: ignore[assignment, attr-defined]
+
+
+def skew(seconds: float) -> None:
+    """Let the clock go wrong."""
+    ReactorBase.seconds = staticmethod(lambda: time.time() + seconds)
 
 
 def answer_before_commit() -> None:
@@ -74,5 +85,8 @@ BUGS = {"none": lambda: None, "answer-before-commit": answer_before_commit, "sta
 
 if __name__ == "__main__":
     shorten()
-    BUGS[sys.argv.pop(1)]()
+    bug, seconds = sys.argv[1:3]
+    del sys.argv[1:3]
+    skew(float(seconds))
+    BUGS[bug]()
     run()

@@ -17,12 +17,15 @@ ROOT = Path(__file__).parents[2]
 
 
 class Node:
-    """A daemon with *settings*, on a port of its own, which it keeps. What it logs is appended to *log*."""
+    """A daemon with *settings*, on a port of its own, which it keeps. What it logs is appended to *log*.
 
-    def __init__(self, settings: Path, log: Path, bug: str) -> None:
+    Its clock is *skew* seconds fast.
+    """
+
+    def __init__(self, settings: Path, log: Path, bug: str, skew: float) -> None:
         self.port = _free_port()
         self.starts = 0
-        self._command = [sys.executable, "-m", "tests.chaos.launcher", bug]
+        self._command = [sys.executable, "-m", "tests.chaos.launcher", bug, str(skew)]
         self._command += ["-n", "--pidfile=", "probo-bitbucket", "-c", str(settings), "--port", str(self.port)]
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from random import Random, randrange
 from typing import Any, cast
@@ -25,8 +26,9 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall, deferLater, react
 from twisted.internet.threads import deferToThread
 
+from probo_bitbucket.sandbox import ratelimit
 from probo_bitbucket.sandbox.stage import HOOK_SECRET, SECRET, Stage
-from tests.chaos.launcher import BUGS, LEASE
+from tests.chaos.launcher import BUGS, LEASE, MINUTE
 from tests.chaos.leftovers import leftovers
 from tests.chaos.load import CONFIGURATIONS, Load
 from tests.chaos.node import Balancer, Node
@@ -39,6 +41,8 @@ LIVES = (0.05, 1.5)  # seconds that a daemon listens before it is killed: at lea
 CRASH_EVERY = 8  # kills between two crashes of PostgreSQL; with fewer kills in all, it crashes after the last
 FREEZE_EVERY = 3  # kills between two nodes that are frozen until the others have their work
 SETTLED_WITHIN = 120.0  # seconds, once nothing is in the way any more
+SKEW = 2.0  # seconds between the clocks of two nodes
+REQUESTS = 600  # in the daemon's hour of 60 short minutes; the load takes more while nothing is in its way
 TOKEN_LIFE = 130  # seconds; the daemon replaces a token that has less than 120 left
 _UNEXPECTED = re.compile(r"(step|http|worker|round)\.failed|Unhandled error|Traceback").search
 
@@ -64,19 +68,22 @@ class Theatre(Stage):
         super().__init__(
             reactor,
             directory / "data",
-            rateLimit=1_000_000,
+            rateLimit=REQUESTS,
             forks="always",
             reconcile="never",  # it would find again what was lost
             log_level="debug",
             **database,
         )
         self.random = Random(plan.seed)
-        self.cloud.rate_limit.limit = 1_000_000
+        self.cloud.rate_limit.limit = REQUESTS
         self.cloud.credentials.expires_in = TOKEN_LIFE
         self.container_manager.setting.overtake = Random(plan.seed)
         self.container_manager.setting.step_time = 0.2
         self.log = directory / "daemon.log"
-        self.nodes = [Node(directory / "data" / "settings.yaml", self.log, plan.bug) for _ in range(plan.nodes)]
+        settings, skews = directory / "data" / "settings.yaml", cycle((0.0, SKEW))
+        self.nodes = [
+            Node(settings, self.log, plan.bug, skew) for _, skew in zip(range(plan.nodes), skews, strict=False)
+        ]
         self._tending = LoopingCall(self._tend)
         self._balancer: IListeningPort | None = None
 
@@ -131,7 +138,7 @@ class Play:
         await self._theatre.open()
         for name in CONFIGURATIONS:
             self._theatre.watch(name)
-        await self._until(lambda: all(node.listens for node in self._theatre.nodes), 30, "a node that listens")
+        await self._until(lambda: all(node.listens for node in self._theatre.nodes), 120, "a node that listens")
         load, trouble = LoopingCall(self._load.act), LoopingCall(self._trouble.change)
         load.start(1 / EVENTS_A_SECOND)
         trouble.start(1.3)
@@ -144,7 +151,7 @@ class Play:
 
     async def _kill(self, number: int) -> None:
         node = self._random.choice(self._theatre.nodes)
-        await self._until(lambda: node.listens, 60, "a node that listens")
+        await self._until(lambda: node.listens, 120, "a node that listens")
         await deferLater(self._clock, self._random.uniform(*LIVES))
         if self._plan.nodes > 1 and number % FREEZE_EVERY == 0:
             node.freeze()
@@ -175,6 +182,7 @@ class Play:
         theatre = self._theatre
         verdict.counts |= {
             "starts of a daemon": sum(node.starts for node in theatre.nodes),
+            "requests above the limit": sum(request.status == 429 for request in theatre.cloud.requests),
             "requests that Bitbucket failed": sum(map(_failed, theatre.cloud.requests)),
             "requests that the Container Manager failed": sum(map(_failed, theatre.container_manager.requests)),
         }
@@ -207,6 +215,7 @@ def _failed(request: Any) -> bool:
 
 async def perform(reactor: Any, plan: Plan, directory: Path, say: Callable[[str], None]) -> Verdict:
     """Carry *plan* out in *directory*."""
+    ratelimit.HOUR = 60 * MINUTE
     cluster = None
     if plan.nodes > 1:
         found = programs()

@@ -101,18 +101,28 @@ def _is_end(delivery: Delivery) -> bool:
 
 
 def _judge_environments(cloud: BitbucketCloud, container_manager: ContainerManager, verdict: Verdict) -> None:
-    """Of a closed pull request no environment is there, of others none that is older than the newest ready one."""
+    """Of a closed pull request no environment is there, of others none that is older than the newest ready one.
+
+    That of the last commit is there: nothing superseded it.
+    """
     closed = _closed(cloud.deliveries.journal)
+    ended = {_wanted(delivery).pull_request for delivery in filter(_is_end, cloud.deliveries.journal)}
+    wanted = [news for news in _last_accepted(cloud.deliveries.journal) if news[0].pull_request not in ended]
+    last = {news[0] for news in wanted if len(news) == 1}
     last_words = _last_words(container_manager)
     standing: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for build in sorted(container_manager.builds.values(), key=lambda build: build["createdAt"], reverse=True):
-        if not build.get("reaped"):
+        if build.get("reaped"):
+            verdict.broken += [f"taken down: {_built(build)}, though none is newer"] if _built(build) in last else []
+        else:
             standing.setdefault(_built(build).pull_request, []).append(build)
-    for pull_request, (newest, *older) in standing.items():
+    for pull_request, builds in standing.items():
         if pull_request in closed:
-            verdict.broken += [f"still there, though it is closed: {_built(build)}" for build in (newest, *older)]
-        elif last_words.get(newest["id"]) == "success":
-            verdict.broken += [f"still there: {_built(build)}, though {_built(newest)} is ready" for build in older]
+            verdict.broken += [f"still there, though it is closed: {_built(build)}" for build in builds]
+            continue
+        ready = next((place for place, build in enumerate(builds) if last_words.get(build["id"]) == "success"), None)
+        older = [] if ready is None else builds[ready + 1 :]
+        verdict.broken += [f"still there: {_built(build)}, though a newer one is ready" for build in older]
     verdict.counts["environments that stay"] = sum(map(len, standing.values()))
 
 

@@ -31,14 +31,14 @@ def test_only_the_last_sixty_minutes_count(tx: sa.Connection) -> None:
 
 def test_pruning_deletes_what_does_not_count_any_more(tx: sa.Connection) -> None:
     budget.record(tx, "acme", "north", {100: 1, 101: 10})
-    assert budget.prune(tx, 160) == 1
+    assert budget.prune(tx, 9600.0, 160) == 1
     assert budget.spent_elsewhere(tx, "acme", "south", 160) == 10
 
 
 def test_the_latest_time_of_each_pause_counts_until_it_is_over(tx: sa.Connection) -> None:
     budget.pause(tx, "acme", 6000.0, 0.0)
     budget.pause(tx, "acme", 5000.0, 7000.0)
-    budget.prune(tx, 110)
+    budget.prune(tx, 6600.0, 110)
     assert budget.pauses(tx, "acme") == (6000.0, 7000.0)
-    budget.prune(tx, 117)
+    budget.prune(tx, 7001.0, 117)
     assert budget.pauses(tx, "acme") == (0.0, 0.0)
