@@ -37,7 +37,7 @@ class LogOutput:
     @property
     def path(self) -> Path | None:
         """The file that it goes to, if it is one."""
-        return self._destination.path.absolute() if isinstance(self._destination, LogFile) else None
+        return self._destination.path.resolve() if isinstance(self._destination, LogFile) else None
 
     def reopen(self) -> None:
         """Go on in the file that is now at the path."""

@@ -88,9 +88,8 @@ class StageTestCase(TestCase):
     async def setUp(self) -> None:  # type: ignore[override] # trial waits for coroutines, too
         for module, name, seconds in FASTER:
             self.patch(module, name, seconds)
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
+        self._folder = tempfile.TemporaryDirectory()
+        self.folder = Path(self._folder.name)
         self.stage = Stage(reactor, self.folder, **self.settings)
         self.pool = HTTPConnectionPool(reactor, persistent=False)
         self.agent = Agent(reactor, pool=self.pool)
@@ -108,6 +107,7 @@ class StageTestCase(TestCase):
     async def tearDown(self) -> None:  # type: ignore[override]
         await self.stage.close()
         await self.pool.closeCachedConnections()
+        self._folder.cleanup()  # not as a cleanup of trial's, which comes before this
 
     def grant(self, *scopes: str) -> None:
         """From now on the consumer has these scopes only."""

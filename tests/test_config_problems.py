@@ -64,7 +64,7 @@ def test_a_problem_names_where_the_value_came_from(tmp_path: Path) -> None:
     assert problems(path, environ={"PROBO_BITBUCKET_PORT": "-1"}) == (f"PROBO_BITBUCKET_PORT: '-1' came; {expected}",)
     assert problems(path, options={"port": "70000"}) == (f"--port: '70000' came; {expected}",)
     (problem,) = problems(path, options={"bbWebhookUrl": "hook"})
-    assert problem.startswith("--bitbucket-webhook-path: 'hook' came; a path that starts with / ")
+    assert problem.startswith("--bitbucket-webhook-path: 'hook' came; a path that starts with /, ")
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,8 @@ class Health(StageTestCase):
         self.assertIn("open /setup", found[""]["credentials default"])
 
     async def test_an_upstream_that_is_down_is_named_until_it_is_back(self) -> None:
-        self.patch(breaker.Breaker.__init__, "__defaults__", (1, 0.1, 0, 0.0))
+        _, several, _, *rest = breaker.Breaker.__init__.__defaults__ or ()
+        self.patch(breaker.Breaker.__init__, "__defaults__", (1, several, 0.1, *rest))
         await self.stage.stop_handler()
         self.stage.start_handler()
         fault = self.container_manager.faults.add(Fault(Cut()))

@@ -81,7 +81,8 @@ class Scraped(StageTestCase):
         self.assertIsNotNone(of(found, "budget_left", consumer="sandbox-consumer"))
 
     async def test_an_upstream_that_is_down_is_told(self) -> None:
-        self.patch(breaker.Breaker.__init__, "__defaults__", (1, 10.0, 0, 0.0))
+        _, *rest = breaker.Breaker.__init__.__defaults__ or ()
+        self.patch(breaker.Breaker.__init__, "__defaults__", (1, *rest))
         await self.stage.stop_handler()
         self.stage.start_handler()
         self.container_manager.faults.add(Fault(Cut()))

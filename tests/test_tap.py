@@ -83,7 +83,8 @@ def daemon(directory: Path) -> Iterator[int]:
     with (directory / "settings.yaml").open("a") as settings:
         settings.write("logFile: {enabled: true}\n")
     started = twistd("--pidfile=bitbucket.pid", "probo-bitbucket", "-c", "settings.yaml")
-    assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
+    told = f"The log is in {directory.parent / 'logs' / 'bitbucket.log'}\n"
+    assert (started.returncode, started.stdout, started.stderr) == (0, "", told)
     pid = int((directory / "bitbucket.pid").read_text())
     yield pid
     if not gone(pid):

@@ -68,7 +68,8 @@ def assemble(settings: Settings, foundation: Foundation, reactor: Any) -> Parts:
     keys = outside.keys
     steps = Steps(settings, outside, store, reactor, leases)
     set_up, events = keys.set_up(outside.accounts, steps.wake), Events(store, reactor)
-    signatures = Signatures(settings.webhook_secrets, store, reactor)
+    shared = settings.database_url.startswith("postgresql:")
+    signatures = Signatures(settings.webhook_secrets, store, reactor, shared)
     entrance = Entrance(settings, foundation, outside, steps, leases, set_up, signatures, events, reactor)
     opening = tuple(doors(settings, entrance.rooms()))
     rounds = periodic(

@@ -90,7 +90,7 @@ def _match(pattern: str, text: str) -> re.Match[str]:
 _ROUTES = re.compile(
     r"/(?:(?:t|api|pages|setup|builds|branches|commits|deliveries|pull-requests?)(?:/.*)?"
     r"|auth_lookup|update|healthz|readyz|metrics|events|repositories"
-    r"|hooks(?:/(?:add|repair|remove|test))?|failures/send-again)"
+    r"|hooks(?:/(?:add|look|repair|remove|test))?|failures/send-again)"
 )
 
 

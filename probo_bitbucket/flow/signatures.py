@@ -33,11 +33,12 @@ class Doubtful(Exception):
 
 @define
 class Signatures:
-    """*given* are the secrets of the settings."""
+    """*given* are the secrets of the settings. Where the store is *shared*, another node can make one at any time."""
 
     given: Sequence[str] = field(repr=False)
     store: Database
     clock: IReactorTime
+    shared: bool = False
     _kept: tuple[str, ...] = field(default=(), repr=False)
     _read_at: float = float("-inf")
 
@@ -47,7 +48,7 @@ class Signatures:
         """Read the secrets, and say so where there is none."""
         self._keep(hooks.secrets(tx), self.clock.seconds())
         if not self._valid:
-            self.log.warn("{warning}", warning=UNSIGNED, event="settings.doubtful")
+            self.log.warn("{words}", words=UNSIGNED, event="settings.doubtful")
 
     async def check(self, body: bytes, header: str | None) -> None:
         """Raises BadSignature; or StoreUnavailable or Doubtful, where the store may have the secret.
@@ -63,7 +64,7 @@ class Signatures:
             return
         if not header:
             raise BadSignature("X-Hub-Signature is missing")
-        if self._read_at < asked_at and signature.well_formed(header):
+        if self.shared and self._read_at < asked_at and signature.well_formed(header):
             raise Doubtful("X-Hub-Signature does not fit yet: send it again")
         raise BadSignature("X-Hub-Signature does not fit")
 

@@ -49,10 +49,10 @@ class Outside:
     async def of(self, build: Build) -> dict[str, Any]:
         return {"id": "p-1", "slug": build.repository.full_name}
 
-    async def commit(self, repository: Repository, hash: str) -> Commit:
+    async def commit(self, repository: Repository, hash: str, home: Repository) -> Commit:
         return Commit(hash.ljust(40, "0"), "Change")
 
-    async def file(self, repository: Repository, commit: str, name: str) -> bytes:
+    async def file(self, repository: Repository, commit: str, name: str, home: Repository) -> bytes:
         return b"steps: [{name: Test, command: make}]"
 
     def failed(self, tx: Transaction, build: Build, description: str, now: float) -> None:

@@ -16,7 +16,7 @@ BODY = b"{}"
 def test_what_fits_no_secret_is_refused_for_good_only_when_the_store_was_asked_since(
     store: ImmediateStore, clock: Clock
 ) -> None:
-    other_node = Signatures(("swordfish",), store, clock)
+    other_node = Signatures(("swordfish",), store, clock, shared=True)
     run(other_node.check(BODY, sign("swordfish", BODY)))
     clock.advance(AGE_OF_DOUBT / 2)
     _, made_elsewhere = store.now(hooks.new_secret, clock.seconds())
