@@ -143,6 +143,15 @@ class Forms(DashboardTestCase):
             for secret in (SECRET, HOOK_SECRET, "ATBB0123456789abcdefghij0123"):
                 self.assertNotIn(secret, shown)
 
+    async def test_tokens_in_addresses_are_struck_out_and_the_rest_of_the_address_is_shown(self) -> None:
+        names = ("access_token", "token", "key", "api_key", "secret", "password", "jwt", "X-Amz-Signature", "code")
+        url = "https://example.com/x?page=2&amp;" + "&".join(f"{name}={SECRET}" for name in names) + "&keyword=shown"
+        await self.deliver("repo:fork", {"links": {"url": url}, "words": f"see ({url}#access_token={SECRET})"})
+        for shown in (await self.page("/deliveries/1"), (await self.call("GET", "/api/deliveries/1")).body.decode()):
+            self.assertNotIn(SECRET, shown)
+            self.assertEqual(shown.count("keyword=shown"), 2)
+            self.assertEqual(shown.count("page=2"), 2)
+
 
 class Unsigned(DashboardTestCase):
     """No secret anywhere: whoever knows the URL can send deliveries."""

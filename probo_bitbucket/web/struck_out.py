@@ -11,6 +11,12 @@ from probo_bitbucket.logs import HIDDEN, redact
 
 _TELLING = re.compile(r"passw|secret|token|authorization|api[_-]?key|private[_-]?key|credential", re.IGNORECASE)
 _IN_URL = re.compile(r"(?<=://)[^\s/@]+(?=@)")  # https://user:password@host
+# …?access_token=value; in HTML the & is written &amp; and after # are the tokens of OAuth's implicit grant.
+_IN_QUERY = re.compile(
+    r"(?<=[?&;#])((?:[\w.-]*(?:token|secret|password|passwd|signature|apikey)|(?:[\w.-]*[_.-])?(?:key|code|jwt|sig))=)"
+    r"[^&#\s\"'<>()]+",
+    re.IGNORECASE | re.ASCII,
+)
 _ATLASSIAN = re.compile(r"\bAT(?:ATT|BB|CTT|SCTT)[\w=-]{12,}", re.ASCII)  # the forms of Atlassian's own tokens
 
 
@@ -34,4 +40,5 @@ def _struck(value: Any, name: str = "") -> Any:
 
 
 def _strike(text: str) -> str:
-    return _ATLASSIAN.sub(HIDDEN, _IN_URL.sub(HIDDEN, redact(text)))
+    text = _IN_URL.sub(HIDDEN, redact(text))
+    return _ATLASSIAN.sub(HIDDEN, _IN_QUERY.sub(rf"\g<1>{HIDDEN}", text))
