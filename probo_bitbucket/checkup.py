@@ -67,34 +67,36 @@ class _Ground:
 
     engine: Engine
     verdict: Verdict | None = None  # on the daemon's own, where this is not it
+    first: bool = False  # nothing was ever kept there: what the settings do not give is nowhere
 
 
 def _ground(settings: Settings) -> _Ground:
     engine = Engine(settings.database_url)
     if engine.file and not engine.file.exists():
-        return _Ground(empty(), Verdict.ok("store", f"{engine.file} is made when the daemon starts"))
+        return _Ground(empty(), Verdict.ok("store", f"{engine.file} is made when the daemon starts"), first=True)
     try:
-        pending = form(engine).pending
+        known = form(engine)
     except StoreUnavailable as error:
         return _Ground(empty(), Verdict.of("store", error))
     except StoreTooNew as error:
         return _Ground(empty(), Verdict.wrong("store", str(error), "install that version, or restore a backup"))
-    if pending:
-        return _Ground(empty(), Verdict.ok("store", f"{len(pending)} migrations wait for the start of the daemon"))
+    if known.pending:
+        words = f"{len(known.pending)} migrations wait for the start of the daemon"
+        return _Ground(empty(), Verdict.ok("store", words), first=not known.current)
     return _Ground(engine)
 
 
 async def _look(reactor: Any, settings: Settings) -> list[Verdict]:
     ground = _ground(settings)
     verdicts: list[Verdict] = []
+    unjudged = set()
     if ground.verdict:
         renewed = [account for account in settings.accounts if isinstance(account.credentials, OAuthConsumer)]
         verdicts = [ground.verdict, *map(_not_tried, renewed)]
         settings = evolve(settings, accounts=tuple(each for each in settings.accounts if each not in renewed))
+        unjudged = {"store"} if ground.first and not renewed else {"store", "credentials"}
     found = await _look_from(ground, reactor, settings)
-    if ground.verdict:
-        found = [verdict for verdict in found if verdict.subject not in ("store", "credentials")]
-    return [*verdicts, *found]
+    return [*verdicts, *(verdict for verdict in found if verdict.subject not in unjudged)]
 
 
 def _not_tried(account: Account) -> Verdict:

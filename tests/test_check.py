@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, cast
@@ -15,6 +16,8 @@ from probo_bitbucket.sandbox.faults import Answer, Cut, Fault
 from tests.test_cli import CommandTestCase
 from tests.test_hooks import HookTestCase
 from tests.web.certificates import write_certificates
+
+CREDENTIALS = {"bbClientKey", "bbClientSecret", "bbRefreshToken"}
 
 
 class CheckTestCase(HookTestCase, CommandTestCase):
@@ -183,6 +186,14 @@ class WithoutDaemon(CheckTestCase):
         self.assertIn("not tried", found["credentials default"]["what"])
         self.assertEqual(list(self.folder.glob("probo-bitbucket.db*")), [])
         self.assertEqual(self.cloud.credentials.granted["refresh_token"], 1)
+
+    async def test_before_the_first_start_missing_credentials_are_said(self) -> None:
+        for path in self.folder.glob("probo-bitbucket.db*"):
+            path.unlink()
+        settings = self.folder / "settings.yaml"
+        given = json.loads(settings.read_text())
+        settings.write_text(json.dumps({key: given[key] for key in given.keys() - CREDENTIALS}))
+        self.assertEqual(await self.wrong("credentials"), "there are none → open /setup, or put some into the settings")
 
     async def test_settings_that_are_wrong_are_said_line_by_line(self) -> None:
         (self.folder / "settings.yaml").write_text("prot: 3012\n")
