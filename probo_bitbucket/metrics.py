@@ -9,12 +9,23 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from twisted.logger import ILogObserver, LogEvent
 from zope.interface import implementer
 
 from probo_bitbucket import __version__
 from probo_bitbucket.log_events import EVENTS
+from probo_bitbucket.model import DeliveryState
+
+disable_created_metrics()  # when each series began: twice as many lines, which no one asks for
 
 NAMESPACE = "probo_bitbucket"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -35,6 +46,9 @@ _POSTPONED = {
     "closing.postponed": "closings",
     "credentials.not_handed_on": "hand_ons",
 }
+
+# How a delivery ends; `delivery.decided` says itself what it led to.
+_ENDS = {"delivery.ignored": DeliveryState.IGNORED, "delivery.failed": DeliveryState.FAILED}
 
 OTHER = "other"
 
@@ -92,7 +106,7 @@ class Metrics:
         self.events = make(Counter, "log_events", "Events in the log, also those below `log_level`.", "event")
         for name in _NAMES:
             self.events.labels(name)  # at 0: to Prometheus a series that begins with 1 has not increased
-        self.deliveries = make(Counter, "deliveries", "Deliveries, and what became of them.", "event", "outcome")
+        self.deliveries = make(Counter, "deliveries", "Deliveries, and what they led to.", "event", "outcome")
         self.builds = make(Counter, "builds", "Builds, and what became of them.", "outcome")
         self.statuses = make(Counter, "statuses", "Statuses, and what became of them.", "state", "outcome")
         self.retries = make(Counter, "retries", "Work that was put back, to be tried again later.", "work")
@@ -126,9 +140,9 @@ class Metrics:
             return
         self.events.labels(name).inc()
         subject, _, outcome = name.partition(".")
-        if subject == "delivery":
+        if name == "delivery.decided" or name in _ENDS:
             key = event.get("event_key")
-            self.deliveries.labels(key if key in self._event_keys else OTHER, outcome).inc()
+            self.deliveries.labels(key if key in self._event_keys else OTHER, _ENDS.get(name) or event["state"]).inc()
         elif subject == "build":
             self.builds.labels(outcome).inc()
         elif subject == "status":

@@ -45,6 +45,29 @@ class Scraped(StageTestCase):
             self.assertEqual(of(found, "upstream_seconds_count", kind=kind), 1, kind)
         self.assertIsNone(of(found, "upstream_requests_total", kind="other", outcome="2xx"))
 
+    async def test_a_delivery_counts_as_what_is_shown_of_it_and_once_for_each_time_that_it_is_decided(self) -> None:
+        pull_request = self.repository.open_pull_request(title="[skip ci] Not yet")
+        await self.decided(1)
+        pull_request.merge()
+        await self.decided(2)
+        self.assertEqual((await self.call("POST", "/api/deliveries/1/send-again")).status, 202)
+        await self.until(lambda: self.measured("deliveries", event="pullrequest:created", outcome="ignored") == 2)
+        found = await self.scrape()
+        counted = {
+            labels: value for (name, labels), value in found.items() if name == "probo_bitbucket_deliveries_total"
+        }
+        self.assertEqual(
+            counted,
+            {
+                frozenset({("event", "pullrequest:created"), ("outcome", "ignored")}): 2,
+                frozenset({("event", "pullrequest:fulfilled"), ("outcome", "accepted")}): 1,
+            },
+        )
+
+    async def test_nothing_tells_when_a_series_began(self) -> None:
+        await self.built(self.repository.open_pull_request())
+        self.assertEqual([name for name, _ in await self.scrape() if name.endswith("_created")], [])
+
     async def test_nothing_waits_when_all_is_done(self) -> None:
         await self.built(self.repository.open_pull_request())
         found = await self.scrape()

@@ -66,6 +66,7 @@ class Decision:
             self.log.info("No new build", event=event, build=response.build_id, **told)
         elif not response.builds:
             self.log.info("Builds are not wanted any more", event="delivery.done", **told)
+        self.log.debug("Delivery decided", event="delivery.decided", state=response.state, **_fields(job))
 
     async def postpone(self, job: WaitingDelivery, due_at: float, error: Exception) -> None:
         self._log_trouble("Delivery not decided yet", "delivery.postponed", job, str(error))
