@@ -66,6 +66,37 @@ class Story(ApiTestCase):
         (build,) = (await self.get("/api/builds"))["items"]
         self.assertEqual(build["tries"]["count"], 3)
         self.assertIn("503", build["tries"]["trouble"])
+        told = await self.get(f"/api/builds/{build['id']}")
+        (happened,) = told["happenings"]
+        self.assertEqual((happened["work"], happened["key"], happened["times"]), ("build", "", 2))
+        self.assertEqual(happened["words"], build["tries"]["trouble"])
+        self.assertLess(build["configured_at"], happened["at"])
+        self.assertLess(happened["at"], happened["until"])
+        self.assertLess(happened["until"], build["started_at"])
+        page = (await self.call("GET", f"/builds/{build['id']}")).body.decode()
+        places = [page.index(words) for words in ("<h3>Configuration read", "2 times until", "<h3>Build started")]
+        self.assertEqual(places, sorted(places))
+
+    async def test_a_status_that_bitbucket_refuses_has_its_story(self) -> None:
+        self.cloud.faults.add(Fault(Answer(400), ".*/statuses/build"))
+        self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
+        await self.until(lambda: self.rows("SELECT 1 FROM statuses WHERE failed"))
+        (build,) = (await self.get("/api/builds"))["items"]
+        told = [
+            each for each in (await self.get(f"/api/builds/{build['id']}"))["happenings"] if each["work"] == "status"
+        ]
+        self.assertIn("Given up: Bitbucket answered 400", told[0]["words"])
+        page = (await self.call("GET", f"/builds/{build['id']}")).body.decode()
+        self.assertIn(f"{told[0]['words']}</span>", page)
+
+    async def test_what_waits_for_credentials_says_so_on_its_page_and_on_the_overview(self) -> None:
+        self.cloud.credentials.revoke_refresh_tokens()
+        self.cloud.credentials.revoke_access_tokens()
+        self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
+        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE last_error <> ''"))
+        (build,) = (await self.get("/api/builds"))["items"]
+        for path in (f"/builds/{build['id']}", "/", "/builds"):
+            self.assertIn('<span class="tries">Waits, next', (await self.call("GET", path)).body.decode(), path)
 
     async def test_what_is_asked_for_wrongly_is_said(self) -> None:
         for path, status in (
@@ -212,6 +243,21 @@ class Again(ApiTestCase):
         ((_, state, reason),) = await self.decided(1)
         self.assertEqual((state, "is known already" in reason), ("ignored", True))
         self.assertEqual(len(self.started()), 1)
+        told = await self.get(f"/api/deliveries/{delivery['id']}")
+        before, again = told["happenings"]
+        self.assertEqual(before["words"], f"Decided: accepted, build {delivery['build']}")
+        self.assertEqual((before["at"], again["words"]), (delivery["decided_at"], "Sent again"))
+        page = (await self.call("GET", f"/deliveries/{delivery['id']}")).body.decode()
+        order = (
+            "Received",
+            "Decided: accepted",
+            "Configuration read",
+            "Build started",
+            "Sent again",
+            "Decided: ignored",
+        )
+        places = [page.index(f"<h3>{words}") for words in order]
+        self.assertEqual(places, sorted(places))
 
     async def test_a_status_is_reported_once_more(self) -> None:
         await self.built(self.repository.open_pull_request("Once", "once", {"a": b"1"}))

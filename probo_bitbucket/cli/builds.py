@@ -14,6 +14,7 @@ from probo_bitbucket.cli.lists import (
     after_option,
     build_argument,
     failed_option,
+    print_happenings,
     search_option,
     short,
     target,
@@ -75,7 +76,7 @@ def show_build(*, files: tuple[Path, ...], in_json: bool, name: str) -> None:
     if in_json:
         print_json(told)
     else:
-        print_build(told["build"])
+        print_build(told)
 
 
 @builds.command()
@@ -105,9 +106,11 @@ def _named(ours: Daemon, name: str) -> Any:
     return ours.get(f"/api/builds/{quote(name, safe='')}")
 
 
-def print_build(build: dict[str, Any]) -> None:
+def print_build(story: dict[str, Any]) -> None:
     """The story of a build, and its steps."""
+    build = story["build"]
     print_table((), _story_of_build(build), "")
+    print_happenings(story["happenings"])
     print_table(("STEP", "STATE", "BEGAN", "REPORTED", "WHAT", "TRIES"), map(_step, build["statuses"]), "No statuses.")
 
 

@@ -15,6 +15,7 @@ from probo_bitbucket.cli.lists import (
     after_option,
     failed_option,
     id_argument,
+    print_happenings,
     search_option,
     target,
     tell_of_more,
@@ -76,8 +77,9 @@ def show_delivery(*, files: tuple[Path, ...], in_json: bool, id_: str) -> None:
         return
     delivery = told["delivery"]
     print_table((), _story_of_delivery(delivery, told["headers"]), "")
+    print_happenings(told["happenings"])
     if told["build"]:
-        print_build(told["build"]["build"])
+        print_build(told["build"])
 
 
 @deliveries.command()

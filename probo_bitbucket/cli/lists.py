@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from probo_bitbucket.cli.screen import print_table, time
+
 id_argument = click.argument("id_", metavar="ID")
 build_argument = click.argument("name", metavar="BUILD")
 failed_option = click.option("--failed", is_flag=True, help="Only what was given up on or went wrong.")
@@ -28,6 +30,16 @@ def short(id: str) -> str:
 def tries(taken: dict[str, Any]) -> str:
     """How many, and the last trouble among them."""
     return f"{taken['count']}, {taken['trouble']}" if taken["trouble"] else str(taken["count"])
+
+
+def print_happenings(happenings: list[dict[str, Any]]) -> None:
+    """What work went through before it was done, in the order of time."""
+    rows = [
+        (time(each["at"]), time(each["until"]), each["times"], each["key"] or each["work"], each["words"])
+        for each in happenings
+    ]
+    if rows:
+        print_table(("HAPPENED", "UNTIL", "TIMES", "TO", "WHAT"), rows, "")
 
 
 def tell_of_more(page: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ class Again:
         if delivery.state is DeliveryState.WAITING:
             raise NotNow("the delivery waits to be decided anyway")
         check_covered(self.anew.repositories, delivery.repository)
-        deliveries.send_again(tx, id)
+        deliveries.send_again(tx, id, self.clock.seconds())
 
     async def send_build(self, id: str) -> None:
         """Have a build that was given up on tried again. Raises NotThere, NotNow or StoreUnavailable."""
@@ -59,7 +59,7 @@ class Again:
 
     async def send_status(self, build_id: str, key: str) -> None:
         """Report a status once more. Raises NotThere, NotNow or StoreUnavailable."""
-        await self.store.transact(_send_status, build_id, key)
+        await self.store.transact(_send_status, build_id, key, self.clock.seconds())
         self._log("Status sent again", "status.sent_again", build=build_id, key=key)
 
     async def rebuild(self, id: str) -> str:
@@ -108,10 +108,10 @@ def _build(tx: Transaction, id: str) -> StoredBuild:
     return found
 
 
-def _send_status(tx: Transaction, build_id: str, key: str) -> None:
+def _send_status(tx: Transaction, build_id: str, key: str, now: float) -> None:
     found = next((stored for stored in statuses.of_build(tx, build_id) if stored.desired.key == key), None)
     if found is None:
         raise NotThere(f"build {build_id[:80]} has no status {key[:80]}")
     if found.reported is None and not found.failed:
         raise NotNow("the status waits to be reported anyway")
-    statuses.send_again(tx, found.desired)
+    statuses.send_again(tx, found, now)

@@ -231,7 +231,8 @@ class Builder:
             reason=str(error),
             **log_fields.of_build(job.build),
         )
-        await self.store.transact(builds.postpone, job, due_at=due_at, error=str(error))
+        now = self.clock.seconds()
+        await self.store.transact(builds.postpone, job, due_at=due_at, error=str(error), now=now)
 
     async def give_up(self, job: StoredBuild, error: Exception) -> None:
         await self._conclude(job, BuildState.FAILED, _not_started(error))

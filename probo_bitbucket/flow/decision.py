@@ -70,12 +70,12 @@ class Decision:
 
     async def postpone(self, job: WaitingDelivery, due_at: float, error: Exception) -> None:
         self._log_trouble("Delivery not decided yet", "delivery.postponed", job, str(error))
-        await self.store.transact(deliveries.postpone, job, due_at=due_at, error=str(error))
+        now = self.clock.seconds()
+        await self.store.transact(deliveries.postpone, job, due_at=due_at, error=str(error), now=now)
 
     async def give_up(self, job: WaitingDelivery, error: Exception) -> None:
         self._log_trouble("Delivery given up", "delivery.failed", job, str(error))
-        now = self.clock.seconds()
-        await self.store.transact(deliveries.decide, job.id, DeliveryState.FAILED, str(error), now)
+        await self.store.transact(deliveries.give_up, job.id, str(error), self.clock.seconds())
 
     def _log_trouble(self, words: str, event: str, job: WaitingDelivery, reason: str) -> None:
         self.log.warn(

@@ -41,7 +41,8 @@ class Reporter:
     async def postpone(self, job: StoredStatus, due_at: float, error: Exception) -> None:
         told = told_already(error)
         self._log("Status not reported, trying again", "status.postponed", job, str(error), told=told)
-        await self.store.transact(statuses.postpone, job, due_at=due_at, error=str(error))
+        now = self.clock.seconds()
+        await self.store.transact(statuses.postpone, job, due_at=due_at, error=str(error), now=now)
 
     async def give_up(self, job: StoredStatus, error: Exception) -> None:
         self.log.error(
@@ -50,7 +51,7 @@ class Reporter:
             reason=str(error),
             **log_fields.of_status(job),
         )
-        await self.store.transact(statuses.give_up, job, str(error))
+        await self.store.transact(statuses.give_up, job, str(error), self.clock.seconds())
 
     def _log(self, words: str, event: str, job: StoredStatus, reason: str | None = None, *, told: bool = False) -> None:
         self.log.emit(

@@ -47,8 +47,8 @@ class Teardown:
 
     async def _leave(self, job: Removal, reason: str) -> None:
         """Ask again later, however long it takes: this is no failure."""
-        due_at, unharmed = self.clock.seconds() + PINNED_PAUSE, evolve(job, effort=Effort(0, None))
-        await self.store.transact(removals.postpone, unharmed, due_at=due_at, error=reason)
+        now, unharmed = self.clock.seconds(), evolve(job, effort=Effort(0, None))
+        await self.store.transact(removals.postpone, unharmed, due_at=now + PINNED_PAUSE, error=reason, now=now)
         self.log.info("Environment left alone", event="build.pinned", **_fields(job, reason))
 
     def _removed(self, tx: Transaction, job: Removal) -> StoredBuild | None:
@@ -62,11 +62,12 @@ class Teardown:
     async def postpone(self, job: Removal, due_at: float, error: Exception) -> None:
         words = "Environment not taken down yet"
         self.log.warn(words, event="build.removal_postponed", attempt=job.effort.attempts, **_fields(job, str(error)))
-        await self.store.transact(removals.postpone, job, due_at=due_at, error=str(error))
+        now = self.clock.seconds()
+        await self.store.transact(removals.postpone, job, due_at=due_at, error=str(error), now=now)
 
     async def give_up(self, job: Removal, error: Exception) -> None:
         self.log.error("Environment not taken down", event="build.removal_failed", **_fields(job, str(error)))
-        await self.store.transact(removals.end, job.build_id, str(error))
+        await self.store.transact(removals.give_up, job.build_id, str(error), self.clock.seconds())
 
 
 def _fields(job: Removal, reason: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from attrs import evolve, frozen
 
 from probo_bitbucket.model import FULL_HASH, Build, BuildState, PullRequestState, Repository
-from probo_bitbucket.store import watches
+from probo_bitbucket.store import happenings, watches
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, pull_requests, removals
 from probo_bitbucket.store.sql import (
@@ -228,7 +228,10 @@ def conclude(
 
 def conclude_held(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: float, reason: str) -> bool:
     """The same, unless the build is in other hands meanwhile, or done with. Returns whether it was not."""
-    return bool(tx.execute(_CONCLUDE_HELD, {**_held(stored), **_concluded(state, now, reason)}).rowcount)
+    ours = bool(tx.execute(_CONCLUDE_HELD, {**_held(stored), **_concluded(state, now, reason)}).rowcount)
+    if ours and state is BuildState.FAILED:
+        happenings.note(tx, "build", stored.build.id, happenings.given_up(reason), now)
+    return ours
 
 
 def _concluded(state: BuildState, now: float, reason: str, *, by_hand: bool = False) -> dict[str, Any]:
@@ -242,10 +245,11 @@ def started(tx: sa.Connection, id: str, now: float) -> None:
     tx.execute(_STARTED, {"_id": id, "started_at": now, "changed_at": now})
 
 
-def postpone(tx: sa.Connection, stored: StoredBuild, *, due_at: float, error: str) -> None:
+def postpone(tx: sa.Connection, stored: StoredBuild, *, due_at: float, error: str, now: float) -> None:
     """Put a build back, to be tried again at *due_at*, unless another node has it meanwhile."""
     values = postponed(stored.effort, due_at=due_at, error=error)
-    tx.execute(_UPDATE_HELD, {**_held(stored), **values})
+    if tx.execute(_UPDATE_HELD, {**_held(stored), **values}).rowcount:
+        happenings.note(tx, "build", stored.build.id, error, now)
 
 
 def _held(stored: StoredBuild) -> dict[str, str]:
@@ -323,6 +327,7 @@ def send_again(tx: sa.Connection, id: str, now: float) -> None:
     if len(build.commit) < FULL_HASH:
         withdraw(tx, build.source, build.commit)
     _update(tx, id, {**ANEW, "state": state, "reason": "", "changed_at": now})
+    happenings.note(tx, "build", id, happenings.SENT_AGAIN, now)
 
 
 def _update(tx: sa.Connection, id: str, values: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from probo_bitbucket.model import Delivery, DeliveryState, Event, Ignored
+from probo_bitbucket.store import happenings
 from probo_bitbucket.store.schema import deliveries
 from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, first_of_lane, postponed
 
@@ -91,13 +92,31 @@ def undecided(tx: sa.Connection, repository: str) -> set[int | None]:
     return set(tx.scalars(sa.select(deliveries.c.pull_request).where(*waiting)))
 
 
-def postpone(tx: sa.Connection, waiting: WaitingDelivery, *, due_at: float, error: str) -> None:
+def postpone(tx: sa.Connection, waiting: WaitingDelivery, *, due_at: float, error: str, now: float) -> None:
     """Put a delivery back, to be decided at *due_at*."""
-    tx.execute(_UPDATE_PENDING, {"_id": waiting.id, **postponed(waiting.effort, due_at=due_at, error=error)})
+    values = postponed(waiting.effort, due_at=due_at, error=error)
+    if tx.execute(_UPDATE_PENDING, {"_id": waiting.id, **values}).rowcount:
+        happenings.note(tx, "delivery", str(waiting.id), error, now)
 
 
-def send_again(tx: sa.Connection, id: int) -> None:
-    """Have a delivery decided anew, as if it had just come in."""
+def give_up(tx: sa.Connection, id: int, error: str, now: float) -> None:
+    """Leave a delivery undecided, with its *error*, unless another node has decided it meanwhile."""
+    values = {"state": DeliveryState.FAILED, "reason": error, "build_id": None, "decided_at": now}
+    if tx.execute(_DECIDE, {"_id": id, **values}).rowcount:
+        happenings.note(tx, "delivery", str(id), happenings.given_up(error), now)
+
+
+_DECISION = sa.select(*(deliveries.c[name] for name in ("state", "reason", "build_id", "decided_at")))
+
+
+def send_again(tx: sa.Connection, id: int, now: float) -> None:
+    """Have a delivery decided anew, as if it had just come in. What was decided before stays in its story."""
+    old = tx.execute(_DECISION.where(deliveries.c.id == id)).one()
+    if old.state != DeliveryState.FAILED:  # that it was given up on is there already
+        built = f"build {old.build_id}" if old.build_id else ""
+        words = ", ".join(filter(None, (f"Decided: {old.state}", old.reason, built)))
+        happenings.note(tx, "delivery", str(id), words, old.decided_at)
+    happenings.note(tx, "delivery", str(id), happenings.SENT_AGAIN, now)
     anew = {"state": DeliveryState.WAITING, "reason": "", "build_id": None, "decided_at": None}
     tx.execute(_UPDATE, {"_id": id, **ANEW, **anew})
 

@@ -132,11 +132,11 @@ def send_again(tx: sa.Connection, name: str, now: float) -> int:
     meant = [failure for failure in given_up(tx) if failure.name == name]
     for failure in meant:
         if failure.kind == "delivery":
-            delivery_rows.send_again(tx, int(name))
+            delivery_rows.send_again(tx, int(name), now)
         elif failure.kind == "build":
             build_rows.send_again(tx, name, now)
         elif failure.kind == "removal":
-            removal_rows.send_again(tx, name)
+            removal_rows.send_again(tx, name, now)
         elif failure.kind == "closing":
             pull_request_rows.send_again(tx, failure.repository, _number(name))
         elif failure.kind == "comment":
@@ -148,7 +148,7 @@ def send_again(tx: sa.Connection, name: str, now: float) -> int:
     forwarded_rows.send_again(tx, name)
     for stored in status_rows.of_build(tx, name):
         if stored.failed:
-            status_rows.send_again(tx, stored.desired)
+            status_rows.send_again(tx, stored, now)
     return len(meant)
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from attrs import field, frozen
 
 from probo_bitbucket.model import RemovalReason
+from probo_bitbucket.store import happenings
 from probo_bitbucket.store.schema import builds, removals
 from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert, postponed
 
@@ -61,9 +62,15 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
     return [_removal(row) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
-def end(tx: sa.Connection, build_id: str, error: str = "") -> None:
-    """Nothing is left to do; with an *error*, because it was given up."""
-    _update(tx, build_id, {**done(removals), "last_error": error})
+def end(tx: sa.Connection, build_id: str) -> None:
+    """Nothing is left to do."""
+    _update(tx, build_id, done(removals))
+
+
+def give_up(tx: sa.Connection, build_id: str, error: str, now: float) -> None:
+    """Leave a build as it is. Its removal stays visible with its *error*."""
+    if _update(tx, build_id, {**done(removals), "last_error": error}):
+        happenings.note(tx, "removal", build_id, happenings.given_up(error), now)
 
 
 def forget_failed(tx: sa.Connection, build_id: str) -> None:
@@ -71,22 +78,26 @@ def forget_failed(tx: sa.Connection, build_id: str) -> None:
     tx.execute(sa.delete(removals).where(_failed(build_id)))
 
 
-def postpone(tx: sa.Connection, removal: Removal, *, due_at: float, error: str) -> None:
+def postpone(tx: sa.Connection, removal: Removal, *, due_at: float, error: str, now: float) -> None:
     """Put a removal back, to be tried again at *due_at*."""
-    _update(tx, removal.build_id, postponed(removal.effort, due_at=due_at, error=error))
+    if _update(tx, removal.build_id, postponed(removal.effort, due_at=due_at, error=error)):
+        happenings.note(tx, "removal", removal.build_id, error, now)
 
 
-def send_again(tx: sa.Connection, build_id: str) -> None:
+def send_again(tx: sa.Connection, build_id: str, now: float) -> None:
     """Have a removal tried again that was given up on."""
     tx.execute(sa.update(removals).where(_failed(build_id)).values(**ANEW))
+    happenings.note(tx, "removal", build_id, happenings.SENT_AGAIN, now)
 
 
 def _failed(build_id: str) -> sa.ColumnElement[bool]:
     return sa.and_(removals.c.build_id == build_id, ~removals.c.pending, removals.c.last_error != "")
 
 
-def _update(tx: sa.Connection, build_id: str, values: dict[str, Any]) -> None:
-    tx.execute(sa.update(removals).where(removals.c.build_id == build_id, removals.c.pending).values(**values))
+def _update(tx: sa.Connection, build_id: str, values: dict[str, Any]) -> bool:
+    """Change a removal that is to be done. Returns whether there was one."""
+    waiting = sa.update(removals).where(removals.c.build_id == build_id, removals.c.pending)
+    return bool(tx.execute(waiting.values(**values)).rowcount)
 
 
 def _removal(row: sa.Row[Any]) -> Removal:

@@ -219,6 +219,22 @@ steps = Table(
     Index("steps_changed", "changed_at"),
 )
 
+# What work went through before it was done: a delivery by its id, all else by that of its build.
+happenings = Table(
+    "happenings",
+    metadata,
+    Column("id", _SERIAL, primary_key=True),
+    Column("work", String(20), nullable=False),
+    Column("name", String(BUILD_ID), nullable=False),
+    Column("key", String(40), nullable=False),  # of a status
+    Column("at", Double, nullable=False),
+    Column("until", Double, nullable=False),  # when it happened for the last time, with nothing else between
+    Column("times", Integer, nullable=False),
+    Column("words", Text, nullable=False),
+    Index("happenings_of_work", "name", "work", "key", "id"),
+    Index("happenings_until", "until"),
+)
+
 forwarded = Table(
     "forwarded",
     metadata,

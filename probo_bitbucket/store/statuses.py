@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from probo_bitbucket.model import Phase, Repository, Status
-from probo_bitbucket.store import steps
+from probo_bitbucket.store import happenings, steps
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, statuses
 from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, postponed
@@ -69,7 +69,9 @@ _NEWER = statuses.c.version > sa.bindparam("_version")
 _POSTPONE = _UPDATE_PENDING.where(~_NEWER)
 _LET_GO = _UPDATE_PENDING.where(_NEWER).values(leased_by="", leased_until=0.0)
 _REPORTED = _UPDATE.values(**{**done(statuses), "pending": _NEWER, "failed": False})
-_GIVE_UP = _UPDATE_PENDING.values(**{**done(statuses), "pending": _NEWER, "failed": ~_NEWER})
+_GIVE_UP = _UPDATE_PENDING.values(**{**done(statuses), "pending": _NEWER, "failed": ~_NEWER}).returning(
+    statuses.c.failed
+)
 _WITHDRAW = sa.delete(statuses).where(
     statuses.c.repository == sa.bindparam("_repository"), statuses.c.commit == sa.bindparam("_commit")
 )
@@ -142,24 +144,27 @@ def reported(tx: sa.Connection, stored: StoredStatus, now: float) -> None:
     tx.execute(_REPORTED, {**_key(stored.desired), **values})
 
 
-def postpone(tx: sa.Connection, stored: StoredStatus, *, due_at: float, error: str) -> None:
+def postpone(tx: sa.Connection, stored: StoredStatus, *, due_at: float, error: str, now: float) -> None:
     """Put a status back, to be reported at *due_at*, unless another node has reported it meanwhile.
 
     A newer version has its own time: the trouble that the older one met is none of its own.
     """
     which = {**_key(stored.desired), "_version": stored.version}
-    tx.execute(_POSTPONE, {**which, **postponed(stored.effort, due_at=due_at, error=error)})
+    if tx.execute(_POSTPONE, {**which, **postponed(stored.effort, due_at=due_at, error=error)}).rowcount:
+        happenings.note(tx, "status", stored.build_id, error, now, stored.desired.key)
     tx.execute(_LET_GO, which)
 
 
-def give_up(tx: sa.Connection, stored: StoredStatus, error: str) -> None:
+def give_up(tx: sa.Connection, stored: StoredStatus, error: str, now: float) -> None:
     """Leave a status unreported, unless there is a newer version of it. It stays visible with its *error*."""
-    tx.execute(_GIVE_UP, {**_key(stored.desired), "_version": stored.version, "last_error": error})
+    if tx.scalar(_GIVE_UP, {**_key(stored.desired), "_version": stored.version, "last_error": error}):
+        happenings.note(tx, "status", stored.build_id, happenings.given_up(error), now, stored.desired.key)
 
 
-def send_again(tx: sa.Connection, status: Status) -> None:
-    """Report a status anew that was given up on."""
-    tx.execute(_UPDATE, {**_key(status), **ANEW, "failed": False})
+def send_again(tx: sa.Connection, stored: StoredStatus, now: float) -> None:
+    """Report a status anew."""
+    tx.execute(_UPDATE, {**_key(stored.desired), **ANEW, "failed": False})
+    happenings.note(tx, "status", stored.build_id, happenings.SENT_AGAIN, now, stored.desired.key)
 
 
 def withdraw(tx: sa.Connection, repository: Repository, commit: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from attrs import define, frozen
@@ -12,6 +13,7 @@ from probo_bitbucket.flow.again import Again, NotThere
 from probo_bitbucket.flow.glance import Glance
 from probo_bitbucket.model import DeliveryState
 from probo_bitbucket.store import Database, Transaction, failures
+from probo_bitbucket.store.happenings import Happening
 from probo_bitbucket.store.views import builds, deliveries, pull_requests, repositories
 from probo_bitbucket.store.views.builds import BuildStory
 from probo_bitbucket.store.views.deliveries import DeliveryLine, DeliveryStory
@@ -36,6 +38,7 @@ class Told:
     delivery: DeliveryLine
     headers: dict[str, str]
     body: Raw
+    happenings: Sequence[Happening]
     build: BuildStory | None
 
 
@@ -78,7 +81,7 @@ class Api:
         found = await self.store.transact(deliveries.story, parsed(delivery_id, "the id of a delivery"))
         story = there(found, f"delivery {delivery_id}")
         body = Raw(strike_out(story.body).encode())
-        return answer(request, 200, Told(story.delivery, headers(story), body, story.build))
+        return answer(request, 200, Told(story.delivery, headers(story), body, story.happenings, story.build))
 
     async def api_send_delivery(self, request: Request, delivery_id: str) -> bytes:
         await self.again.send_delivery(parsed(delivery_id, "the id of a delivery"))

@@ -186,7 +186,7 @@ def test_the_trouble_with_its_configuration_does_not_count_when_a_build_is_start
     outside = Outside(clock)
     builder = make_builder(slow_store, outside, Prepared)
     troubled = evolve(claimed(slow_store, clock), effort=Effort(9, clock.seconds() - 80_000))
-    slow_store.now(builds.postpone, troubled, due_at=clock.seconds(), error="Bitbucket is down")
+    slow_store.now(builds.postpone, troubled, due_at=clock.seconds(), error="Bitbucket is down", now=clock.seconds())
     for expected in (troubled.effort, Effort(0, None)):
         [job] = slow_store.now(builds.claim_pending, Lease("here", clock.seconds()), 1)
         assert (job.effort, outside.started) == (expected, [])

@@ -173,7 +173,7 @@ def test_a_status_that_was_not_taken_is_reported_again_with_the_next_update(
 ) -> None:
     tell(store, hello(Phase.RUNNING, words="step 2"))
     [refused] = store.now(statuses.claim_pending, Lease("node", NOW + PILE), 1)
-    store.now(statuses.give_up, refused, "Bitbucket answered 400")
+    store.now(statuses.give_up, refused, "Bitbucket answered 400", NOW)
     assert report(store) == []
     tell(store, hello(Phase.RUNNING, words="step 2"))
     assert [status.description for status in report(store)] == ["[▶] step 2"]
@@ -244,7 +244,7 @@ def test_a_final_state_does_not_wait_for_what_the_state_before_it_waits_for(stor
     tell(store, hello(Phase.RUNNING))
     [claimed] = store.now(statuses.claim_pending, Lease("node", NOW), 1)
     failed = evolve(claimed, effort=claimed.effort.failed(NOW))
-    store.now(statuses.postpone, failed, due_at=NOW + 600, error="1000 requests an hour are spent")
+    store.now(statuses.postpone, failed, due_at=NOW + 600, error="1000 requests an hour are spent", now=NOW)
     tell(store, hello(Phase.RUNNING, words="echo ho"))
     assert report(store, NOW + 1) == []
     tell(store, hello(Phase.SUCCEEDED, "■"), now=NOW + 2)
@@ -255,7 +255,7 @@ def test_how_long_the_states_before_it_waited_does_not_have_a_final_state_given_
     tell(store, hello(Phase.RUNNING))
     [claimed] = store.now(statuses.claim_pending, Lease("node", NOW), 1)
     failed = evolve(claimed, effort=claimed.effort.failed(NOW - 100_000))
-    store.now(statuses.postpone, failed, due_at=NOW + 600, error="down")
+    store.now(statuses.postpone, failed, due_at=NOW + 600, error="down", now=NOW)
     tell(store, hello(Phase.SUCCEEDED, "■"), now=NOW + 2)
     [claimed] = store.now(statuses.claim_pending, Lease("node", NOW + 2), 1)
     assert claimed.effort == Effort(0, None)
@@ -265,7 +265,7 @@ def test_what_waits_for_the_budget_goes_on_waiting_as_long_with_a_newer_state(st
     tell(store, hello(Phase.RUNNING))
     [claimed] = store.now(statuses.claim_pending, Lease("node", NOW), 1)
     waiting = evolve(claimed, effort=effort_after(claimed.effort, BudgetSpent("spent"), NOW))
-    store.now(statuses.postpone, waiting, due_at=NOW + 600, error="spent")
+    store.now(statuses.postpone, waiting, due_at=NOW + 600, error="spent", now=NOW)
     for words in ("echo ho", "echo hi"):
         tell(store, hello(Phase.RUNNING, words=words))
         assert report(store, NOW + 1) == []

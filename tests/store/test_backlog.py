@@ -30,7 +30,7 @@ def test_what_waits_is_counted_and_what_is_done_is_not(tx: sa.Connection) -> Non
         record(tx, at)
     record(tx, 5.0, Ignored("asks for nothing"))
     for job in deliveries.claim_waiting(tx, Lease("north", 40.0), 1):
-        deliveries.postpone(tx, job, due_at=60.0, error="no")
+        deliveries.postpone(tx, job, due_at=60.0, error="no", now=0.0)
     assert backlog.waiting(tx)[0] == Waiting("deliveries", 3, 10.0, 0.0)
 
 

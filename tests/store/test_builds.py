@@ -29,7 +29,7 @@ def test_a_node_that_stood_still_does_not_start_what_another_one_took_over(tx: s
     [taken] = builds.claim_pending(tx, Lease("awake", LEASE), 1)
     with pytest.raises(LeaseLost):
         builds.advance(tx, stale, BuildState.STARTING, LEASE + 1)
-    builds.postpone(tx, stale, due_at=LEASE + 1, error="too late")
+    builds.postpone(tx, stale, due_at=LEASE + 1, error="too late", now=1.0)
     assert builds.claim_pending(tx, Lease("third", LEASE + 1), 1) == []
     builds.advance(tx, taken, BuildState.STARTING, LEASE + 1)
 

@@ -65,7 +65,7 @@ def test_a_failure_that_was_told_under_a_short_hash_is_not_told_again_beside_wha
     status = Status(SITE, short.commit, "Acme/env", StatusState.FAILED, "Acme/env", "Bitbucket is down", "")
     statuses.desire(tx, Wish(short.id, "Acme/env", status, {}, settled=True), None, 1.0)
     [claimed] = statuses.claim_pending(tx, Lease("north", 2.0), 1)
-    statuses.give_up(tx, claimed, "Bitbucket is down")
+    statuses.give_up(tx, claimed, "Bitbucket is down", 2.0)
     assert failures.send_again(tx, short.id, 3.0) == 2
     assert statuses.find(tx, status) is None
 

@@ -53,7 +53,7 @@ def test_a_status_that_was_replaced_while_it_was_reported_is_reported_again(tx: 
 def test_a_status_that_reached_bitbucket_after_all_is_not_failed(tx: sa.Connection) -> None:
     desire(tx, "first")
     slow = claim(tx, "north", 0.0)
-    statuses.give_up(tx, claim(tx, "south", LEASE), "refused")
+    statuses.give_up(tx, claim(tx, "south", LEASE), "refused", 1.0)
     statuses.reported(tx, slow, LEASE)
     stored = row(tx, schema.statuses)
     assert (stored.failed, stored.pending, stored.last_error) == (False, False, "")
@@ -73,7 +73,7 @@ def test_a_failure_of_an_older_version_does_not_make_the_newer_one_wait(tx: sa.C
     desire(tx, "first")
     slow = claim(tx, "north", 0.0)
     desire(tx, "second")
-    statuses.postpone(tx, evolve(slow, effort=slow.effort.failed(0.0)), due_at=600.0, error="down")
+    statuses.postpone(tx, evolve(slow, effort=slow.effort.failed(0.0)), due_at=600.0, error="down", now=1.0)
     newer = claim(tx, "north", 1.0)
     assert (newer.desired.description, newer.effort) == ("second", Effort(0, None))
 
@@ -82,8 +82,8 @@ def test_a_late_failure_does_not_spoil_a_status_that_was_reported(tx: sa.Connect
     desire(tx, "first")
     slow = claim(tx, "north", 0.0)
     statuses.reported(tx, claim(tx, "south", LEASE), LEASE)
-    statuses.give_up(tx, slow, "refused")
-    statuses.postpone(tx, slow, due_at=LEASE, error="down")
+    statuses.give_up(tx, slow, "refused", 1.0)
+    statuses.postpone(tx, slow, due_at=LEASE, error="down", now=1.0)
     stored = row(tx, schema.statuses)
     assert (stored.failed, stored.pending, stored.last_error) == (False, False, "")
 

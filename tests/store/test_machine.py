@@ -198,7 +198,7 @@ class Deliveries(Machine):
     def end(self, job: WaitingDelivery, outcome: str) -> None:
         row = self.rows.get(job.id)
         if outcome == "postponed":
-            self.do(deliveries.postpone, job, due_at=self.now + 10, error="down")
+            self.do(deliveries.postpone, job, due_at=self.now + 10, error="down", now=self.now)
             if row:
                 row.postpone(self.now + 10)
         else:
@@ -248,7 +248,7 @@ class Builds(Machine):
     def end(self, job: StoredBuild, outcome: str) -> None:
         row = self.rows.get(job.build.id)
         if outcome == "postponed":
-            self.do(builds.postpone, job, due_at=self.now + 10, error="down")
+            self.do(builds.postpone, job, due_at=self.now + 10, error="down", now=self.now)
             if row and row.node == job.leased_by:
                 row.postpone(self.now + 10)
             return
@@ -307,14 +307,14 @@ class Statuses(Machine):
         row = self.rows.get(job.desired.key, Work("", (), pending=False))
         newer = row.version > job.version
         if outcome == "postponed":
-            self.do(statuses.postpone, job, due_at=self.now + 10, error="down")
+            self.do(statuses.postpone, job, due_at=self.now + 10, error="down", now=self.now)
             row.postpone(row.due_at if newer else self.now + 10)
         elif outcome == "done":
             self.do(statuses.reported, job, self.now)
             row.done()
             row.reported, row.pending, row.failed = job.version, newer, False
         else:
-            self.do(statuses.give_up, job, "refused")
+            self.do(statuses.give_up, job, "refused", self.now)
             if row.pending:
                 row.done()
                 row.pending, row.failed = newer, not newer
@@ -324,7 +324,8 @@ class Statuses(Machine):
         failed = sorted(key for key, row in self.rows.items() if row.failed)
         if failed:
             key = data.draw(st.sampled_from(failed))
-            self.do(statuses.send_again, Status(SITE, "a" * 40, key, StatusState.FAILED, "", "", ""))
+            stored = self.do(statuses.find, Status(SITE, "a" * 40, key, StatusState.FAILED, "", "", ""))
+            self.do(statuses.send_again, stored, self.now)
             row = self.rows[key]
             row.pending, row.failed, row.due_at = True, False, 0.0
 
@@ -371,7 +372,7 @@ class Forwarded(Machine):
     def end(self, job: StoredUpdate, outcome: str) -> None:
         row = self.rows.get(job.id, Work("", (), pending=False))
         if outcome == "postponed":
-            self.do(forwarded.postpone, job, due_at=self.now + 10, error="down")
+            self.do(forwarded.postpone, job, due_at=self.now + 10, error="down", now=self.now)
             row.postpone(self.now + 10)
         elif outcome == "done":
             self.do(forwarded.passed_on, job)

@@ -100,7 +100,7 @@ def test_a_build_is_taken_down_when_it_is_not_on_its_way_and_once(tx: sa.Connect
 
 def test_a_removal_that_was_given_up_is_tried_again_for_the_next_reason(tx: sa.Connection) -> None:
     removals.want(tx, evolve(REMOVAL, reason=RemovalReason.SUPERSEDED, words="replaced"), 2.0)
-    removals.end(tx, "b-1", "down")
+    removals.give_up(tx, "b-1", "down", 1.0)
     removals.want(tx, REMOVAL, 3.0)
     (job,) = removals.claim_pending(tx, Lease("north", 10.0), 10)
     assert (job.reason, job.words) == (RemovalReason.CLOSED, "merged")
@@ -109,7 +109,7 @@ def test_a_removal_that_was_given_up_is_tried_again_for_the_next_reason(tx: sa.C
 
 def test_what_was_given_up_on_is_listed_and_done_again_when_an_operator_says_so(tx: sa.Connection) -> None:
     removals.want(tx, REMOVAL, 2.0)
-    removals.end(tx, "b-1", "down")
+    removals.give_up(tx, "b-1", "down", 1.0)
     pull_requests.tell_closed(tx, CLOSED, 2.0, look=True)
     pull_requests.looked(tx, known(tx), "down, too")
     named = {failure.name: failure.reason for failure in failures.given_up(tx)}

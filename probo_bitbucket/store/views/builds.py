@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from probo_bitbucket.model import SHORTEST_HASH, Build, BuildKind, BuildState, PullRequestState, Status, StatusState
+from probo_bitbucket.store import happenings
 from probo_bitbucket.store.columns import inside, load
+from probo_bitbucket.store.happenings import Happening
 from probo_bitbucket.store.schema import builds, deliveries, pull_requests, removals, statuses, steps
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
 from probo_bitbucket.store.views.outcome import Outcome, having, outcome
@@ -90,10 +92,11 @@ class BuildLine:
 
 @frozen
 class BuildStory:
-    """A build, and the deliveries that asked for it, by their ids."""
+    """A build, the deliveries that asked for it, by their ids, and what happened on its way."""
 
     build: BuildLine
     deliveries: Sequence[int]
+    happenings: Sequence[Happening]
 
 
 # What was sent to the Container Manager, perhaps, and was not taken down; or waits to be sent.
@@ -161,7 +164,7 @@ def story_of(tx: sa.Connection, id: str) -> BuildStory | None:
         return None
     (build,) = _lines(tx, [row])
     asked = sa.select(deliveries.c.id).where(deliveries.c.build_id == id).order_by(deliveries.c.id).limit(SEARCHED)
-    return BuildStory(build, list(tx.scalars(asked)))
+    return BuildStory(build, list(tx.scalars(asked)), happenings.of(tx, ("build", "status", "removal"), id))
 
 
 def ids_of(tx: sa.Connection, name: str) -> list[str]:

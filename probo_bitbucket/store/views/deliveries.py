@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from attrs import frozen
 
 from probo_bitbucket.model import BuildState, DeliveryState, StatusState
+from probo_bitbucket.store import happenings
 from probo_bitbucket.store.columns import inside
+from probo_bitbucket.store.happenings import Happening
 from probo_bitbucket.store.schema import builds, deliveries
 from probo_bitbucket.store.views.builds import BuildStory, story_of
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
@@ -49,6 +51,7 @@ class DeliveryStory:
     request_uuid: str
     attempt: int
     body: bytes
+    happenings: Sequence[Happening]
     build: BuildStory | None
 
 
@@ -104,7 +107,8 @@ def story(tx: sa.Connection, id: int) -> DeliveryStory | None:
     if row is None:
         return None
     build = story_of(tx, row.build_id) if row.build_id else None
-    return DeliveryStory(_line(row), row.hook_uuid, row.request_uuid, row.attempt, row.body, build)
+    happened = happenings.of(tx, ("delivery",), str(id))
+    return DeliveryStory(_line(row), row.hook_uuid, row.request_uuid, row.attempt, row.body, happened, build)
 
 
 def _title(tx: sa.Connection) -> sa.ColumnElement[str]:

@@ -15,13 +15,13 @@ class Tries:
     waiting: bool  # there is still something to do
     count: int
     trouble: str
-    next_at: float | None  # when it is tried again, after a try that failed
+    next_at: float | None  # when it is tried again, after trouble
     NONE: ClassVar[Tries]
 
     @classmethod
     def of(cls, row: sa.Row[Any]) -> Tries:
         if row.pending:
-            return cls(True, row.attempts, row.last_error, row.due_at if row.attempts else None)
+            return cls(True, row.attempts, row.last_error, row.due_at if row.last_error else None)
         return cls(False, row.tries, row.last_error or row.trouble, None)
 
 

@@ -21,6 +21,7 @@ def upgrade() -> None:
     _watches()
     _statuses()
     _steps()
+    _happenings()
     _forwarded()
     _repositories()
     _commands()
@@ -222,6 +223,22 @@ def _steps() -> None:
         sa.Column("changed_at", sa.Double, nullable=False),
     )
     op.create_index("steps_changed", "steps", ["changed_at"])
+
+
+def _happenings() -> None:
+    op.create_table(
+        "happenings",
+        sa.Column("id", _SERIAL, primary_key=True),
+        sa.Column("work", sa.String(20), nullable=False),
+        sa.Column("name", sa.String(255), nullable=False),
+        sa.Column("key", sa.String(40), nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
+        sa.Column("until", sa.Double, nullable=False),
+        sa.Column("times", sa.Integer, nullable=False),
+        sa.Column("words", sa.Text, nullable=False),
+    )
+    op.create_index("happenings_of_work", "happenings", ["name", "work", "key", "id"])
+    op.create_index("happenings_until", "happenings", ["until"])
 
 
 def _forwarded() -> None:
