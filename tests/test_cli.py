@@ -63,7 +63,7 @@ class Asking(CommandTestCase):
     async def test_a_failed_build_is_found_and_its_delivery_replayed(self) -> None:
         fault = self.container_manager.faults.add(Fault(Answer(400), path="/startbuild"))
         self.repository.open_pull_request("A title", "a-branch", {"a": b"1"})
-        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE state = 'refused'"))
+        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE state = 'failed'"))
         self.assertIn("acme/site#1", await self.command("builds", "--failed"))
         self.container_manager.faults.remove(fault)
         self.assertEqual(await self.command("deliveries", "replay", "1"), "1: is decided anew\n")
