@@ -164,7 +164,7 @@ class Unsigned(DashboardTestCase):
         await self.stage.stop_handler()
         with capturedLogs() as logged:
             self.stage.start_handler()
-        return [event["warning"] for event in logged if event.get("event") == "settings.doubtful"]
+        return [event["words"] for event in logged if event.get("event") == "settings.doubtful"]
 
     async def test_the_log_says_so_at_a_start_and_the_first_page_as_long_as_it_is_so(self) -> None:
         (warning,) = await self.restart()
