@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,10 +15,10 @@ from probo_bitbucket.cli.lists import (
     build_argument,
     failed_option,
     print_happenings,
+    print_page,
     search_option,
     short,
     target,
-    tell_of_more,
     tries,
 )
 from probo_bitbucket.cli.options import settings_files
@@ -50,20 +50,19 @@ def builds(
     page = daemon(files).get("/api/builds", failed=failed or None, q=search, after=after)
     if in_json:
         print_json(page)
-        return
-    rows = (
-        (
-            short(each["id"]),
-            time(each["created_at"]),
-            target(each),
-            each["commit"][:8],
-            each["outcome"],
-            each["reason"] or each["title"],
-        )
-        for each in page["items"]
+    else:
+        print_page(page, ("ID", "WANTED", "WHERE", "COMMIT", "OUTCOME", "WHAT"), _row, "No builds.")
+
+
+def _row(each: dict[str, Any]) -> Sequence[object]:
+    return (
+        short(each["id"]),
+        time(each["created_at"]),
+        target(each),
+        each["commit"][:8],
+        each["outcome"],
+        each["reason"] or each["title"],
     )
-    print_table(("ID", "WANTED", "WHERE", "COMMIT", "OUTCOME", "WHAT"), rows, "No builds.")
-    tell_of_more(page)
 
 
 @builds.command("show")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,9 +16,9 @@ from probo_bitbucket.cli.lists import (
     failed_option,
     id_argument,
     print_happenings,
+    print_page,
     search_option,
     target,
-    tell_of_more,
     tries,
 )
 from probo_bitbucket.cli.options import settings_files
@@ -49,20 +49,19 @@ def deliveries(
     page = daemon(files).get("/api/deliveries", failed=failed or None, all=noise or None, q=search, after=after)
     if in_json:
         print_json(page)
-        return
-    rows = (
-        (
-            each["id"],
-            time(each["received_at"]),
-            each["event_key"],
-            target(each),
-            each["outcome"] or each["state"],
-            each["reason"] or each["title"],
-        )
-        for each in page["items"]
+    else:
+        print_page(page, ("ID", "RECEIVED", "EVENT", "WHERE", "STATE", "WHAT"), _row, "No deliveries.")
+
+
+def _row(each: dict[str, Any]) -> Sequence[object]:
+    return (
+        each["id"],
+        time(each["received_at"]),
+        each["event_key"],
+        target(each),
+        each["outcome"] or each["state"],
+        each["reason"] or each["title"],
     )
-    print_table(("ID", "RECEIVED", "EVENT", "WHERE", "STATE", "WHAT"), rows, "No deliveries.")
-    tell_of_more(page)
 
 
 @deliveries.command("show")

@@ -1,8 +1,9 @@
-"""Options and columns that `deliveries` and `builds` have in common."""
+"""What the commands that list something have in common: options, columns, and pages of a list."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -42,6 +43,10 @@ def print_happenings(happenings: list[dict[str, Any]]) -> None:
         print_table(("HAPPENED", "UNTIL", "TIMES", "TO", "WHAT"), rows, "")
 
 
-def tell_of_more(page: dict[str, Any]) -> None:
+def print_page(
+    page: dict[str, Any], titles: Sequence[str], row: Callable[[dict[str, Any]], Sequence[object]], nothing: str
+) -> None:
+    """One page of a list, each item as *row* has it, and where the list goes on."""
+    print_table(titles, map(row, page["items"]), nothing)
     if page["after"]:
         click.echo(f"There are more: --after {page['after']}", err=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import click
 
 from probo_bitbucket.cli.daemon import daemon
-from probo_bitbucket.cli.lists import after_option, failed_option, search_option, short, target, tell_of_more
+from probo_bitbucket.cli.lists import after_option, failed_option, print_page, search_option, short, target
 from probo_bitbucket.cli.options import settings_files
 from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
 
@@ -35,20 +37,19 @@ def pull_requests(
     page = daemon(files).get("/api/pull-requests", failed=failed or None, q=search, after=after)
     if in_json:
         print_json(page)
-        return
-    rows = (
-        (
-            target(each),
-            (each["pull_request_state"] or "").lower(),
-            short(each["id"]),
-            each["outcome"],
-            time(each["changed_at"]),
-            each["title"],
-        )
-        for each in page["items"]
+    else:
+        print_page(page, ("WHERE", "STATE", "BUILD", "OUTCOME", "CHANGED", "TITLE"), _row, "No pull requests.")
+
+
+def _row(each: dict[str, Any]) -> Sequence[object]:
+    return (
+        target(each),
+        (each["pull_request_state"] or "").lower(),
+        short(each["id"]),
+        each["outcome"],
+        time(each["changed_at"]),
+        each["title"],
     )
-    print_table(("WHERE", "STATE", "BUILD", "OUTCOME", "CHANGED", "TITLE"), rows, "No pull requests.")
-    tell_of_more(page)
 
 
 @pull_requests.command("show")
@@ -73,9 +74,8 @@ def show_pull_request(*, files: tuple[Path, ...], in_json: bool, after: str | No
         ("On Bitbucket", newest["url"]),
     )
     print_table((), facts, "")
-    rows = (
-        (short(each["id"]), time(each["created_at"]), short(each["commit"]), each["outcome"], each["reason"])
-        for each in told["builds"]["items"]
-    )
-    print_table(("BUILD", "WANTED", "COMMIT", "OUTCOME", "WHY"), rows, "No builds.")
-    tell_of_more(told["builds"])
+    print_page(told["builds"], ("BUILD", "WANTED", "COMMIT", "OUTCOME", "WHY"), _build, "No builds.")
+
+
+def _build(each: dict[str, Any]) -> Sequence[object]:
+    return (short(each["id"]), time(each["created_at"]), short(each["commit"]), each["outcome"], each["reason"])

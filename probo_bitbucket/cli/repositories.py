@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from probo_bitbucket.cli.daemon import daemon
-from probo_bitbucket.cli.lists import after_option, tell_of_more
+from probo_bitbucket.cli.lists import after_option, print_page
 from probo_bitbucket.cli.options import settings_files
-from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
+from probo_bitbucket.cli.screen import as_json, print_json, time
 
 
 @click.command()
@@ -23,19 +24,18 @@ def repositories(*, files: tuple[Path, ...], in_json: bool, search: str | None, 
     page = daemon(files).get("/api/repositories", q=search, after=after)
     if in_json:
         print_json(page)
-        return
-    rows = (
-        (
-            each["repository"],
-            time(each["delivered_at"]),
-            time(each["built_at"]),
-            each["outcome"],
-            _hook(each["hook"]),
-        )
-        for each in page["items"]
+    else:
+        print_page(page, ("REPOSITORY", "DELIVERED", "BUILT", "OUTCOME", "WEBHOOK"), _row, "No repositories.")
+
+
+def _row(each: dict[str, Any]) -> Sequence[object]:
+    return (
+        each["repository"],
+        time(each["delivered_at"]),
+        time(each["built_at"]),
+        each["outcome"],
+        _hook(each["hook"]),
     )
-    print_table(("REPOSITORY", "DELIVERED", "BUILT", "OUTCOME", "WEBHOOK"), rows, "No repositories.")
-    tell_of_more(page)
 
 
 def _hook(report: dict[str, Any] | None) -> str:
