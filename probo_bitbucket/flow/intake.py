@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from attrs import define
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -43,7 +42,7 @@ class Intake:
         """
         with self._remembering(delivery):
             try:
-                await in_time(Deferred.fromCoroutine(self.signatures.check(delivery.body, signed)), self.clock)
+                await self.signatures.check(delivery.body, signed)
             except (BadSignature, Doubtful) as error:
                 self.log.warn("Delivery refused", event="delivery.refused", client=client, reason=str(error))
                 raise
@@ -54,7 +53,7 @@ class Intake:
         Raises PayloadError, or StoreUnavailable.
         """
         with self._remembering(delivery):
-            return await in_time(Deferred.fromCoroutine(self._record(delivery)), self.clock)
+            return await self._record(delivery)
 
     @contextmanager
     def _remembering(self, delivery: Delivery) -> Iterator[None]:
@@ -74,7 +73,7 @@ class Intake:
                 "Delivery not understood", event="delivery.malformed", event_key=delivery.event_key, reason=str(error)
             )
             raise
-        id = await self.store.transact(deliveries.record, delivery, event)
+        id = await in_time(self.store.transact(deliveries.record, delivery, event), self.clock)
         ignored = isinstance(event, Ignored)
         self.log.info(
             "Delivery ignored" if ignored else "Delivery accepted",

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket import signature
+from probo_bitbucket.flow.patience import in_time
 from probo_bitbucket.logs import hide
 from probo_bitbucket.model import Delivery
 from probo_bitbucket.store import Database, StoreUnavailable, Transaction, hooks
@@ -88,7 +89,7 @@ class Signatures:
         if self.clock.seconds() - self._read_at < age:
             return
         began = self.clock.seconds()
-        self._keep(await self.store.transact(hooks.secrets), began)
+        self._keep(await in_time(self.store.transact(hooks.secrets), self.clock), began)
 
     def _keep(self, kept: tuple[str, ...], read_at: float) -> None:
         for secret in kept:
