@@ -34,9 +34,9 @@ class Intake:
 
     log = Logger()
 
-    async def check(self, delivery: Delivery, signed: str | None, client: str) -> None:
-        """Raises BadSignature where a delivery of *client* is not signed as it should be, Doubtful where it has to come
-        again because its secret may be too new for us, or StoreUnavailable.
+    async def check(self, delivery: Delivery, signed: str | None, tell_client: Callable[[], str]) -> None:
+        """Raises BadSignature where a delivery is not signed as it should be, Doubtful where it has to come again
+        because its secret may be too new for us, or StoreUnavailable. *tell_client* tells the log where it came from.
 
         The signature is over the body as it was sent. Nothing else is to be done with that before.
         """
@@ -44,7 +44,7 @@ class Intake:
             try:
                 await self.signatures.check(delivery.body, signed)
             except (BadSignature, Doubtful) as error:
-                self.log.warn("Delivery refused", event="delivery.refused", client=client, reason=str(error))
+                self.log.warn("Delivery refused", event="delivery.refused", client=tell_client(), reason=str(error))
                 raise
 
     async def accept(self, delivery: Delivery) -> int:

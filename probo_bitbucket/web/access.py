@@ -36,6 +36,7 @@ PROXY_TRACES = (
 )
 
 _LOOPBACK = IPv4Address("127.0.0.1")
+_TRACES = tuple(name.encode() for name in PROXY_TRACES)
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([\d.]+):\d+")
 # A pair of `Forwarded`, or nothing in its place, and what ends it. The *+ keep the time in proportion to the length.
 _PAIR = re.compile(
@@ -79,7 +80,7 @@ def _chains(headers: Headers) -> list[list[str]]:
     # Asked for by a text, Twisted decodes what came as UTF-8, and fails where it is none.
     given = {name: headers.getRawHeaders(name.encode()) for name in PROXY_HEADERS}
     lines = {name: [line.decode("latin-1") for line in came] for name, came in given.items() if came is not None}
-    if not lines and any(headers.getRawHeaders(name.encode()) is not None for name in PROXY_TRACES):
+    if not lines and any(headers.getRawHeaders(name) is not None for name in _TRACES):
         return [[""]]
     return [
         [address for line in came for address in (_forwarded_for(line) if name == "forwarded" else line.split(","))]

@@ -114,7 +114,7 @@ class App:
             request_uuid=_header(request, "x-request-uuid"),
             attempt=_attempt(_header(request, "x-attempt-number")),
         )
-        await self.intake.check(delivery, _header(request, "x-hub-signature"), cast(Any, request).client_told)
+        await self.intake.check(delivery, _header(request, "x-hub-signature"), cast(Any, request).tell_client)
         await self.intake.accept(evolve(delivery, body=_inflated(request, delivery.body)))
         return answer(request, 200, {"ok": True})
 

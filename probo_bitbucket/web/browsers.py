@@ -52,8 +52,8 @@ class OwnPages:
         _, _, guarded = self.guarded(route)
 
         @wraps(handler)
-        async def checked(request: Any, **parts: str) -> bytes:
-            return await (guarded if _from_browser(request) else handler)(request, **parts)
+        def checked(request: Any, **parts: str) -> Awaitable[bytes]:
+            return (guarded if _from_browser(request) else handler)(request, **parts)
 
         return method, path, checked
 
@@ -73,7 +73,7 @@ def check_sender(request: Any) -> None:
 
 def _from_browser(request: Any) -> bool:
     named = _header(request, b"user-agent").startswith("mozilla/")
-    return named or any(request.getHeader(name) is not None for name in _OF_BROWSERS)
+    return named or any(map(request.requestHeaders.hasHeader, _OF_BROWSERS))
 
 
 def _is_address(host: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from attrs import frozen
@@ -12,7 +13,7 @@ from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 
-from probo_bitbucket.web.access import Address, Rules, peer_address
+from probo_bitbucket.web.access import Address, Headers, Rules, peer_address
 from probo_bitbucket.web.answers import answer
 from probo_bitbucket.web.site import BODY_LIMIT
 
@@ -68,7 +69,7 @@ class Gate(Resource):
         wanted.setHeader(b"server", b"probo-bitbucket")
         peer, headers = peer_address(wanted.getClientAddress()), wanted.requestHeaders
         right_token, wanted.path = self._rules.token_in(wanted.path)
-        wanted.client_told = ", ".join(str(origin or "unknown") for origin in self._rules.origins(peer, headers))
+        wanted.tell_client = partial(self._tell_client, peer, headers)
         room: IResource | None
         if self.rooms.webhook and self._is_webhook(wanted):
             room, objection = self.rooms.webhook, self._rules.objection_to_delivery(peer, headers)
@@ -105,11 +106,14 @@ class Gate(Resource):
         path = self.rooms.webhook_path.encode()
         return bool(request.path == path and (request.method == b"POST" or path != b"/"))
 
+    def _tell_client(self, peer: Address | None, headers: Headers) -> str:
+        return ", ".join(str(origin or "unknown") for origin in self._rules.origins(peer, headers))
+
     def _refuse(self, request: Any, objection: str) -> bytes:
         _log.warn(
             "Request refused",
             event="http.forbidden",
-            client=request.client_told,
+            client=request.tell_client(),
             path=request.path[:TOLD_PATH].decode("latin-1"),
             reason=objection,
         )

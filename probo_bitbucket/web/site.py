@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from tempfile import TemporaryFile
 from typing import Any, cast
@@ -30,7 +31,7 @@ class BoundedRequest(Request):
     """Keeps no more than BODY_LIMIT bytes of a body, and knows whether there were more."""
 
     too_large = False
-    client_told = ""  # where it comes from, for the log: the gate finds out
+    tell_client: Callable[[], str]  # where it comes from, for the log: the gate knows how to find out
     _received = 0
 
     def gotLength(self, length: int | None) -> None:
