@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Protocol
 
@@ -60,6 +61,7 @@ def peer_address(peer: object) -> Address | None:
     return parse_address(getattr(peer, "host", ""))
 
 
+@lru_cache(maxsize=128)  # the same few call all the time
 def parse_address(text: str) -> Address | None:
     """Read an address as proxies write it: with a port or without, in brackets or not. None where it is none."""
     text = text.strip()
