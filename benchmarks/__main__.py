@@ -36,7 +36,7 @@ async def perform(
         if not names or any(name in comparison.name for name in names):
             await comparison.run(reactor, repeats)
             if has_fallen(comparison, kept):
-                await comparison.run(reactor, 2 * repeats)  # the machine may have been busy for a moment
+                await comparison.run(reactor, 4 * repeats)  # the machine may have been busy for a moment
             print(comparison.row(), flush=True)
             done.append(comparison)
     return done
