@@ -1,4 +1,4 @@
-"""The tables. What stands here is what the newest migration makes."""
+"""The tables. What stands here, and in partial_indexes.py, is what the newest migration makes."""
 
 from __future__ import annotations
 
@@ -43,21 +43,6 @@ def _work() -> tuple[Column[Any], ...]:
     )
 
 
-def _pending(name: str, *columns: str) -> Index:
-    """An index of the rows that are something to do: as small as the backlog, however long the history."""
-    return Index(name, *columns, sqlite_where=text("pending = 1"), postgresql_where=text("pending"))
-
-
-def _telling(name: str, *columns: str) -> Index:
-    """An index of the rows that lists show: those that are left out may be many times as many."""
-    return Index(name, *columns, sqlite_where=text("noise = 0"), postgresql_where=text("NOT noise"))
-
-
-def _troubled(name: str, *columns: str) -> Index:
-    """An index of the rows whose last try failed: those that are tried again, and those that were given up on."""
-    return Index(name, *columns, sqlite_where=text("last_error <> ''"), postgresql_where=text("last_error <> ''"))
-
-
 deliveries = Table(
     "deliveries",
     metadata,
@@ -77,17 +62,12 @@ deliveries = Table(
     Column("decided_at", Double),
     Column("noise", Boolean, nullable=False, default=False, server_default=text("false")),  # left out of lists
     *_work(),
-    _pending("deliveries_pending", "id"),
-    _pending("deliveries_pending_lane", "lane", "id"),
     Index("deliveries_received", "received_at"),
     Index("deliveries_in_state", "state", "id"),
     Index("deliveries_of_repository", "repository", "id"),
     Index("deliveries_of_lane", "lane", "id"),
     Index("deliveries_of_build", "build_id", "id"),
     Index("deliveries_of_hook", "hook_uuid", "id"),
-    _telling("deliveries_telling", "id"),
-    _telling("deliveries_telling_in_state", "state", "id"),
-    _telling("deliveries_telling_of_repository", "repository", "id"),
 )
 
 builds = Table(
@@ -113,8 +93,6 @@ builds = Table(
     # What /startbuild gets, without credentials.
     Column("document", Text, nullable=False, default="", server_default=""),
     *_work(),
-    _pending("builds_pending", "created_at", "id"),
-    _pending("builds_pending_lane", "lane", "created_at", "id"),
     Index("builds_of_lane", "lane", "created_at"),
     Index("builds_of_source", "source", "pull_request", "created_at"),
     Index("builds_of_pull_request", "repository", "pull_request", "created_at", "id"),
@@ -144,10 +122,8 @@ pull_requests = Table(
     Column("changed_at", Double, nullable=False),  # of this row
     Column("approved", String(12), nullable=False, default="", server_default=""),  # what may be built of a fork
     *_work(),
-    _pending("pull_requests_pending", "changed_at"),
     Index("pull_requests_of_branch", "source", "branch"),
     Index("pull_requests_changed", "changed_at"),
-    _troubled("pull_requests_troubled", "changed_at"),
 )
 
 # Builds that nobody wants any more. A row stays when its environment was taken down: what is told of it is not shown.
@@ -161,9 +137,7 @@ removals = Table(
     Column("words", Text, nullable=False),
     Column("wanted_at", Double, nullable=False),
     *_work(),
-    _pending("removals_pending", "wanted_at"),
     Index("removals_wanted", "wanted_at"),
-    _troubled("removals_troubled", "wanted_at"),
 )
 
 # Builds of which news is expected. To ask about one is always something to do, at its time.
@@ -174,7 +148,6 @@ watches = Table(
     Column("repository", String(260), nullable=False),
     Column("heard_at", Double, nullable=False),  # when anything was last told of it, or its report was another one
     *_work(),
-    _pending("watches_pending", "due_at"),
 )
 
 statuses = Table(
@@ -198,10 +171,8 @@ statuses = Table(
     Column("changed_at", Double, nullable=False),
     Column("reported_at", Double),  # when Bitbucket last took one
     *_work(),
-    _pending("statuses_pending", "rank", "due_at"),
     Index("statuses_of_build", "build_id"),
     Index("statuses_changed", "changed_at"),
-    Index("statuses_failed", "changed_at", sqlite_where=text("failed = 1"), postgresql_where=text("failed")),
 )
 
 # What each build told of its steps. A status, which a later build of the commit takes over, is what Bitbucket shows.
@@ -250,12 +221,9 @@ forwarded = Table(
     Column("body", LargeBinary, nullable=False),  # empty once it is passed on
     Column("failed", Boolean, nullable=False, default=False, server_default=text("false")),  # given up, see last_error
     *_work(),
-    _pending("forwarded_pending", "id"),
-    _pending("forwarded_pending_lane", "lane", "id"),
     Index("forwarded_lane", "lane", "id"),
     Index("forwarded_received", "received_at"),
     Index("forwarded_of_repository", "repository", "id"),
-    Index("forwarded_failed", "received_at", sqlite_where=text("failed = 1"), postgresql_where=text("failed")),
 )
 
 # Every repository that a delivery was decided for. Looking at it is always something to do, at its time.
@@ -268,7 +236,6 @@ repositories = Table(
     Column("active_at", Double, nullable=False),  # when it was last told of
     Column("looked_at", Double, nullable=False),  # 0 before the first look
     *_work(),
-    _pending("repositories_pending", "due_at"),
 )
 
 # What people asked for in comments. A row stays when it is carried out: Bitbucket can send the comment again.
@@ -285,11 +252,8 @@ commands = Table(
     Column("answer", Text),  # what is said of it; null before it is carried out
     Column("created_at", Double, nullable=False),
     *_work(),
-    _pending("commands_pending", "number"),
-    _pending("commands_pending_lane", "lane", "number"),
     Index("commands_of_author", "repository", "author", "created_at"),
     Index("commands_created", "created_at"),
-    _troubled("commands_troubled", "created_at"),
 )
 
 comments = Table(
@@ -306,9 +270,7 @@ comments = Table(
     Column("refused_for", String(64), nullable=False, default="", server_default=""),
     Column("changed_at", Double, nullable=False),
     *_work(),
-    _pending("comments_pending", "due_at"),
     Index("comments_changed", "changed_at"),
-    _troubled("comments_troubled", "changed_at"),
 )
 
 chains = Table(
@@ -352,8 +314,6 @@ hand_ons = Table(
     Column("held", Text, nullable=False),  # the refresh token of the chain that the coordinator has
     Column("renewed_at", Double, nullable=False),  # since when it has to be told
     *_work(),
-    _pending("hand_ons_pending", "due_at"),
-    _troubled("hand_ons_troubled", "renewed_at"),
 )
 
 consumers = Table(
@@ -426,12 +386,3 @@ house = Table(
     Column("name", String(100), primary_key=True),
     Column("value", Text, nullable=False),
 )
-
-# A lease is renewed again and again, and must be found among all that was ever done.
-for _table in (each for each in metadata.tables.values() if {"pending", "leased_by"} <= set(each.columns.keys())):
-    Index(
-        f"{_table.name}_leased",
-        _table.c.leased_by,
-        sqlite_where=text("leased_by <> ''"),
-        postgresql_where=text("leased_by <> ''"),
-    )

@@ -7,11 +7,11 @@ together once: what varies comes with the execution, for a column by its name an
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from typing import Any
 
 import sqlalchemy as sa
 from attrs import frozen
-from sqlalchemy.dialects import postgresql, sqlite
 
 LEASE = 30.0  # seconds; a node renews its leases three times as often
 
@@ -23,7 +23,7 @@ def insert(tx: sa.Connection, table: sa.Table) -> Any:
 
 def insert_by(dialect: str, table: sa.Table) -> Any:
     """An INSERT that knows ON CONFLICT, for what is put together once for each dialect."""
-    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    return import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
 
 
 @frozen

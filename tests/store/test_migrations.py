@@ -13,7 +13,11 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from probo_bitbucket.store import Engine, StoreUnavailable
+from probo_bitbucket.store import (
+    Engine,
+    StoreUnavailable,
+    partial_indexes,  # noqa: F401 (adds them to the tables of schema.py)
+)
 from probo_bitbucket.store.migrate import NEWEST, StoreTooNew, form, upgrade
 from probo_bitbucket.store.schema import metadata
 
