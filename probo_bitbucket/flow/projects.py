@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from attrs import define
+from attrs import define, field
 
 from probo_bitbucket.errors import Permanent
 from probo_bitbucket.flow.access import Access
@@ -37,10 +37,15 @@ class OwnProjects:
     store: Database
     accounts: OwnAccounts
     hand_out_tokens: bool
+    _ids: dict[str, str] = field(
+        factory=dict, init=False
+    )  # of repositories by their identity, which keep them for good
 
     async def of(self, build: Build) -> dict[str, Any]:
-        id = await self.store.transact(projects.project_id, build.repository)
-        return documents.project(build.repository, build.source, id)
+        identity = build.repository.identity
+        if identity not in self._ids:
+            self._ids[identity] = await self.store.transact(projects.project_id, build.repository)
+        return documents.project(build.repository, build.source, self._ids[identity])
 
     async def with_service_auth(self, project: dict[str, Any], build: Build) -> dict[str, Any]:
         access = self.accounts.of(build.repository)
