@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import msgspec
-from attrs import define, evolve
+from attrs import define, evolve, frozen
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
@@ -42,6 +43,18 @@ class NotBuilt(Permanent):
         self.state = state
 
 
+@frozen
+class Prepared:
+    """A build with all that was read for it. *asked_for* is the hash that its commit went by, perhaps a short one."""
+
+    job: StoredBuild
+    asked_for: str
+    warnings: Sequence[str]
+
+
+Begin = Callable[[Transaction, float], None]  # notes that a build is sent, at a time
+
+
 @define
 class Builder:
     """The step from a wanted build to one that runs. *wake* tells the reporter that there is a status."""
@@ -72,8 +85,9 @@ class Builder:
                 await self.start(job)
             else:
                 # Started as if it were new: the trouble that it met before must not have it given up on.
-                prepared = await self._written_down(job, self._prepare(job))
-                await self.store.transact(builds.put_back, prepared)
+                prepared = await self._written_down(job, self._read(job))
+                await self.store.transact(self._put_back, prepared)
+                self.wake()
 
     async def start(self, job: StoredBuild) -> Any:
         """Start a build; return the Container Manager's answer, None where an earlier try had started it.
@@ -83,7 +97,11 @@ class Builder:
         return await self._written_down(job, self._prepare_and_start(job))
 
     async def _prepare_and_start(self, job: StoredBuild) -> Any:
-        return await self._start(job if job.document else await self._prepare(job))
+        """What is read for a new build is written down together with its being sent: that is one commit less."""
+        if job.document:
+            return await self._start(job, partial(self._begin, job))
+        prepared = await self._read(job)
+        return await self._start(prepared.job, partial(self._begin_new, prepared))
 
     async def _written_down(self, job: StoredBuild, work: Awaitable[T]) -> T:
         """The result of *work*. Where there will be no build, that is written down."""
@@ -96,27 +114,29 @@ class Builder:
             await self._conclude(job, BuildState.CANCELLED, str(error))
             raise NotBuilt(job.build, BuildState.CANCELLED, str(error)) from error
 
-    async def _prepare(self, job: StoredBuild) -> StoredBuild:
-        """Read what the build needs, and store it, so that no later try has to read it again."""
+    async def _read(self, job: StoredBuild) -> Prepared:
+        """Read what the build needs."""
         project = await self.projects.of(job.build)
         build, config = await _both(self._resolved(job.build), self._configuration(job.build))
         if isinstance(config, ConfigurationError):
             raise NotBuilt(build, BuildState.INVALID, config.advice)
         document = documents.build(build, config.document, project["id"], self.site_url)
         text = msgspec.json.encode({"build": document, "project": project}).decode()
-        prepared = evolve(job, build=build, document=text, state=BuildState.READY)
+        ready = evolve(job, build=build, document=text, state=BuildState.READY)
+        return Prepared(ready, job.build.commit, config.warnings)
 
-        def ready(tx: Transaction) -> None:
-            now = self.clock.seconds()
-            builds.advance(tx, prepared, BuildState.READY, now)
-            if build.commit != job.build.commit:
-                statuses.withdraw(tx, build.source, job.build.commit)
-            if config.warnings:
-                self.announcement.advised(tx, build, config.warnings, now)
+    def _note_ready(self, tx: Transaction, prepared: Prepared, now: float) -> None:
+        """Write down what was read, so that no later try has to read it again."""
+        build = prepared.job.build
+        builds.advance(tx, prepared.job, BuildState.READY, now)
+        if build.commit != prepared.asked_for:
+            statuses.withdraw(tx, build.source, prepared.asked_for)
+        if prepared.warnings:
+            self.announcement.advised(tx, build, prepared.warnings, now)
 
-        await self.store.transact(ready)
-        self.wake()
-        return prepared
+    def _put_back(self, tx: Transaction, prepared: Prepared) -> None:
+        self._note_ready(tx, prepared, self.clock.seconds())
+        builds.put_back(tx, prepared.job)
 
     async def _resolved(self, build: Build) -> Build:
         """The build with the full hash of its commit. One that was asked for by its hash is named by its message."""
@@ -160,14 +180,14 @@ class Builder:
             raise
         return cast(Configuration, await self.in_thread(configuration.read, content, name))
 
-    async def _start(self, job: StoredBuild) -> Any:
+    async def _start(self, job: StoredBuild, begin: Begin) -> Any:
         """Have the build started. From the second try on the Container Manager is asked first whether it has it."""
         if job.state is BuildState.STARTING and await self.container_manager.find(job.build.id) is not None:
             await self._running(job.build)
             return None
         document: dict[str, Any] = msgspec.json.decode(job.document)
         project = await self.projects.with_service_auth(document["project"], job.build)
-        await self._note_start(job)
+        await self._note_start(begin)
         try:
             answer = await self.container_manager.start(document["build"], project)
         except Refused as error:
@@ -177,14 +197,19 @@ class Builder:
         await self._running(job.build)
         return answer
 
-    async def _note_start(self, job: StoredBuild) -> None:
+    async def _note_start(self, begin: Begin) -> None:
         """Note that the build is sent, and have it for a whole lease from now on. Raises LeaseLost or Temporary."""
         now = self.clock.seconds()
-        await self.store.transact(self._begin, job, now)
+        await self.store.transact(begin, now)
+        self.wake()
         if self.clock.seconds() - now > STANDSTILL:
             raise Temporary("this node stood still; another one may have the build")
 
-    def _begin(self, tx: Transaction, job: StoredBuild, now: float) -> None:
+    def _begin_new(self, prepared: Prepared, tx: Transaction, now: float) -> None:
+        self._note_ready(tx, prepared, now)
+        self._begin(prepared.job, tx, now)
+
+    def _begin(self, job: StoredBuild, tx: Transaction, now: float) -> None:
         """From now on it may be there: who wants it no more has to take it down."""
         if removals.is_wanted(tx, job.build.id):
             raise NotBuilt(job.build, BuildState.CANCELLED, "nobody wants it any more")
