@@ -70,6 +70,7 @@ def _judge_builds(cloud: BitbucketCloud, container_manager: ContainerManager, ve
         "closed pull requests accepted": len(closed),
         "builds started": started.total(),
     }
+    verdict.broken += [] if accepted and started else ["nothing was accepted and built: nothing was put to the test"]
     verdict.broken += [f"accepted and never built: {news[0]}" for news in accepted if not any(map(started.get, news))]
     verdict.broken += [f"built {times} times: {wanted}" for wanted, times in started.items() if times > 1]
     verdict.broken += [f"built and never announced: {wanted}" for wanted in started.keys() - announced]
