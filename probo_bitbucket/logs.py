@@ -24,9 +24,9 @@ HIDDEN = "‹hidden›"
 
 # What a line may tell, in this order. An event can carry more, whole documents and tokens even: none of that is shown.
 FIELDS = (
-    "account", "delivery", "request", "event_key", "repository", "pull_request", "branch", "commit", "build", "context",
-    "key", "state", "command", "client", "method", "path", "upstream", "status", "step", "work", "attempt", "retry_at",
-    "seconds", "count", "file", "reason",
+    "account", "delivery", "ending_delivery", "request", "event_key", "repository", "pull_request", "branch", "commit",
+    "build", "context", "key", "state", "command", "client", "method", "path", "upstream", "status", "step", "work",
+    "attempt", "retry_at", "seconds", "count", "file", "reason",
 )  # fmt: skip
 
 # They announce every connection that is made, and every one that its client left open.

@@ -53,6 +53,44 @@ class Story(StageTestCase):
         assert failed
         assert all("pull_request=1" in line and "build=" in line and "key=" in line for line in failed)
 
+    async def test_what_an_operator_does_is_part_of_the_story(self) -> None:
+        await self.built(self.repository.open_pull_request())
+        [(first,)] = self.rows("SELECT id FROM builds")
+        await self.run_command("builds", "rebuild", first)
+        await self.until(lambda: len(self.started()) == 2)
+        await self.settled()
+        await self.run_command("deliveries", "replay", "1")
+        await self.decided(1)
+        (second,) = (id for (id,) in self.rows("SELECT id FROM builds") if id != first)
+        await self.run_command("builds", "take-down", second)
+        await self.settled()
+        story = self.lines("delivery=1 ")
+        told = {"delivery.sent_again", "build.wanted_again", "build.unwanted", "build.removed"}
+        assert told < set(self.names(story))
+        for line in story:
+            assert {"repository=acme/site", "pull_request=1"} <= set(line.split()), line
+        for id in (first, second):
+            assert set(self.lines(f"build={id}")) <= set(story)
+
+    async def test_a_take_down_names_the_delivery_that_led_to_it(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.built(pull_request)
+        pull_request.merge()
+        await self.settled()
+        (line,) = self.lines("build.removed")
+        assert {"delivery=1", "ending_delivery=2", "pull_request=1"} <= set(line.split())
+        assert line in self.lines("delivery=2 ")
+
+    async def test_that_a_build_waits_for_credentials_is_told_once(self) -> None:
+        self.cloud.credentials.revoke_refresh_tokens()
+        self.cloud.credentials.revoke_access_tokens()
+        self.repository.open_pull_request()
+        await self.until(lambda: len(self.postponements()) > 3)
+        assert [event["log_level"].name for event in self.postponements()[:3]] == ["warn", "debug", "debug"]
+
+    def postponements(self) -> list[LogEvent]:
+        return [event for event in self.events if event.get("event") == "build.postponed"]
+
     async def test_every_event_is_listed_with_its_level(self) -> None:
         self.cloud.faults.add(Fault(Answer(503), ".*/src/.*", times=1))
         await self.built(self.repository.open_pull_request())

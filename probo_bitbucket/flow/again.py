@@ -9,12 +9,17 @@ from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.anew import Anew, NotNow, check_covered, check_started
 from probo_bitbucket.flow.ending import Ending
-from probo_bitbucket.model import BuildState, DeliveryState
+from probo_bitbucket.model import Build, BuildState, DeliveryState
 from probo_bitbucket.store import Database, Transaction, builds, deliveries, failures, statuses
 from probo_bitbucket.store.builds import StoredBuild
+from probo_bitbucket.store.statuses import StoredStatus
 from probo_bitbucket.store.views import deliveries as delivery_views
+from probo_bitbucket.store.views.deliveries import DeliveryLine
+
+_REBUILD = "rebuild of "  # begins the origin of a build that is made once more; what asked for the first follows
 
 
 class NotThere(Exception):
@@ -35,10 +40,11 @@ class Again:
 
     async def send_delivery(self, id: int) -> None:
         """Have a delivery decided anew. Raises NotThere, NotNow, NotWanted or StoreUnavailable."""
-        await self.store.transact(self._send_delivery, id)
-        self._log("Delivery sent again", "delivery.sent_again", delivery=id)
+        found = await self.store.transact(self._send_delivery, id)
+        where = {"repository": found.repository, "pull_request": found.pull_request}
+        self._log("Delivery sent again", "delivery.sent_again", delivery=id, event_key=found.event_key, **where)
 
-    def _send_delivery(self, tx: Transaction, id: int) -> None:
+    def _send_delivery(self, tx: Transaction, id: int) -> DeliveryLine:
         delivery = delivery_views.find(tx, id)
         if delivery is None:
             raise NotThere(f"there is no delivery {id}")
@@ -46,21 +52,24 @@ class Again:
             raise NotNow("the delivery waits to be decided anyway")
         check_covered(self.anew.repositories, delivery.repository)
         deliveries.send_again(tx, id, self.clock.seconds())
+        return delivery
 
     async def send_build(self, id: str) -> None:
         """Have a build that was given up on tried again. Raises NotThere, NotNow or StoreUnavailable."""
-        await self.store.transact(self._send_build, id)
-        self._log("Build sent again", "build.sent_again", build=id)
+        build = await self.store.transact(self._send_build, id)
+        self._log("Build sent again", "build.sent_again", **log_fields.of_build(build))
 
-    def _send_build(self, tx: Transaction, id: str) -> None:
-        if _build(tx, id).state is not BuildState.FAILED:
+    def _send_build(self, tx: Transaction, id: str) -> Build:
+        stored = _build(tx, id)
+        if stored.state is not BuildState.FAILED:
             raise NotNow("only a build that was given up on can be sent again; rebuild makes a new one")
         builds.send_again(tx, id, self.clock.seconds())
+        return stored.build
 
     async def send_status(self, build_id: str, key: str) -> None:
         """Report a status once more. Raises NotThere, NotNow or StoreUnavailable."""
-        await self.store.transact(_send_status, build_id, key, self.clock.seconds())
-        self._log("Status sent again", "status.sent_again", build=build_id, key=key)
+        status = await self.store.transact(_send_status, build_id, key, self.clock.seconds())
+        self._log("Status sent again", "status.sent_again", **log_fields.of_status(status))
 
     async def rebuild(self, id: str) -> str:
         """Have the same commit built once more, in a new build. Returns its id.
@@ -68,27 +77,30 @@ class Again:
         Raises NotThere, NotNow, NotWanted or StoreUnavailable.
         """
         new = await self.store.transact(self._rebuild, id)
-        self._log("Build wanted again", "build.wanted_again", build=new)
-        return new
+        self._log("Build wanted again", "build.wanted_again", **log_fields.of_build(new))
+        return new.id
 
-    def _rebuild(self, tx: Transaction, id: str) -> str:
+    def _rebuild(self, tx: Transaction, id: str) -> Build:
         old = _build(tx, id)
         check_started(old)
-        new = evolve(old.build, id=str(uuid4()), created_at=self.clock.seconds(), origin="")
+        origin = f"{_REBUILD}{old.build.origin.removeprefix(_REBUILD)}"
+        new = evolve(old.build, id=str(uuid4()), created_at=self.clock.seconds(), origin=origin)
         self.anew.build(tx, new)
-        return new.id
+        return new
 
     async def take_down(self, id: str) -> None:
         """Have no more of a build, also where nothing is taken down by itself.
 
         Raises NotThere, NotNow or StoreUnavailable.
         """
-        await self.store.transact(self._take_down, id)
-        self._log("Build to be taken down", "build.unwanted", build=id)
+        build = await self.store.transact(self._take_down, id)
+        self._log("Build to be taken down", "build.unwanted", **log_fields.of_build(build))
 
-    def _take_down(self, tx: Transaction, id: str) -> None:
-        if why := self.ending.end_by_hand(tx, [_build(tx, id)], "taken down by hand", self.clock.seconds()):
+    def _take_down(self, tx: Transaction, id: str) -> Build:
+        stored = _build(tx, id)
+        if why := self.ending.end_by_hand(tx, [stored], "taken down by hand", "", self.clock.seconds()):
             raise NotNow(why)
+        return stored.build
 
     async def send_given_up(self, name: str) -> None:
         """Have everything of that name tried again that was given up on. Raises NotThere or StoreUnavailable."""
@@ -108,10 +120,11 @@ def _build(tx: Transaction, id: str) -> StoredBuild:
     return found
 
 
-def _send_status(tx: Transaction, build_id: str, key: str, now: float) -> None:
+def _send_status(tx: Transaction, build_id: str, key: str, now: float) -> StoredStatus:
     found = next((stored for stored in statuses.of_build(tx, build_id) if stored.desired.key == key), None)
     if found is None:
         raise NotThere(f"build {build_id[:80]} has no status {key[:80]}")
     if found.reported is None and not found.failed:
         raise NotNow("the status waits to be reported anyway")
     statuses.send_again(tx, found, now)
+    return found

@@ -248,7 +248,7 @@ class Builder:
 
     async def postpone(self, job: StoredBuild, due_at: float, error: Exception) -> None:
         self.log.emit(
-            LogLevel.debug if told_already(error) else LogLevel.warn,
+            LogLevel.debug if told_already(error) and job.trouble == str(error) else LogLevel.warn,
             "Build not started yet",
             event="build.postponed",
             attempt=job.effort.attempts,

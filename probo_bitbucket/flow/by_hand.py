@@ -47,7 +47,7 @@ class ByHand:
         repository, pull_request = comment.repository, comment.pull_request
         origin = f"comment {comment.comment_id}"
         if command is Command.STOP:
-            return self.stop(tx, repository, comment.number, now)
+            return self.stop(tx, repository, comment.number, now, origin)
         if pull_request is None:
             return "This pull request is not open, or its branch is gone: there is nothing to build."
         if command is Command.REBUILD:
@@ -73,7 +73,7 @@ class ByHand:
     def rebuild(self, tx: Transaction, repository: Repository, told: PullRequest, now: float, origin: str) -> str:
         """Have a commit built once more. What a fork asks for needs its approval first."""
         event = PullRequestChanged(repository, told)
-        if against := self.responder.against(tx, event, now):
+        if against := self.responder.against(tx, event, now, origin):
             return f"Not built: {against.reason}"
         try:
             self.anew.build(tx, evolve(build_of(event, now), origin=origin))
@@ -81,10 +81,10 @@ class ByHand:
             return f"Not built: {error}"
         return ""
 
-    def stop(self, tx: Transaction, repository: Repository, number: int, now: float) -> str:
+    def stop(self, tx: Transaction, repository: Repository, number: int, now: float, origin: str) -> str:
         """Have no more of what there is."""
         found = builds.of_pull_request(tx, repository.full_name, number)
-        why = self.ending.end_by_hand(tx, found, "asked for by hand", now)
+        why = self.ending.end_by_hand(tx, found, "asked for by hand", origin, now)
         return f"Not stopped: {why}." if why else ""
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from probo_bitbucket.model import Build
 from probo_bitbucket.store.statuses import StoredStatus
 
+_DELIVERY = re.compile(r"\bdelivery (\d+)")
+
 
 def of_build(build: Build) -> dict[str, Any]:
     return {
-        "delivery": _delivery(build.origin),
+        "delivery": delivery_of(build.origin),
         "build": build.id,
         "repository": build.repository.full_name,
         "pull_request": build.pull_request.number if build.pull_request else None,
@@ -20,7 +23,7 @@ def of_build(build: Build) -> dict[str, Any]:
 
 def of_status(status: StoredStatus) -> dict[str, Any]:
     return {
-        "delivery": _delivery(status.origin),
+        "delivery": delivery_of(status.origin),
         "build": status.build_id,
         "repository": status.desired.repository.full_name,
         "pull_request": status.pull_request,
@@ -30,7 +33,7 @@ def of_status(status: StoredStatus) -> dict[str, Any]:
     }
 
 
-def _delivery(origin: str) -> int | None:
-    """The delivery that asked for a build, if it was one: `delivery 17`, or `delivery 17, found by …`."""
-    kind, _, number = origin.partition(",")[0].partition(" ")
-    return int(number) if kind == "delivery" else None
+def delivery_of(origin: str) -> int | None:
+    """The delivery that something began with: of `delivery 17, found by …` as of `rebuild of delivery 17`."""
+    found = _DELIVERY.search(origin)
+    return int(found[1]) if found else None

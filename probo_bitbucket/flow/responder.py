@@ -59,7 +59,7 @@ class Responder:
             case PullRequestChanged():
                 return self._change(tx, event, now, origin)
             case PullRequestClosed():
-                return self._close(tx, event, now)
+                return self._close(tx, event, now, origin)
             case Pushed():
                 return self._push(tx, event, now, origin)
             case Commented():
@@ -68,9 +68,9 @@ class Responder:
                 return _ignored(event.reason)
 
     def _change(self, tx: Transaction, event: PullRequestChanged, now: float, origin: str) -> Response:
-        return self.against(tx, event, now) or self._build(tx, build_of(event, now), origin)
+        return self.against(tx, event, now, origin) or self._build(tx, build_of(event, now), origin)
 
-    def against(self, tx: Transaction, event: PullRequestChanged, now: float) -> Response | None:
+    def against(self, tx: Transaction, event: PullRequestChanged, now: float, origin: str) -> Response | None:
         """What the rules have against a build of what *event* tells, which is remembered; None for nothing."""
         known = pull_requests.find(tx, event.repository.full_name, event.number)
         if late := rules.outdated(event, known):
@@ -78,7 +78,7 @@ class Responder:
         pull_requests.tell_open(tx, event, now)
         if known is not None and not known.open:
             builds.release_pull_request(tx, event.repository.full_name, event.number)  # what it had is gone, or will be
-        self.ending.leave_behind(tx, event, now)
+        self.ending.leave_behind(tx, event, origin, now)
         match rules.on_change(event, known, self.policy):
             case Ignore(reason):
                 return _ignored(reason)
@@ -95,7 +95,7 @@ class Responder:
             return Response(DeliveryState.IGNORED, words, known=id)
         return Response(DeliveryState.ACCEPTED, builds=(build,))
 
-    def _close(self, tx: Transaction, event: PullRequestClosed, now: float) -> Response:
+    def _close(self, tx: Transaction, event: PullRequestClosed, now: float, origin: str) -> Response:
         known = pull_requests.find(tx, event.repository.full_name, event.number)
         match rules.on_close(event, known):
             case Ignore(reason):
@@ -103,7 +103,7 @@ class Responder:
         latest = evolve(event, updated_at=max(event.updated_at, known.updated_at if known else 0.0))
         pull_requests.tell_closed(tx, latest, now, look=self.ending.teardown)
         words = f"pull request #{event.number} is {event.state.lower()}"
-        count = self.ending.close(tx, event.repository.full_name, event.number, words, now)
+        count = self.ending.close(tx, event.repository.full_name, event.number, words, origin, now)
         return Response(DeliveryState.ACCEPTED, f"{words}; builds ended: {count}")
 
     def _command(self, tx: Transaction, event: Commented, now: float) -> Response:

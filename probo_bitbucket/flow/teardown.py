@@ -52,10 +52,10 @@ class Teardown:
         self.log.info("Environment left alone", event="build.pinned", **_fields(job, reason))
 
     def _removed(self, tx: Transaction, job: Removal) -> StoredBuild | None:
-        removals.end(tx, job.build_id)
+        now, by_hand = self.clock.seconds(), job.reason is RemovalReason.BY_HAND
+        removals.end(tx, job.build_id, now)
         stored = builds.find(tx, job.build_id)
         if stored is not None and stored.state is not BuildState.CANCELLED:
-            now, by_hand = self.clock.seconds(), job.reason is RemovalReason.BY_HAND
             builds.conclude(tx, job.build_id, BuildState.REMOVED, now, job.words, by_hand=by_hand)
         return stored
 
@@ -75,5 +75,6 @@ def _fields(job: Removal, reason: str) -> dict[str, Any]:
         "build": job.build_id,
         "repository": job.repository,
         "pull_request": job.pull_request,
+        "ending_delivery": log_fields.delivery_of(job.origin),
         "reason": reason,
     }

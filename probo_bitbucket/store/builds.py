@@ -40,6 +40,7 @@ class StoredBuild:
     effort: Effort
     leased_by: str
     ready_at: float | None = None  # when the Container Manager said that its environment is there
+    trouble: str = ""  # why it waits to be tried again, or was given up on
 
 
 def request(tx: sa.Connection, build: Build, now: float) -> str:
@@ -106,7 +107,9 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
 
 def _stored(row: sa.Row[Any]) -> StoredBuild:
     build, state = load(row.build, Build), BuildState(row.state)
-    return StoredBuild(build, state, row.reason, row.document, Effort.of(row), row.leased_by, row.ready_at)
+    return StoredBuild(
+        build, state, row.reason, row.document, Effort.of(row), row.leased_by, row.ready_at, row.last_error
+    )
 
 
 _FIND = sa.select(builds).where(builds.c.id == sa.bindparam("_id"))
@@ -298,6 +301,11 @@ def release_others(tx: sa.Connection, newest: Build) -> None:
 def ready(tx: sa.Connection, id: str, now: float) -> None:
     """The environment is there. A build that is run again is as old as it was."""
     tx.execute(_READY, {"_id": id, "_now": now})
+
+
+def ended(tx: sa.Connection, id: str, origin: str) -> None:
+    """Note what wanted no more of a build, such as `delivery 17`, whoever found that."""
+    _update(tx, id, {"ended_by": origin.partition(",")[0]})
 
 
 def explain(tx: sa.Connection, id: str, reason: str) -> None:

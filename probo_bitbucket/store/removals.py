@@ -16,13 +16,17 @@ from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert,
 
 @frozen
 class Removal:
-    """A build whose environment is to be taken down, and why; the store need not know it otherwise."""
+    """A build whose environment is to be taken down, and why; the store need not know it otherwise.
+
+    *origin* names what asked for it, such as `delivery 17`; empty where nobody can tell.
+    """
 
     build_id: str
     repository: str  # full name
     pull_request: int | None
     reason: RemovalReason
     words: str
+    origin: str = ""
     effort: Effort = field(factory=lambda: Effort(0, None))
 
     def waits_since(self, now: float) -> float:
@@ -30,19 +34,24 @@ class Removal:
         return now if self.effort.failing_since is None else self.effort.failing_since
 
 
-def want(tx: sa.Connection, removal: Removal, now: float) -> None:
-    """Have a build taken down, unless that is wanted already or done. What was given up is begun anew."""
+def want(tx: sa.Connection, removal: Removal, now: float) -> bool:
+    """Have a build taken down, unless that is wanted already or done. Returns whether it was not.
+
+    What was given up is begun anew.
+    """
     values = {
         "repository": removal.repository,
         "pull_request": removal.pull_request,
         "reason": removal.reason,
         "words": removal.words,
+        "origin": removal.origin,
         "wanted_at": now,
         **ANEW,
     }
     wanted = insert(tx, removals).values(build_id=removal.build_id, **values)
     given_up = _failed(removal.build_id)
-    tx.execute(wanted.on_conflict_do_update(index_elements=["build_id"], set_=values, where=given_up))
+    told = wanted.on_conflict_do_update(index_elements=["build_id"], set_=values, where=given_up)
+    return bool(tx.execute(told).rowcount)
 
 
 _WANTED = sa.select(removals.c.build_id).where(removals.c.build_id == sa.bindparam("_build_id"))
@@ -62,13 +71,13 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
     return [_removal(row) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
-def end(tx: sa.Connection, build_id: str) -> None:
-    """Nothing is left to do."""
-    _update(tx, build_id, done(removals))
+def end(tx: sa.Connection, build_id: str, now: float) -> None:
+    """The environment is not there any more."""
+    _update(tx, build_id, {**done(removals), "done_at": now})
 
 
 def give_up(tx: sa.Connection, build_id: str, error: str, now: float) -> None:
-    """Leave a build as it is. Its removal stays visible with its *error*."""
+    """Leave an environment where it is. Its removal stays visible with its *error*."""
     if _update(tx, build_id, {**done(removals), "last_error": error}):
         happenings.note(tx, "removal", build_id, happenings.given_up(error), now)
 
@@ -101,7 +110,15 @@ def _update(tx: sa.Connection, build_id: str, values: dict[str, Any]) -> bool:
 
 
 def _removal(row: sa.Row[Any]) -> Removal:
-    return Removal(row.build_id, row.repository, row.pull_request, RemovalReason(row.reason), row.words, Effort.of(row))
+    return Removal(
+        row.build_id,
+        row.repository,
+        row.pull_request,
+        RemovalReason(row.reason),
+        row.words,
+        row.origin,
+        Effort.of(row),
+    )
 
 
 def prune(tx: sa.Connection, before: float, limit: int) -> int:

@@ -79,6 +79,9 @@ builds = Table(
     Column("state", String(20), nullable=False),
     Column("reason", Text, nullable=False, default="", server_default=""),
     Column("origin", String(64), nullable=False, default="", server_default=""),  # what asked for it: `delivery 17`
+    Column(
+        "ended_by", String(64), nullable=False, default="", server_default=""
+    ),  # what wanted no more of it, likewise
     Column("created_at", Double, nullable=False),
     Column("changed_at", Double, nullable=False),  # of the state, or of any status
     Column("configured_at", Double),  # when the configuration had been read
@@ -97,6 +100,7 @@ builds = Table(
     Index("builds_of_source", "source", "pull_request", "created_at"),
     Index("builds_of_pull_request", "repository", "pull_request", "created_at", "id"),
     Index("builds_origin", "origin"),
+    Index("builds_ended_by", "ended_by"),
     Index("builds_changed", "changed_at"),
     Index("builds_created", "created_at", "id"),
     Index("builds_in_state", "state", "created_at", "id"),
@@ -135,7 +139,9 @@ removals = Table(
     Column("pull_request", BigInteger),
     Column("reason", Integer, nullable=False),  # model.RemovalReason
     Column("words", Text, nullable=False),
+    Column("origin", String(64), nullable=False, default="", server_default=""),  # what asked for it: `delivery 17`
     Column("wanted_at", Double, nullable=False),
+    Column("done_at", Double),
     *_work(),
     Index("removals_wanted", "wanted_at"),
 )

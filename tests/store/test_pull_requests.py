@@ -92,7 +92,7 @@ def test_a_build_is_taken_down_when_it_is_not_on_its_way_and_once(tx: sa.Connect
     assert claimed(tx) == []
     builds.conclude(tx, "b-1", BuildState.RUNNING, 4.0)
     assert claimed(tx) == ["b-1"]
-    removals.end(tx, "b-1")
+    removals.end(tx, "b-1", 4.0)
     removals.want(tx, REMOVAL, 5.0)
     assert claimed(tx, 99.0) == []
     assert removals.is_wanted(tx, "b-1")
@@ -126,6 +126,6 @@ def test_only_what_is_finished_and_old_is_pruned(tx: sa.Connection) -> None:
     removals.want(tx, REMOVAL, 1.0)
     assert pull_requests.prune(tx, 50.0, 10) == removals.prune(tx, 50.0, 10) == 0
     pull_requests.tell_closed(tx, CLOSED, 2.0, look=False)
-    removals.end(tx, "b-1")
+    removals.end(tx, "b-1", 4.0)
     assert pull_requests.prune(tx, 2.0, 10) == removals.prune(tx, 1.0, 10) == 0
     assert pull_requests.prune(tx, 50.0, 10) == removals.prune(tx, 50.0, 10) == 1

@@ -101,6 +101,7 @@ def _builds() -> None:
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("reason", sa.Text, nullable=False, server_default=""),
         sa.Column("origin", sa.String(64), nullable=False, server_default=""),
+        sa.Column("ended_by", sa.String(64), nullable=False, server_default=""),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("changed_at", sa.Double, nullable=False),
         sa.Column("configured_at", sa.Double),
@@ -121,6 +122,7 @@ def _builds() -> None:
     op.create_index("builds_of_source", "builds", ["source", "pull_request", "created_at"])
     op.create_index("builds_of_pull_request", "builds", ["repository", "pull_request", "created_at", "id"])
     op.create_index("builds_origin", "builds", ["origin"])
+    op.create_index("builds_ended_by", "builds", ["ended_by"])
     op.create_index("builds_changed", "builds", ["changed_at"])
     op.create_index("builds_created", "builds", ["created_at", "id"])
     op.create_index("builds_in_state", "builds", ["state", "created_at", "id"])
@@ -159,7 +161,9 @@ def _removals() -> None:
         sa.Column("pull_request", sa.BigInteger),
         sa.Column("reason", sa.Integer, nullable=False),
         sa.Column("words", sa.Text, nullable=False),
+        sa.Column("origin", sa.String(64), nullable=False, server_default=""),
         sa.Column("wanted_at", sa.Double, nullable=False),
+        sa.Column("done_at", sa.Double),
         *_work(),
     )
     _index_pending("removals_pending", "removals", "wanted_at")
