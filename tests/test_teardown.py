@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
@@ -40,6 +41,45 @@ class Environments(StageTestCase):
         commit = pull_request.push()
         await self.built(pull_request)
         return commit.hash
+
+
+class Told(Environments):
+    async def closed(self) -> list[str]:
+        """The builds of a pull request that was merged while its second one waited, by their ids."""
+        pull_request = await self.opened()
+        fault = self.cloud.faults.add(Fault(Answer(503), ".*/src/.*"))
+        pull_request.push()
+        await self.decided(3)
+        pull_request.merge()
+        await self.decided(4)
+        self.cloud.faults.remove(fault)
+        await self.settled()
+        return [id for (id,) in self.rows("SELECT id FROM builds ORDER BY created_at")]
+
+    async def test_the_delivery_that_closes_a_pull_request_tells_which_builds_it_ended(self) -> None:
+        first, second = await self.closed()
+        told = (await self.call("GET", "/api/deliveries/4")).json
+        assert [build["id"] for build in told["ended"]] == [second, first]
+        assert told["delivery"]["title"] == "Change"
+        assert {build["ended_by"] for build in told["ended"]} == {"delivery 4"}
+        page = (await self.call("GET", "/deliveries/4")).body.decode()
+        assert f"/builds/{first}" in page
+        assert f"/builds/{second}" in page
+        said = await self.run_command("deliveries", "show", "4")
+        assert first in said
+        assert "was not started" in said
+        assert (await self.call("GET", "/api/deliveries/2")).json["ended"] == []
+
+    async def test_a_build_tells_when_it_was_taken_down(self) -> None:
+        first, _ = await self.closed()
+        removal = (await self.call("GET", f"/api/builds/{first}")).json["build"]["removal"]
+        assert removal["wanted_at"] < removal["done_at"]
+        page = (await self.call("GET", f"/builds/{first}")).body.decode()
+        assert datetime.fromtimestamp(removal["done_at"], UTC).strftime("%H:%M:%S") in page.partition("Taken down")[2]
+        assert "wanted" in page.partition("Taken down")[2]
+        said = await self.run_command("builds", "show", first)
+        assert datetime.fromtimestamp(removal["done_at"]).strftime("%H:%M:%S") in said.partition("Taken down")[2]  # noqa: DTZ006
+        assert "delivery 4" in said
 
 
 class Life(Environments):

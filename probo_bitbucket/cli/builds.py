@@ -113,6 +113,20 @@ def print_build(story: dict[str, Any]) -> None:
     print_table(("STEP", "STATE", "BEGAN", "REPORTED", "WHAT", "TRIES"), map(_step, build["statuses"]), "No statuses.")
 
 
+def print_ended(builds: list[dict[str, Any]]) -> None:
+    """The builds that a delivery has ended, and how far that is."""
+    rows = ((short(each["id"]), each["commit"][:8], each["outcome"], _going(each), each["reason"]) for each in builds)
+    print_table(("ENDED BUILD", "COMMIT", "OUTCOME", "TAKEN DOWN", "WHY"), rows, "")
+
+
+def _going(build: dict[str, Any]) -> str:
+    """When the environment of a build that is not wanted was taken down."""
+    removal = build["removal"]
+    if removal is None:
+        return "was not started"
+    return "given up" if removal["failed"] else time(removal["done_at"]) or "not yet"
+
+
 def _step(status: dict[str, Any]) -> tuple[str, ...]:
     reported = (time(status["reported_at"]) or "not yet") if status["shown"] else "a later build is shown"
     began = time(status["began_at"])
@@ -129,3 +143,8 @@ def _story_of_build(build: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Configuration read", time(build["configured_at"])
     yield "Started", time(build["started_at"])
     yield "Tries", tries(build["tries"])
+    if removal := build["removal"]:
+        yield "To be taken down", f"{time(removal['wanted_at'])}, {removal['words']}"
+        yield "Taken down", _going(build)
+        yield "Tries to take it down", tries(removal["tries"])
+    yield "Ended by", build["ended_by"]

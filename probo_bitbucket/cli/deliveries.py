@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from probo_bitbucket.cli.builds import print_build
+from probo_bitbucket.cli.builds import print_build, print_ended
 from probo_bitbucket.cli.daemon import daemon
 from probo_bitbucket.cli.lists import (
     after_option,
@@ -79,6 +79,8 @@ def show_delivery(*, files: tuple[Path, ...], in_json: bool, id_: str) -> None:
     print_happenings(told["happenings"])
     if told["build"]:
         print_build(told["build"])
+    if told["ended"]:
+        print_ended(told["ended"])
 
 
 @deliveries.command()

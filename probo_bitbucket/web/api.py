@@ -15,7 +15,7 @@ from probo_bitbucket.model import DeliveryState
 from probo_bitbucket.store import Database, Transaction, failures
 from probo_bitbucket.store.happenings import Happening
 from probo_bitbucket.store.views import builds, deliveries, pull_requests, repositories
-from probo_bitbucket.store.views.builds import BuildStory
+from probo_bitbucket.store.views.builds import BuildLine, BuildStory
 from probo_bitbucket.store.views.deliveries import DeliveryLine, DeliveryStory
 from probo_bitbucket.store.views.outcome import Outcome
 from probo_bitbucket.web.answers import answer
@@ -33,13 +33,14 @@ T = TypeVar("T")
 
 @frozen
 class Told:
-    """The story of a delivery. *body* is that of the delivery, with secrets struck out."""
+    """The story of a delivery. *body* is that of the delivery, with secrets struck out; *ended* are builds."""
 
     delivery: DeliveryLine
     headers: dict[str, str]
     body: Raw
     happenings: Sequence[Happening]
     build: BuildStory | None
+    ended: Sequence[BuildLine]
 
 
 @define(eq=False, slots=False)
@@ -81,7 +82,8 @@ class Api:
         found = await self.store.transact(deliveries.story, parsed(delivery_id, "the id of a delivery"))
         story = there(found, f"delivery {delivery_id}")
         body = Raw(strike_out(story.body).encode())
-        return answer(request, 200, Told(story.delivery, headers(story), body, story.happenings, story.build))
+        told = Told(story.delivery, headers(story), body, story.happenings, story.build, story.ended)
+        return answer(request, 200, told)
 
     async def api_send_delivery(self, request: Request, delivery_id: str) -> bytes:
         await self.again.send_delivery(parsed(delivery_id, "the id of a delivery"))

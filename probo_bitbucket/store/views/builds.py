@@ -46,6 +46,7 @@ class RemovalLine:
     """That a build is to be taken down, or was."""
 
     wanted_at: float
+    done_at: float | None
     words: str  # why
     failed: bool  # given up
     tries: Tries
@@ -75,6 +76,7 @@ class BuildLine:
     changed_at: float  # of the state, or of any status
     tries: Tries
     statuses: Sequence[StatusLine]
+    ended_by: str  # what wanted no more of it, as `delivery 17`; empty where nothing did, or an operator
     removal: RemovalLine | None
     stands: bool  # there is something of it that could be taken down
 
@@ -167,6 +169,11 @@ def story_of(tx: sa.Connection, id: str) -> BuildStory | None:
     return BuildStory(build, list(tx.scalars(asked)), happenings.of(tx, ("build", "status", "removal"), id))
 
 
+def ended_by(tx: sa.Connection, delivery: int) -> Sequence[BuildLine]:
+    """The builds that a delivery has ended, the latest first: as many as fit on a page."""
+    return cut_builds(tx, sa.select(builds).where(builds.c.ended_by == f"delivery {delivery}")).items
+
+
 def ids_of(tx: sa.Connection, name: str) -> list[str]:
     """The builds that *name* stands for: an id, the first characters of one, or a commit, whose newest it is."""
     columns = builds.c
@@ -222,7 +229,7 @@ def _removals_of(tx: sa.Connection, ids: Collection[str]) -> dict[str, RemovalLi
 
 
 def _removal(row: sa.Row[Any]) -> RemovalLine:
-    return RemovalLine(row.wanted_at, row.words, not row.pending and bool(row.last_error), Tries.of(row))
+    return RemovalLine(row.wanted_at, row.done_at, row.words, not row.pending and bool(row.last_error), Tries.of(row))
 
 
 def _step(row: sa.Row[Any], shown: sa.Row[Any] | None) -> StatusLine:
@@ -281,6 +288,7 @@ def _line(
         changed_at=row.changed_at,
         tries=Tries.of(row),
         statuses=shown,
+        ended_by=row.ended_by,
         removal=removal,
         stands=state in _STANDING and (removal is None or removal.failed),
     )

@@ -12,8 +12,8 @@ from probo_bitbucket.model import BuildState, DeliveryState, StatusState
 from probo_bitbucket.store import happenings
 from probo_bitbucket.store.columns import inside
 from probo_bitbucket.store.happenings import Happening
-from probo_bitbucket.store.schema import builds, deliveries
-from probo_bitbucket.store.views.builds import BuildStory, story_of
+from probo_bitbucket.store.schema import builds, deliveries, pull_requests
+from probo_bitbucket.store.views.builds import BuildLine, BuildStory, ended_by, story_of
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
 from probo_bitbucket.store.views.outcome import Outcome, outcome
 from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
@@ -39,12 +39,15 @@ class DeliveryLine:
     tries: Tries
     build: str | None
     outcome: Outcome | None  # of the build
-    title: str
+    title: str  # of the build, else of the pull request
 
 
 @frozen
 class DeliveryStory:
-    """A delivery from when it came in to the last status of its build. *body* is as Bitbucket sent it."""
+    """A delivery from when it came in to the last status of its build, and to the end of those that it *ended*.
+
+    *body* is as Bitbucket sent it.
+    """
 
     delivery: DeliveryLine
     hook_uuid: str
@@ -53,6 +56,7 @@ class DeliveryStory:
     body: bytes
     happenings: Sequence[Happening]
     build: BuildStory | None
+    ended: Sequence[BuildLine]
 
 
 def page(tx: sa.Connection, wanted: Filter, after: str = "") -> Page[DeliveryLine]:
@@ -107,18 +111,22 @@ def story(tx: sa.Connection, id: int) -> DeliveryStory | None:
     if row is None:
         return None
     build = story_of(tx, row.build_id) if row.build_id else None
-    happened = happenings.of(tx, ("delivery",), str(id))
-    return DeliveryStory(_line(row), row.hook_uuid, row.request_uuid, row.attempt, row.body, happened, build)
+    happened, ended = happenings.of(tx, ("delivery",), str(id)), ended_by(tx, id)
+    return DeliveryStory(_line(row), row.hook_uuid, row.request_uuid, row.attempt, row.body, happened, build, ended)
 
 
 def _title(tx: sa.Connection) -> sa.ColumnElement[str]:
-    return inside(tx, builds.c.build, "name")
+    return sa.func.coalesce(inside(tx, builds.c.build, "name"), inside(tx, pull_requests.c.pull_request, "title"))
 
 
 def _lines(tx: sa.Connection) -> sa.Select[Any]:
     """Without the bodies, which are large."""
     of_build = (builds.c.state.label("build_state"), builds.c.result, _title(tx).label("title"))
-    return sa.select(*_OF_DELIVERY, *of_build).outerjoin(builds, builds.c.id == deliveries.c.build_id)
+    its_pull_request = sa.and_(
+        pull_requests.c.repository == deliveries.c.repository, pull_requests.c.number == deliveries.c.pull_request
+    )
+    with_build = sa.select(*_OF_DELIVERY, *of_build).outerjoin(builds, builds.c.id == deliveries.c.build_id)
+    return with_build.outerjoin(pull_requests, its_pull_request)
 
 
 def _line(row: sa.Row[Any]) -> DeliveryLine:
