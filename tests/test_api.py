@@ -245,7 +245,7 @@ class Again(ApiTestCase):
         self.assertEqual(len(self.started()), 1)
         told = await self.get(f"/api/deliveries/{delivery['id']}")
         before, again = told["happenings"]
-        self.assertEqual(before["words"], f"Decided: accepted, build {delivery['build']}")
+        self.assertEqual(before["words"], f"Decided: accepted, {delivery['reason']}, build {delivery['build']}")
         self.assertEqual((before["at"], again["words"]), (delivery["decided_at"], "Sent again"))
         page = (await self.call("GET", f"/deliveries/{delivery['id']}")).body.decode()
         order = (

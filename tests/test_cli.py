@@ -209,7 +209,9 @@ class Receiving(CommandTestCase):
         body = self.pull_request_body(self.unannounced(title="New look", files={"a": b"1"}))
         before = (self.rows("SELECT count(*) FROM deliveries"), self.rows("SELECT count(*) FROM builds"))
         said = await self.received("pullrequest:created", body)
-        self.assertRegex(said, r"^accepted\nwould build acme/site feature/change [0-9a-f]{12}: New look\n$")
+        self.assertRegex(
+            said, r"^accepted: a build of [0-9a-f]{12}\nwould build acme/site feature/change [0-9a-f]{12}: New look\n$"
+        )
         after = (self.rows("SELECT count(*) FROM deliveries"), self.rows("SELECT count(*) FROM builds"))
         self.assertEqual(before, after)
 

@@ -19,6 +19,12 @@ class Decisions(StageTestCase):
         assert len(self.started()) == 1
         self.check_container_manager()
 
+    async def test_what_leads_to_a_build_names_its_commit(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        ((_, state, reason),) = await self.decided(1)
+        assert (state, reason) == ("accepted", f"a build of {pull_request.commit[:12]}")
+        await self.settled()
+
     async def test_an_update_without_a_new_commit_says_that_it_builds_nothing_and_names_the_build(self) -> None:
         pull_request = self.repository.open_pull_request()
         await self.decided(1)

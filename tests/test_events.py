@@ -612,17 +612,21 @@ class OnPushes(Events):
 
     @row("`repo:push`", "several branches, each looked at for itself")
     async def test_several_branches(self) -> None:
-        changes = []
+        changes, commits = [], []
         for branch, message in (("main", "[build]"), ("wip", "[build]"), ("release/1", "no"), ("release/2", "[build]")):
             commit = self.repository.add_commit((), {".probo.yaml": b"steps: []"}, message)
             changes.append(Change(branch, None, commit))
+            commits.append(commit.hash[:12])
         self.repository.tell_push(*changes)
         await self.settled()
         assert {document["build"]["name"] for document in self.started()} == {"Branch main", "Branch release/2"}
         ((reason,),) = self.rows("SELECT reason FROM deliveries")
-        assert (
-            reason == "wip: it is not among the `branches` of the settings; release/1: no commit message says [build]"
-        )
+        assert reason.split("; ") == [
+            f"main: a build of {commits[0]}",
+            "wip: it is not among the `branches` of the settings",
+            "release/1: no commit message says [build]",
+            f"release/2: a build of {commits[3]}",
+        ]
 
 
 class OnAllPushes(Events):

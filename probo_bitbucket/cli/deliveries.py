@@ -60,7 +60,7 @@ def _row(each: dict[str, Any]) -> Sequence[object]:
         each["event_key"],
         target(each),
         each["outcome"] or each["state"],
-        each["reason"] or each["title"],
+        ": ".join(filter(None, (each["title"], each["reason"]))),
     )
 
 

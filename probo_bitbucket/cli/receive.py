@@ -37,7 +37,7 @@ def receive(*, files: tuple[Path, ...], in_json: bool, event: str, file: Any) ->
     if in_json:
         print_json(_document(foreseen))
         return
-    click.echo(f"{foreseen.state}: {foreseen.reason}" if foreseen.reason else str(foreseen.state))
+    click.echo(f"{foreseen.state}: {foreseen.reason}")
     for build in foreseen.made:
         click.echo(f"would build {build.repository} {build.branch} {build.commit}: {build.title}")
     for build in foreseen.changed:

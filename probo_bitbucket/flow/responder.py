@@ -31,10 +31,10 @@ from probo_bitbucket.store.pull_requests import KnownPullRequest
 
 @frozen
 class Response:
-    """What became of an event: the builds that it led to, or in words why there is none."""
+    """What became of an event, in words, and the builds that it led to."""
 
     state: DeliveryState
-    reason: str = ""
+    reason: str
     builds: tuple[Build, ...] = ()
     known: str = ""  # id of the build that was there already
 
@@ -93,7 +93,7 @@ class Responder:
         if id != build.id:
             words = f"commit {build.commit[:SHORT_HASH]} is known already: it is build {id}"
             return Response(DeliveryState.IGNORED, words, known=id)
-        return Response(DeliveryState.ACCEPTED, builds=(build,))
+        return Response(DeliveryState.ACCEPTED, f"a build of {build.commit[:SHORT_HASH]}", builds=(build,))
 
     def _close(self, tx: Transaction, event: PullRequestClosed, now: float, origin: str) -> Response:
         known = pull_requests.find(tx, event.repository.full_name, event.number)
@@ -126,7 +126,7 @@ class Responder:
         for change in event.branches:
             response = self._push_branch(tx, event.repository, change, now, origin)
             wanted += response.builds
-            reasons += [f"{change.branch}: {response.reason}"] if response.reason else []
+            reasons.append(f"{change.branch}: {response.reason}")
         state = DeliveryState.ACCEPTED if wanted else DeliveryState.IGNORED
         return Response(state, "; ".join(reasons), tuple(wanted))
 
