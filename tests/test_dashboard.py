@@ -97,6 +97,34 @@ class Buttons(DashboardTestCase):
         self.assertNotIn("Back", refused.body.decode())
 
 
+class Nowhere(DashboardTestCase):
+    """Addresses that lead to nothing."""
+
+    async def ask(self, method: str, path: str, accept: str) -> tuple[int, str, str]:
+        answered = await self.call(method, path, headers={"Accept": accept})
+        return answered.status, answered.headers.getRawHeaders("content-type", [""])[0], answered.body.decode()
+
+    async def test_a_browser_is_shown_a_page_that_leads_on(self) -> None:
+        for path, status, words in (
+            ("/nope", 404, "/nope does not exist."),
+            ("/builds/x/rebuild", 405, "GET is not allowed."),  # a form's address, entered by hand
+        ):
+            answered, kind, page = await self.ask("GET", path, "text/html,application/xhtml+xml,*/*;q=0.8")
+            self.assertEqual((answered, kind), (status, "text/html; charset=utf-8"))
+            self.assertIn(words, page)
+            self.assertIn('<a class="button" href="/">To the overview</a>', page)
+
+    async def test_a_program_is_answered_in_json(self) -> None:
+        for accept in ("*/*", "application/json"):
+            status, kind, body = await self.ask("GET", "/nope", accept)
+            self.assertEqual((status, kind), (404, "application/json"))
+            self.assertEqual(body, '{"code":"ResourceNotFound","message":"/nope does not exist"}')
+
+    async def test_a_stranger_at_the_webhook_is_shown_none_of_our_pages(self) -> None:
+        status, kind, _ = await self.ask("GET", "/bitbucket-webhook", "text/html")
+        self.assertEqual((status, kind), (405, "application/json"))
+
+
 class Forms(DashboardTestCase):
     async def test_a_form_needs_the_token_of_our_own_pages(self) -> None:
         await self.built(self.repository.open_pull_request("Once", "once", {"a": b"1"}))

@@ -96,6 +96,13 @@ class SetupTestCase(StageTestCase):
 
 
 class FromNothing(SetupTestCase):
+    async def test_credentials_that_work_already_are_told(self) -> None:
+        words = "Credentials that work are in use already."
+        first = (await self.browse("GET", "/setup")).text
+        assert (words in first, 'href="/hooks"' in first) == (False, True)
+        await self.set_up()
+        assert words in (await self.browse("GET", "/setup")).text
+
     async def test_what_was_set_up_is_used_after_a_restart(self) -> None:
         stored = await self.set_up()
         assert (stored.status, stored.headers.getRawHeaders("location")) == (303, ["/setup/done"])
@@ -367,6 +374,7 @@ class FromOutside(SetupTestCase):
         assert (await self.browse("GET", "/setup?code=made-up")).status == 403
         code = _found(r"/setup\?code=(\S+)", "".join(lines))
         assert (await self.browse("GET", f"/setup?code={code}")).status == 303
+        assert "<nav" not in (await self.browse("GET", "/setup")).text  # it would lead to closed doors
         assert (await self.set_up()).status == 303
         assert (await self.browse("GET", "/auth_lookup?refreshToken=x")).status == 403
         assert (await self.browse("GET", "/pages/style.css")).status == 200

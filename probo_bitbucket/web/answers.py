@@ -21,6 +21,7 @@ from probo_bitbucket.model import InvalidName
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.store.views.paging import BadCursor
 from probo_bitbucket.web.browsers import Stranger
+from probo_bitbucket.web.pages import trouble, wants_page
 
 RETRY_AFTER = 5  # seconds after which the store may be back
 
@@ -83,10 +84,11 @@ def status_of(error: BaseException | None) -> int:
 
 
 def _http_error(request: Request, error: HTTPException) -> bytes:
-    """Routes that do not exist, in the form that the Node handlers' server had for them."""
-    path = request.path.decode("latin-1")
+    """Routes that do not exist: a page for people, and for programs the form that the Node handlers' server had."""
+    status, code, message = 404, "ResourceNotFound", f"{request.path.decode('latin-1')} does not exist"
     if isinstance(error, MethodNotAllowed):
         request.setHeader(b"allow", ", ".join(error.valid_methods or ()).encode())
-        method = request.method.decode("latin-1")
-        return answer(request, 405, {"code": "MethodNotAllowed", "message": f"{method} is not allowed"})
-    return answer(request, 404, {"code": "ResourceNotFound", "message": f"{path} does not exist"})
+        status, code, message = 405, "MethodNotAllowed", f"{request.method.decode('latin-1')} is not allowed"
+    if wants_page(request):
+        return trouble(request, status, message)
+    return answer(request, status, {"code": code, "message": message})

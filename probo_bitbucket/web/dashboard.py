@@ -31,7 +31,7 @@ from probo_bitbucket.web.browsers import Handler, Route, Stranger
 from probo_bitbucket.web.forms import address, decoded, query
 from probo_bitbucket.web.forms import number as parsed
 from probo_bitbucket.web.own_forms import OwnForms
-from probo_bitbucket.web.pages import page
+from probo_bitbucket.web.pages import page, trouble
 from probo_bitbucket.web.struck_out import strike_out
 
 LATEST = 8  # lines of each list on the first page
@@ -130,7 +130,6 @@ class Dashboard:
         return page(
             request,
             template,
-            path=request.path.decode("latin-1"),
             now=self.clock.seconds(),
             token=await self.forms.token(),
             said=SAID.get(query(request).get("said", ""), ""),
@@ -158,15 +157,7 @@ def in_words(handler: Handler) -> Handler:
         try:
             return await handler(request, **parts)
         except _TOLD as error:
-            return page(
-                request,
-                "trouble.html",
-                status=status_of(error),
-                what=str(error),
-                path="",
-                said="",
-                back=_came_from(request),
-            )
+            return trouble(request, status_of(error), str(error), _came_from(request))
 
     return shown
 

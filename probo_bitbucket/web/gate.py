@@ -99,6 +99,7 @@ class Gate(Resource):
             objection = self._rules.objection(peer, request.requestHeaders)
         else:
             objection = "" if right_token else "the token in its path is wrong"
+        request.internal = not objection
         return "" if objection and self.rooms.invited(request) else objection
 
     def _is_webhook(self, request: Any) -> bool:

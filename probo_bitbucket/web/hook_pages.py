@@ -71,7 +71,6 @@ class HookPages:
         return page(
             request,
             "hooks.html",
-            path=PATH,
             said="",
             now=self.clock.seconds(),
             token=await self.forms.token(),

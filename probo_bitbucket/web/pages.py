@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.web.http import Request
 
@@ -58,12 +58,23 @@ def _environment() -> Environment:
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> bytes:
     """Set status and headers of a page, and return its body."""
-    body = _environment().get_template(template).render(**values).encode()
+    path, internal = request.path.decode("latin-1"), cast(Any, request).internal
+    body = _environment().get_template(template).render(path=path, internal=internal, **values).encode()
     request.setResponseCode(status)
     for name, value in _HEADERS.items():
         request.setHeader(name, value)
     request.setHeader(b"content-length", b"%d" % len(body))
     return body
+
+
+def trouble(request: Request, status: int, what: str, back: str = "") -> bytes:
+    """A page in place of the one that was asked for. *back* is the page that the browser came from, if it is known."""
+    return page(request, "trouble.html", status=status, what=what, said="", back=back)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks, to which our pages are open."""
+    return cast(Any, request).internal and b"text/html" in (request.getHeader(b"accept") or b"")
 
 
 def see_other(request: Request, path: str) -> bytes:

@@ -102,14 +102,10 @@ class SetupPages:
         code = query(request).get("code", "")
         if code:
             return self._enter(request, code)
-        entry = Entry(account=await self._in_need())
-        return self._form(request, self._session(request) or self._begin(request), entry)
-
-    async def _in_need(self) -> str:
-        """The first account whose credentials do not work, or the first of all."""
-        names = [account.name for account in self.set_up.choices]
         troubled = await self.set_up.troubled()
-        return next((name for name in names if name in troubled), names[0])
+        names = [account.name for account in self.set_up.choices]
+        entry = Entry(account=next((name for name in names if name in troubled), names[0]))
+        return self._form(request, self._session(request) or self._begin(request), entry, in_need=bool(troubled))
 
     def _enter(self, request: Request, code: str) -> bytes:
         if not self.set_up.codes.spend(code):
@@ -117,7 +113,8 @@ class SetupPages:
         self._begin(request)
         return see_other(request, PATH)  # without the code in the address
 
-    def _form(self, request: Request, session: Session, entry: Entry) -> bytes:
+    def _form(self, request: Request, session: Session, entry: Entry, *, in_need: bool = True) -> bytes:
+        """*in_need*: whether there are accounts whose credentials do not work."""
         return page(
             request,
             "setup.html",
@@ -125,6 +122,7 @@ class SetupPages:
             csrf=session.csrf,
             callback_url=_our_url(request) + CALLBACK_PATH,
             entry=entry,
+            in_need=in_need,
             accounts={account.name: repositories(account) for account in self.set_up.choices},
         )
 

@@ -31,6 +31,7 @@ class BoundedRequest(Request):
     """Keeps no more than BODY_LIMIT bytes of a body, and knows whether there were more."""
 
     too_large = False
+    internal = False  # whether all internal routes are open to it: the gate finds out
     tell_client: Callable[[], str]  # where it comes from, for the log: the gate knows how to find out
     _received = 0
 
