@@ -61,6 +61,16 @@ class Webhooks(DashboardTestCase):
         self.assertEqual(len(self.cloud.requests), requests)  # what is known is shown
         self.assertIn("Remove acme/site: removed", await self.done("remove"))
 
+    async def test_a_name_that_is_none_is_told_beside_the_field_on_a_page_that_can_be_loaded_again(self) -> None:
+        token, requests = await self.token(), len(self.cloud.requests)
+        sent = await self.send("/hooks/add", token=token, name="acme/<b>site")
+        [location] = sent.headers.getRawHeaders("location", [])
+        self.assertEqual((sent.status, location), (303, "/hooks?entered=acme%2F%3Cb%3Esite"))
+        page = await self.page(location)
+        self.assertIn('value="acme/&lt;b&gt;site"', page)
+        self.assertIn('aria-describedby="name-problem"', page)
+        self.assertNotIn("POST", [request.method for request in list(self.cloud.requests)[requests:]])
+
     async def test_a_repository_shows_the_last_that_is_known_of_its_webhook(self) -> None:
         self.assertIn("unknown yet", await self.page("/repositories"))
         self.assertIn("Add makes it so", await self.page("/hooks"))
@@ -185,7 +195,7 @@ class Unsigned(DashboardTestCase):
     """No secret anywhere: whoever knows the URL can send deliveries."""
 
     settings: ClassVar[dict[str, Any]] = {"bbWebhookSecret": None, "publicUrl": "https://probo.example.com"}
-    words = "no webhook has a secret"
+    words = "webhook has a secret"
 
     async def restart(self) -> list[Any]:
         """What is doubtful, as the log says at a start."""
@@ -199,7 +209,7 @@ class Unsigned(DashboardTestCase):
         self.assertIn(self.words, warning)
         page = await self.page("/")
         self.assertIn(self.words, page)
-        self.assertIn("All is well", page)
+        self.assertIn("Something is not safe", page)
         now = (await self.call("GET", "/api/status")).json
         self.assertEqual((now["ok"], now["warnings"]), (True, [warning]))
 

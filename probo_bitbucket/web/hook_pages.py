@@ -14,7 +14,7 @@ from twisted.web.http import Request
 from probo_bitbucket.bitbucket.hooks import Place
 from probo_bitbucket.flow.hooks import Hooks
 from probo_bitbucket.flow.trial import PATIENCE, Trial
-from probo_bitbucket.model import Repository
+from probo_bitbucket.model import InvalidName, Repository
 from probo_bitbucket.store import Database, Transaction, hook_reports, hooks
 from probo_bitbucket.store.hook_reports import REMOVED, KeptReport
 from probo_bitbucket.web.asked import Asked, asked
@@ -28,6 +28,7 @@ PATH = "/hooks"
 SIZE = 20  # webhooks on a page; each takes a request or two
 LIFE = 600.0  # seconds after which Bitbucket is asked again: an open page of 20 takes some 150 requests an hour
 
+_ENTERED = "entered"  # the field of the address that holds a name that is none
 _DEEDS = {"add": "Add", "repair": "Repair", REMOVED: "Remove", "test": "Test"}
 
 
@@ -38,6 +39,22 @@ class Line:
     place: str
     report: KeptReport | None
     last_delivery: float | None
+
+
+@frozen
+class Entry:
+    """The name that was entered for a new webhook, and what is wrong with it."""
+
+    name: str
+    problem: str = ""
+
+    @classmethod
+    def of(cls, name: str) -> Entry:
+        try:
+            Place.parse(name)
+        except InvalidName as error:
+            return cls(name, str(error))
+        return cls(name)
 
 
 @define(eq=False, slots=False)
@@ -78,6 +95,7 @@ class HookPages:
             patience=PATIENCE,
             done=await self._done(wanted),
             deeds=_DEEDS,
+            entry=Entry.of(wanted.fields[_ENTERED]) if _ENTERED in wanted.fields else Entry(""),
             found=await self.store.transact(_lines, list(map(str, shown))),
             look=address(f"{PATH}/look", q=wanted.words, after=wanted.after),
             asked=wanted,
@@ -94,7 +112,10 @@ class HookPages:
         return see_other(request, address(PATH, q=wanted.words, after=wanted.after))
 
     async def add_hook(self, request: Request) -> bytes:
-        place = Place.parse((await self.forms.check(request)).get("name", "").strip())
+        entry = Entry.of((await self.forms.check(request)).get("name", "").strip())
+        if entry.problem:
+            return see_other(request, address(PATH, **{_ENTERED: entry.name}))  # a page that can be loaded again
+        place = Place.parse(entry.name)
         await self.hooks.add([place])
         return _to_result(request, place)
 
