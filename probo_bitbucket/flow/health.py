@@ -52,7 +52,7 @@ class Health:
         return [Finding(f"credentials {name}", self._waits(trouble)) for name, trouble in troubles.items()]
 
     def _waits(self, trouble: str) -> str:
-        return f"{trouble}: all work of the account waits; {self.accounts.advice}" if trouble else ""
+        return f"{trouble.rstrip('.')}: all work of the account waits; {self.accounts.advice}" if trouble else ""
 
 
 def _down(breaker: Breaker) -> str:
