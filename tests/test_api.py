@@ -194,6 +194,8 @@ class Again(ApiTestCase):
         pull_request = self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
         await self.until(lambda: self.states(pull_request).get("ProboCI/env") == "FAILED")
         (build,) = (await self.get("/api/builds?failed=1"))["items"]
+        (delivery,) = (await self.get("/api/deliveries?failed=1"))["items"]
+        self.assertEqual((delivery["state"], delivery["outcome"]), ("accepted", "failed"))
         self.container_manager.faults.remove(fault)
         self.assertEqual((await self.post(f"/api/builds/{build['id']}/send-again")).status, 202)
         await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Fine") == "SUCCESSFUL")

@@ -107,6 +107,16 @@ def test_what_lists_leave_out_is_not_read(engine: Engine, wanted: Filter) -> Non
     assert "deliveries_telling" in plan
 
 
+def test_of_deliveries_those_failed_that_were_given_up_and_those_whose_build_failed(tx: sa.Connection) -> None:
+    fill(tx, 6)
+    tx.execute(sa.update(schema.builds).where(schema.builds.c.id == "b-00001").values(state=BuildState.FAILED))
+    tx.execute(sa.update(schema.builds).where(schema.builds.c.id == "b-00003").values(result=StatusState.FAILED))
+    given_up = {"state": DeliveryState.FAILED, "build_id": None}
+    tx.execute(sa.update(schema.deliveries).where(schema.deliveries.c.received_at == 4.0).values(given_up))
+    shown = deliveries.page(tx, Filter(failed=True)).items
+    assert [each.received_at for each in shown] == [4.0, 3.0, 1.0]
+
+
 def test_pages_of_a_list_have_every_row_once(tx: sa.Connection) -> None:
     fill(tx, 260)
     seen: list[str] = []

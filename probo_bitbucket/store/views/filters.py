@@ -15,7 +15,8 @@ _BUILD = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 
 @frozen
 class Filter:
-    """What is to be shown; what is empty does not restrict it. *failed*: only what went wrong.
+    """What is to be shown; what is empty does not restrict it. *failed*: only what was given up on or went wrong,
+    and the deliveries that led to it.
 
     *noise*: also the deliveries that tell nobody anything.
     """
