@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from probo_bitbucket.bitbucket.hooks import EVENTS
 from probo_bitbucket.flow import trial
-from probo_bitbucket.sandbox.faults import Answer, Fault
+from probo_bitbucket.sandbox.faults import Answer, Cut, Fault
 from probo_bitbucket.sandbox.hooks import Hook
 from tests.staged import StageTestCase
+from tests.test_cli import CommandTestCase
 
 
 class HookTestCase(StageTestCase):
@@ -211,12 +212,17 @@ class Listed(HookTestCase):
         self.assertEqual(report["grade"], "ok")
 
 
-class Tried(HookTestCase):
-    """`hooks test` against each single fault."""
+class Tried(HookTestCase, CommandTestCase):
+    """`probo-bitbucket hooks test`, run as a process, against each single fault. `check` is in `test_check.py`."""
 
     async def setUp(self) -> None:  # type: ignore[override]
         await super().setUp()
         await self.change("add")
+
+    async def tried(self) -> tuple[str, str, str]:
+        [verdict] = await self.document("hooks", "test", "acme/site", status=None)
+        self.assertEqual(self.ended, int(verdict["grade"] == "wrong"), verdict)
+        return verdict["grade"], verdict["what"], verdict["advice"]
 
     async def test_a_webhook_that_works_is_said_to_work_with_the_time_it_took(self) -> None:
         grade, what, _ = await self.tried()
@@ -282,6 +288,10 @@ class Tried(HookTestCase):
         self.assertEqual(grade, "wrong")
         self.assertIn("It needs repository", what)
         self.assertIn("“Repositories: Read”", advice)
+
+    async def test_container_manager_down_is_nothing_that_a_webhook_needs(self) -> None:
+        self.container_manager.faults.add(Fault(Cut()))
+        self.assertEqual((await self.tried())[0], "ok")
 
     async def test_disk_full(self) -> None:
         await self.fill_disk()
