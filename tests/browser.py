@@ -106,6 +106,18 @@ class Browser:
         found = self._driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")["violations"]
         return [f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes']]}" for each in found]
 
+    def look(self, name: str) -> None:
+        """Keep pictures of the page, light and dark, and have its accessibility checked in both, in every width."""
+        was_dark = self._dark
+        for dark in (False, True):
+            self.show(dark=dark)
+            self.picture(f"{name}{'-dark' if dark else ''}")
+            for width in WIDTHS:
+                self.show_at(width)
+                violations = self.violations()
+                assert not violations, (name, dark, width, violations)
+        self.show(dark=was_dark)
+
     def await_text(self, text: str) -> None:
         """Wait until the page says *text*."""
         wait = WebDriverWait(self._driver, PATIENCE, ignored_exceptions=[StaleElementReferenceException])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.threads import deferToThread
 
-from tests.browser import WIDTHS, Browser
+from tests.browser import Browser
 from tests.staged import StageTestCase
 
 
@@ -30,12 +30,4 @@ class DashboardTestCase(StageTestCase):
         self.browser.open(f"{self.stage.url}{path}")
 
     def look(self, name: str) -> None:
-        """Keep pictures of the page, light and dark, and have its accessibility checked in both."""
-        for dark in (False, True):
-            self.browser.show(dark=dark)
-            self.browser.picture(f"dashboard-{name}{'-dark' if dark else ''}")
-            for width in WIDTHS:
-                self.browser.show_at(width)
-                violations = self.browser.violations()
-                assert not violations, (name, dark, width, violations)
-        self.browser.show(dark=False)
+        self.browser.look(f"dashboard-{name}")

@@ -135,6 +135,9 @@ class InTrouble(DashboardTestCase):
         self.open("/builds/no-such-build")
         self.browser.await_text("There is no build no-such-build, or not any more.")
         self.look("9-not-there")
+        self.open("/nowhere")
+        self.browser.await_text("/nowhere does not exist.")
+        self.look("9-nowhere")
 
 
 class ByKeyboard(DashboardTestCase):

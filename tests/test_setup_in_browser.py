@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from twisted.internet.threads import deferToThread
 
+from probo_bitbucket.sandbox.faults import Answer, Fault
 from probo_bitbucket.sandbox.stage import KEY, SECRET
 from tests.browser import Browser
 from tests.staged import StageTestCase
@@ -57,7 +58,7 @@ class FromNothing(InBrowser):
         browser = self.browser
         browser.open(f"{self.stage.url}/setup")
         assert f"{self.stage.url}/setup/callback" in browser.text
-        browser.picture("setup-1-consumer")
+        browser.look("setup-1-consumer")
         self.enter()
         browser.await_text("asks for")
         browser.picture("setup-2-consent")
@@ -65,10 +66,10 @@ class FromNothing(InBrowser):
         browser.await_text("Bitbucket agreed")
         assert SECRET not in browser.source
         assert "bbClientSecret: '<the secret you entered>'" in browser.text
-        browser.picture("setup-3-credentials")
+        browser.look("setup-3-credentials")
         browser.press("Store them and start to work")
         browser.await_text("The credentials are in use")
-        browser.picture("setup-4-webhook")
+        browser.look("setup-4-webhook")
 
     def look_at(self, url: str) -> None:
         self.browser.open(url)
@@ -91,13 +92,13 @@ class OfSeveralAccounts(FromNothing):
         browser = self.browser
         browser.open(f"{self.stage.url}/setup")
         browser.choose("Account", "acme: acme/*")
-        browser.picture("setup-account")
+        browser.look("setup-account")
         browser.labelled("Key").send_keys(KEY)
         browser.labelled("Secret").send_keys(SECRET)
         browser.press("Continue to Bitbucket")
         self.consent("Grant access")
         browser.await_text("this daemon keeps the credentials of the account acme")
-        browser.picture("setup-account-credentials")
+        browser.look("setup-account-credentials")
         browser.press("Store them and start to work")
         browser.await_text("for the account acme")
 
@@ -132,9 +133,18 @@ class Troubles(InBrowser):
         self.enter()
         self.consent("Deny")
         self.browser.await_text("Access was denied on Bitbucket's page.")
-        self.browser.picture("setup-denied")
+        self.browser.look("setup-denied")
         self.browser.press("Begin again")
         self.browser.await_text("Add a consumer in Bitbucket")
+
+    async def test_while_bitbucket_does_not_show_its_page_ours_stays(self) -> None:
+        self.cloud.faults.add(Fault(Answer(204), path=".*/authorize"))
+        await deferToThread(self.stay)
+
+    def stay(self) -> None:
+        self.enter()
+        self.browser.await_text("You have ten minutes.")
+        self.browser.look("setup-leaving")
 
     async def test_a_wrong_secret_is_told(self) -> None:
         await deferToThread(self.mistype)
@@ -144,7 +154,7 @@ class Troubles(InBrowser):
         self.consent("Grant access")
         self.browser.await_text("does not accept this key with this secret")
         assert "a-secret-of-another-consumer" not in self.browser.source
-        self.browser.picture("setup-wrong-secret")
+        self.browser.look("setup-wrong-secret")
 
     async def test_a_secret_that_is_cut_off_is_told_before_bitbucket_is_asked(self) -> None:
         await deferToThread(self.cut_off)
@@ -154,7 +164,7 @@ class Troubles(InBrowser):
         self.browser.await_text("Enter the secret of the consumer, all of it.")
         assert self.browser.labelled("Key").get_attribute("value") == KEY
         assert self.browser.labelled("Secret").get_attribute("value") == ""
-        self.browser.picture("setup-incomplete")
+        self.browser.look("setup-incomplete")
 
     async def test_copy_buttons_copy_the_callback_url(self) -> None:
         await deferToThread(self.copy)
