@@ -52,7 +52,7 @@ class Newcomer(DashboardTestCase):
         self.look("newcomer-4-set-up")
 
     def add_webhook(self) -> None:
-        self.browser.press("dashboard")
+        self.browser.press("Add the webhook")
         self.browser.labelled("Add a webhook").send_keys("acme/site", Keys.ENTER)
         self.browser.await_text("made")
         self.look("newcomer-5-webhook")
