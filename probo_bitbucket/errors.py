@@ -40,7 +40,7 @@ class DeadCredentials(Temporary):
 
 
 class Permanent(UpstreamError):
-    """Would be answered the same way every time: a 4xx other than 401, 408 and 429, or a redirect."""
+    """Would be answered the same way every time: a 4xx other than 401, 408 and 429, a 508, or a redirect."""
 
     def __init__(self, reason: str, status: int = 0) -> None:
         super().__init__(reason)

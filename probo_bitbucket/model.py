@@ -336,3 +336,4 @@ class ForwardedUpdate:
     content_type: str
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")  # the project's tokens are in it
     received_at: float = 0.0
+    trail: str = ""  # marks of the handlers that passed it on, ours among them

@@ -38,6 +38,7 @@ REQUEST_TIMEOUT = 30.0  # seconds, from the first byte sent to the last one read
 LONGEST_WAIT = (
     86_400.0  # seconds that an upstream can ask us to wait: its mistake, or its clock, must not stop us for years
 )
+LOOP_DETECTED = 508  # RFC 5842, 7.2: what we sent leads back to where it came from, now and at every other time
 ANSWER_LIMIT = 16 * 1024 * 1024  # bytes; GET /builds of the Container Manager is the largest answer there is
 
 
@@ -83,7 +84,7 @@ class Answer:
             raise NotFound(reason, 404)
         if self.status == 429:
             raise RateLimited(reason, self.retry_after())
-        if self.status == 408 or self.status >= 500:
+        if self.status != LOOP_DETECTED and (self.status == 408 or self.status >= 500):
             raise Temporary(reason, self.retry_after())
         raise Permanent(reason, self.status)
 
@@ -181,10 +182,10 @@ class Upstream:
             self.breaker.failed()
             words = str(cause) or type(cause).__name__
             raise Temporary(f"{self.name} at {urlsplit(url).netloc} could not be reached: {words}") from error
-        if answer.status > 500:
-            self.breaker.failed()
-        elif answer.status < 500:  # a 500 is about one request, and says nothing of the others
+        if answer.status == LOOP_DETECTED or answer.status < 500:
             self.breaker.succeeded()
+        elif answer.status > 500:  # a 500 is about one request, and says nothing of the others
+            self.breaker.failed()
         return answer
 
     async def _observed(

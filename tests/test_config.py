@@ -222,6 +222,25 @@ def test_keys_of_the_container_manager_do_nothing(write: Write) -> None:
     assert load(path).warnings == (f"{path}:1: auth: is for the Container Manager and does nothing here",)
 
 
+@pytest.mark.parametrize(
+    ("given", "url", "back"),
+    [
+        ({}, "http://localhost:3012", True),
+        ({}, "http://localhost:3010", False),
+        ({}, "http://github.example.org:3012", False),
+        ({"hostname": "10.0.0.1"}, "http://10.0.0.1:3012", True),
+        ({"listen": "tcp:8080"}, "http://127.0.0.1:8080", True),
+        ({"listen": "tcp:8080"}, "http://localhost:3012", False),
+        ({"internalListen": "tcp:port=3013:interface=127.0.0.1"}, "http://localhost:3013", True),
+        ({"publicUrl": "https://probo.example.org"}, "https://probo.example.org", True),
+    ],
+)
+def test_a_handler_that_is_ourselves_is_warned_of(given: dict[str, str], url: str, back: bool) -> None:
+    settings = config.load([], {}, {"api.url": "http://cm:3020", "forward.github": url, **given})
+    warned = [each for each in settings.warnings if each.startswith(f"forward.github: {url} is this handler itself")]
+    assert bool(warned) == back
+
+
 def test_repr_shows_no_secret() -> None:
     secrets = [key for key in config.KEYS if key.secret and key.attribute != "credentials"]
     given = {key.name: f"canary-{number}-is-long-enough" for number, key in enumerate(secrets)} | {

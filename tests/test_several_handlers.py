@@ -15,6 +15,7 @@ from tests.other_handler import OtherHandler
 from tests.staged import Answered, StageTestCase
 
 FORWARDED = "SELECT id FROM forwarded WHERE pending"
+GITHUBS = {"slug": "hub/site", "provider": {"type": "github"}}
 STEP = ["pending", "running", "success"]
 DEADLY: tuple[Effect, ...] = (
     Answer(200, b"null", JSON),
@@ -203,6 +204,42 @@ class BothHandlers(StageTestCase):
         answer = await self.call("GET", "/auth_lookup?type=github&refreshToken=x")
         self.assertEqual(answer.status, 503)
         self.assertIn("the github handler", answer.json["error"])
+
+    async def test_an_update_that_comes_back_to_us_ends_there_at_once(self) -> None:
+        await self.stage.reload(forward={"github": self.stage.url})
+        self.assertEqual((await self.post(1)).status, 200)
+        await self.until(lambda: not self.rows(FORWARDED))
+        [(failed, error)] = self.rows("SELECT failed, last_error FROM forwarded")
+        self.assertTrue(failed)
+        self.assertIn("the github handler answered 508: this was passed on from here before", error)
+        self.assertIn("give the URL of the handler for github there", error)
+        self.assertIn(error, await self.run_command("failed"))
+
+        await self.stage.reload(forward={"github": self.github_url})
+        await self.run_command("send-again", "gh-9")
+        await self.until(lambda: self.numbers() == [1])
+
+    async def test_a_question_that_comes_back_to_us_is_answered_at_once(self) -> None:
+        await self.stage.reload(forward={"github": self.stage.url})
+        for path in ("/auth_lookup?type=github&refreshToken=x", "/pull-request/hub/site/7?provider_id=1"):
+            answer = await self.call("GET", path)
+            self.assertEqual(answer.status, 508)
+            self.assertIn("`forward.github` leads back to this handler", answer.json["error"])
+            self.assertIsNone(answer.json.get("state"))
+
+    async def test_what_comes_back_by_another_handler_is_known_again_after_a_restart(self) -> None:
+        await self.post(1)
+        await self.until(lambda: self.github.updates)
+        headers = self.github.updates[0].headers
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+        body = {"update": {"state": "running", "context": "c"}, "build": {"id": "b", "project": GITHUBS}}
+        for trail, status in (("f00", 200), (f"f00, {headers['x-probo-passed-on-by']}, ba5", 508)):
+            sent = {"Content-Type": "application/json", "X-Probo-Passed-On-By": trail}
+            self.assertEqual((await self.call("POST", "/update", body, sent)).status, status)
+        await self.until(lambda: len(self.github.updates) == 2)
+        trail = self.github.updates[1].headers["x-probo-passed-on-by"]
+        self.assertEqual(trail, f"f00, {headers['x-probo-passed-on-by']}")
 
     async def test_a_github_handler_that_hangs_does_not_hold_up_bitbuckets_statuses(self) -> None:
         self.github.faults.add(Fault(Hang()))

@@ -23,6 +23,7 @@ from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.flow.requests import HashRequests
 from probo_bitbucket.flow.setup import SetUp
 from probo_bitbucket.flow.signatures import RefusedDeliveries, Signatures
+from probo_bitbucket.flow.trail import Trail
 from probo_bitbucket.oversight import Oversight, oversee
 from probo_bitbucket.web.actions import Actions
 from probo_bitbucket.web.api import Api
@@ -68,7 +69,7 @@ class Entrance:
                 steps.decision.wake,
             ),
             relay=Relay(store, self.reactor, steps.display, steps.ending, steps.told),
-            providers=Providers(store, self.reactor, outside.handlers, steps.forward.wake),
+            providers=Providers(store, self.reactor, outside.handlers, Trail(store, self.reactor), steps.forward.wake),
             lookup=self._lookup(),
             hash_requests=HashRequests(store, self.reactor, steps.building, repositories, self.leases),
             health=health,

@@ -6,9 +6,11 @@ Every value is kept as it was written until all sources are merged (`sources`), 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import fields_dict
 
@@ -45,6 +47,12 @@ _NO_DOWNLOAD = (
 )
 
 
+_LEADS_BACK = "forward.{provider}: {url} is this handler itself; give the URL of the handler for {provider}"
+
+_PORT = re.compile(r"(?:tcp[46]?|ssl):(?:port=)?(\d+)")  # of an endpoint, as Twisted describes it
+_HERE = ("localhost", "127.0.0.1", "::1")
+
+
 def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str, object]) -> Settings:
     """Read the settings; *options* go by the keys' names, and those that are None were not given.
 
@@ -75,6 +83,7 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
     findings.warnings.extend(beyond_accounts(values["repositories"], accounts))
     basic = [account.name for account in accounts if isinstance(account.credentials, ApiToken)]
     findings.warnings.extend(_NO_DOWNLOAD.format(name=name) for name in basic)
+    findings.warnings.extend(_leading_back(values))
     return Settings(**values, credentials=credentials, accounts=accounts, warnings=tuple(findings.warnings))
 
 
@@ -100,3 +109,17 @@ def _unshareable(values: Mapping[str, Any]) -> Iterator[str]:
     for endpoint in (*values.get("listen", ()), *values.get("internal_listen", ())):
         if not endpoint.startswith(("tcp:", "ssl:")):
             yield _SHARED_ENDPOINT.format(endpoint=endpoint)
+
+
+def _leading_back(values: Mapping[str, Any]) -> Iterator[str]:
+    """Warnings of updates that would come back, where that is plain from the settings."""
+    endpoints = (*values["listen"], *values["internal_listen"])
+    ports = {int(found[1]) for endpoint in endpoints if (found := _PORT.match(endpoint))}
+    if not values["listen"]:
+        ports.add(values["port"])
+    for provider in ("github", "gitlab", "stash"):
+        url = values[f"forward_{provider}"]
+        parts = urlsplit(url)
+        here = parts.hostname in (*_HERE, values["hostname"]) and parts.port in ports
+        if url and (here or url == values["public_url"]):
+            yield _LEADS_BACK.format(provider=provider, url=url)

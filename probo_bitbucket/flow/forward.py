@@ -35,7 +35,7 @@ class Forward:
         handler = self.handlers.get(job.update.provider)
         if handler is None:
             raise Permanent(f"the settings have no `forward.{job.update.provider}` any more")
-        await handler.post(job.update.path, job.update.content_type, job.update.body)
+        await handler.post(job.update.path, job.update.content_type, job.update.body, job.update.trail)
         await self.store.transact(forwarded.passed_on, job)
         self._log("Update passed on", "forward.passed_on", job)
 

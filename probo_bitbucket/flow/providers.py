@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from probo_bitbucket.errors import Temporary
 from probo_bitbucket.flow.patience import in_time
+from probo_bitbucket.flow.trail import Trail
 from probo_bitbucket.model import ForwardedUpdate
 from probo_bitbucket.probo.handlers import OtherHandler
 from probo_bitbucket.probo.updates import Reported
@@ -26,15 +27,16 @@ class Providers:
     store: Database
     clock: IReactorTime
     handlers: Mapping[str, OtherHandler]
+    trail: Trail
     wake: Callable[[], None]
     _strangers: set[str] = field(factory=set)
 
     log = Logger()
 
-    async def accept(self, reported: Reported, path: str, content_type: str, body: bytes) -> bool:
+    async def accept(self, reported: Reported, path: str, content_type: str, body: bytes, trail: str) -> bool:
         """Write an update down where another handler is to have it. Returns whether one is.
 
-        Raises StoreUnavailable.
+        *trail* is the one that it came by. Raises GoingRound or StoreUnavailable.
         """
         if reported.provider not in self.handlers:
             self._warn(reported.provider)
@@ -48,6 +50,7 @@ class Providers:
             content_type=content_type,
             body=body,
             received_at=self.clock.seconds(),
+            trail=await self.trail.beyond(trail, reported.provider),
         )
         await in_time(self.store.transact(forwarded.record, update), self.clock)
         self.wake()
@@ -64,9 +67,12 @@ class Providers:
             upstream=provider,
         )
 
-    async def ask(self, provider: str, path: str) -> Answer:
-        """The answer of a provider's handler, a JSON object whatever its status. Raises UpstreamError."""
-        return await self.handlers[provider].get(path)
+    async def ask(self, provider: str, path: str, trail: str) -> Answer:
+        """The answer of a provider's handler, a JSON object whatever its status.
+
+        *trail* is the one that the question came by. Raises UpstreamError, GoingRound or StoreUnavailable.
+        """
+        return await self.handlers[provider].get(path, await self.trail.beyond(trail, provider))
 
     async def of_repository(self, full_name: str, provider_id: str) -> str:
         """The provider whose repository the Reaper means, empty for Bitbucket.

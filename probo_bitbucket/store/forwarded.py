@@ -34,6 +34,7 @@ def record(tx: sa.Connection, update: ForwardedUpdate) -> None:
         "content_type": update.content_type,
         "body": update.body,
         "received_at": update.received_at,
+        "trail": update.trail,
         "lane": f"{update.provider} {update.build_id} {update.context}",
         "pending": True,
     }
@@ -54,7 +55,15 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
 
 def _stored(row: sa.Row[Any]) -> StoredUpdate:
     update = ForwardedUpdate(
-        row.provider, row.build_id, row.context, row.repository, row.path, row.content_type, row.body, row.received_at
+        row.provider,
+        row.build_id,
+        row.context,
+        row.repository,
+        row.path,
+        row.content_type,
+        row.body,
+        row.received_at,
+        row.trail,
     )
     return StoredUpdate(row.id, row.lane, update, Effort.of(row))
 

@@ -224,6 +224,7 @@ forwarded = Table(
     Column("lane", Text, nullable=False),  # updates of one lane are passed on one after the other
     Column("path", Text, nullable=False),
     Column("content_type", Text, nullable=False),
+    Column("trail", Text, nullable=False),  # marks of the handlers that passed it on, ours among them
     Column("body", LargeBinary, nullable=False),  # empty once it is passed on
     Column("failed", Boolean, nullable=False, default=False, server_default=text("false")),  # given up, see last_error
     *_work(),

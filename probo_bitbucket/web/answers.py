@@ -17,9 +17,11 @@ from probo_bitbucket.flow.again import NotThere
 from probo_bitbucket.flow.anew import NotNow
 from probo_bitbucket.flow.requests import NotWanted
 from probo_bitbucket.flow.signatures import BadSignature, Doubtful
+from probo_bitbucket.flow.trail import GoingRound
 from probo_bitbucket.model import InvalidName
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.store.views.paging import BadCursor
+from probo_bitbucket.upstream import LOOP_DETECTED
 from probo_bitbucket.web.browsers import Stranger
 from probo_bitbucket.web.pages import trouble, wants_page
 
@@ -44,6 +46,7 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (Stranger, 403),
     (NotThere, 404),
     (NotNow, 409),
+    (GoingRound, LOOP_DETECTED),
     (BadCursor, 400),
     (NotFound, 404),
     (Permanent, 502),

@@ -29,9 +29,11 @@ from probo_bitbucket.flow.measuring import Measuring
 from probo_bitbucket.flow.providers import Providers
 from probo_bitbucket.flow.relay import Relay
 from probo_bitbucket.flow.requests import HashRequests
+from probo_bitbucket.flow.trail import GoingRound
 from probo_bitbucket.metrics import CONTENT_TYPE
 from probo_bitbucket.model import Delivery, InvalidName, Repository
 from probo_bitbucket.probo import updates
+from probo_bitbucket.probo.handlers import TRAIL
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, answer, error_answer
 from probo_bitbucket.web.browsers import OwnPages, Route
@@ -127,7 +129,9 @@ class App:
     async def _relay(self, request: Request, build_id: str = "", context: str = "") -> bytes:
         body = _body(request)
         reported = updates.read(body, build_id=build_id, context=context)
-        if await self.providers.accept(reported, _target(request), _header(request, "content-type"), body):
+        if await self.providers.accept(
+            reported, _target(request), _header(request, "content-type"), body, _trail(request)
+        ):
             update = reported.update
             said = {"state": update.state, "description": update.description, "context": update.context}
             return answer(request, 200, said)
@@ -158,14 +162,14 @@ class App:
             if provider := await self.providers.of_repository(full_name, _argument(request, "provider_id")):
                 return await self._pass_on(request, provider)
             return answer(request, 200, await self._pull_request(request, owner, repo, number))
-        except (UpstreamError, StoreUnavailable, NotOurs, InvalidName, BodyError):
+        except (UpstreamError, StoreUnavailable, GoingRound, NotOurs, InvalidName, BodyError):
             failure = Failure()
             error_answer(request, failure)
             return answer(request, request.code, {"error": str(failure.value), "state": None})
 
     async def _pass_on(self, request: Request, provider: str) -> bytes:
         """What another handler says to the same question."""
-        answered = await self.providers.ask(provider, _target(request))
+        answered = await self.providers.ask(provider, _target(request), _trail(request))
         return answer(request, answered.status, msgspec.Raw(answered.body))
 
     async def _pull_request(self, request: Request, owner: str, repo: str, number: str) -> dict[str, Any]:
@@ -237,6 +241,10 @@ def _resource(routes: Iterable[tuple[str, str, Callable[..., Any]]]) -> IResourc
 def _header(request: Request, name: str) -> str:
     # Asked for by a text, Twisted decodes what came as UTF-8, and fails where it is none.
     return (request.getHeader(name.encode()) or b"").decode("latin-1").replace("\0", "")[:100]
+
+
+def _trail(request: Request) -> str:
+    return _header(request, TRAIL.lower())
 
 
 def _attempt(text: str) -> int:

@@ -257,6 +257,7 @@ def _forwarded() -> None:
         sa.Column("lane", sa.Text, nullable=False),
         sa.Column("path", sa.Text, nullable=False),
         sa.Column("content_type", sa.Text, nullable=False),
+        sa.Column("trail", sa.Text, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("failed", sa.Boolean, nullable=False, server_default=sa.text("false")),
         *_work(),
