@@ -43,7 +43,11 @@ EVENTS = (
         "Read the reason; `probo-bitbucket send-again` has it tried again.",
     ),
     LogEvent("delivery.decided", "debug", "A delivery was decided; the lines beside it say what it led to."),
-    LogEvent("build.wanted", "info", "A delivery led to a new build. The line has the ids of both."),
+    LogEvent(
+        "build.wanted",
+        "info",
+        "A delivery, or an operator, led to a new build. The line has its id.",
+    ),
     LogEvent("build.known", "info", "A delivery led to no build, because its commit has one already."),
     LogEvent("build.none", "info", "A delivery led to no build; the reason says why."),
     LogEvent(

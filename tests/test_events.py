@@ -504,6 +504,16 @@ class OnForks(Events):
         assert {each.path.split("/")[3] for each in self.asked("/statuses/", "POST")} == {"robin"}
         assert self.started() == []
 
+    @row(OPEN, "it comes from a fork, and its commit has a build that an operator asked for")
+    async def test_an_edit_of_a_fork_that_an_operator_had_built(self) -> None:
+        pull_request = await self.from_fork()
+        body = {"repository": "acme/site", "pull_request": pull_request.number}
+        assert (await self.call("POST", "/api/builds", body)).status == 202
+        await self.built(pull_request)
+        pull_request.edit(title="Another title")
+        await self.settled()
+        assert set(self.states(pull_request).values()) == {"SUCCESSFUL"}
+
 
 class OnForksToApprove(Events):
     settings: ClassVar[dict[str, Any]] = {"forks": "approve"}

@@ -126,7 +126,7 @@ class Entrance:
         again = Again(store, clock, self.steps.anew, self.steps.ending, self.steps.wake)
         forms, own_pages = OwnForms(store), self._own_pages()
         for room in (
-            Api(store, glance, again),
+            Api(store, glance, again, self.steps.orders),
             HookRoutes(oversight.hooks, oversight.trial, oversight.check),
             Dashboard(store, glance, forms, clock),
             HookPages(oversight.hooks, oversight.trial, forms, store, clock),

@@ -24,6 +24,7 @@ from probo_bitbucket.flow.decision import Decision
 from probo_bitbucket.flow.forward import Forward
 from probo_bitbucket.flow.hand_on import HandingOn
 from probo_bitbucket.flow.leases import Leases
+from probo_bitbucket.flow.orders import Orders
 from probo_bitbucket.flow.precedence import Precedence
 from probo_bitbucket.flow.reconciler import Reconciler
 from probo_bitbucket.flow.reporter import Reporter
@@ -56,6 +57,7 @@ class Steps:
         self.builder = self._driven(self.building)
         self.decision = self._make_decision()
         by_hand = ByHand(self._responder, self.anew, self.ending)
+        self.orders = self._make_orders()
         self.commander = self._driven(Commander(store, reactor, bitbucket, by_hand, self.decided))
         self.forward = self._driven(Forward(store, outside.handlers))
         self.hand_on = self._driven(HandingOn(store, container_manager)) if settings.api_token else None
@@ -108,6 +110,17 @@ class Steps:
         site_url, interval = self._settings.bitbucket_site_url, self._settings.reconcile
         step = Decision(self._store, self._reactor, site_url, self._responder, interval, self.decided)
         return self._driven(step)
+
+    def _make_orders(self) -> Orders:
+        return Orders(
+            store=self._store,
+            clock=self._reactor,
+            bitbucket=self._outside.bitbucket,
+            responder=self._responder,
+            anew=self.anew,
+            site_url=self._settings.bitbucket_site_url,
+            wake=self.decided,
+        )
 
     def _make_catch_up(self) -> CatchUp:
         return CatchUp(

@@ -41,6 +41,9 @@ FOUND = "reconciliation"  # the event key of a delivery that we make of what Bit
 PROBE = "probo-bitbucket:probe"  # that of one which we send to ourselves
 
 
+News = PullRequestChanged | PullRequestClosed | Ignored  # of a pull request
+
+
 class PayloadError(BodyError):
     """A webhook call that lacks what its event key must have; the message names the path."""
 
@@ -61,7 +64,14 @@ def found(repository: Repository, document: bytes) -> bytes:
     return b'{"repository":%s,"pullrequest":%s}' % (home, document)
 
 
-def _read_pull_request(body: bytes, site_url: str) -> Event:
+def read_document(document: bytes, site_url: str) -> News:
+    """Read what the API's *document* of a pull request tells. Raises PayloadError."""
+    destination = decode(document, shapes.Homed, PayloadError).destination
+    home = _repository(destination.repository, "destination.repository")
+    return _read_pull_request(found(home, document), site_url)
+
+
+def _read_pull_request(body: bytes, site_url: str) -> News:
     payload = decode(body, shapes.PullRequestPayload, PayloadError)
     wire = payload.pullrequest
     if wire.state in _CLOSED:
@@ -104,7 +114,7 @@ def _pull_request(wire: shapes.PullRequest, *, source: Repository, branch: str, 
     )
 
 
-def _read_closed(body: bytes, _site_url: str, state: PullRequestState) -> Event:
+def _read_closed(body: bytes, _site_url: str, state: PullRequestState) -> PullRequestClosed:
     """Take the event's word for *state*: the body of one that was just merged may call it OPEN still."""
     payload = decode(body, shapes.ClosedPayload, PayloadError)
     wire = payload.pullrequest

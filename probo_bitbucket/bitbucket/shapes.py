@@ -54,6 +54,16 @@ class PullRequest(Struct):
     updated_on: str | None = None
 
 
+class Destination(Struct):
+    repository: Repository
+
+
+class Homed(Struct):
+    """A pull request as the API tells it: its destination is the repository that it is in."""
+
+    destination: Destination
+
+
 class PullRequestPayload(Struct):
     repository: Repository
     pullrequest: PullRequest

@@ -1,8 +1,6 @@
-"""By hand: what people have done with the builds of a pull request, by a comment or at the command line."""
+"""By hand: what people have done with the builds of a pull request, by comments."""
 
 from __future__ import annotations
-
-from uuid import uuid4
 
 from attrs import evolve, frozen
 
@@ -10,28 +8,18 @@ from probo_bitbucket.flow import rules
 from probo_bitbucket.flow.anew import Anew, NotNow
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.requests import NotWanted
-from probo_bitbucket.flow.responder import Responder, build_of
+from probo_bitbucket.flow.responder import NOT_THERE, Responder, build_of
 from probo_bitbucket.model import (
     SHORT_HASH,
-    SHORTEST_HASH,
     Build,
-    BuildKind,
-    BuildState,
     Command,
     Commented,
     DeliveryState,
     PullRequest,
     PullRequestChanged,
     Repository,
-    check_hash,
 )
 from probo_bitbucket.store import Transaction, builds, pull_requests
-
-_NOT_THERE = (BuildState.CANCELLED, BuildState.REMOVED, BuildState.SKIPPED)
-
-
-class NotKnown(Exception):
-    """There is no such pull request, as far as Bitbucket told."""
 
 
 @frozen
@@ -91,23 +79,5 @@ class ByHand:
 def _let_be_built_again(tx: Transaction, build: Build) -> None:
     """Somebody may want what somebody stopped, and what its author did not want."""
     same = builds.claimant(tx, build)
-    if same is not None and same.state in _NOT_THERE:
+    if same is not None and same.state in NOT_THERE:
         builds.release(tx, build)
-
-
-def from_outside(tx: Transaction, anew: Anew, full_name: str, what: str, now: float) -> Build:
-    """Have pull request number *what*, or else commit *what*, built: an operator's word stands above the rules.
-
-    Raises NotKnown, InvalidName, NotNow or NotWanted.
-    """
-    known = pull_requests.find(tx, full_name, int(what)) if what.isdecimal() and len(what) < SHORT_HASH else None
-    if known is not None and known.open and known.pull_request is not None:
-        build = build_of(PullRequestChanged(known.repository, known.pull_request), now)
-    elif known is not None or (what.isdecimal() and len(what) < SHORTEST_HASH):
-        raise NotKnown(f"no webhook told of an open pull request #{what} of {full_name}")
-    else:
-        repository = builds.repository_named(tx, full_name) or Repository.parse(full_name)
-        build = Build(str(uuid4()), BuildKind.HASH, repository, repository, check_hash(what), what, now)
-    build = evolve(build, origin="the command line")
-    anew.build(tx, build)
-    return build

@@ -16,6 +16,7 @@ from probo_bitbucket.model import (
     BranchPushed,
     Build,
     BuildKind,
+    BuildState,
     Commented,
     DeliveryState,
     Event,
@@ -27,6 +28,8 @@ from probo_bitbucket.model import (
 )
 from probo_bitbucket.store import Transaction, builds, commands, pull_requests
 from probo_bitbucket.store.pull_requests import KnownPullRequest
+
+NOT_THERE = (BuildState.CANCELLED, BuildState.REMOVED, BuildState.SKIPPED)  # of builds that nobody sees anything of
 
 
 @frozen
@@ -73,26 +76,40 @@ class Responder:
     def against(self, tx: Transaction, event: PullRequestChanged, now: float, origin: str) -> Response | None:
         """What the rules have against a build of what *event* tells, which is remembered; None for nothing."""
         known = pull_requests.find(tx, event.repository.full_name, event.number)
-        if late := rules.outdated(event, known):
+        if late := self.take_note(tx, event, known, now, origin):
             return _ignored(late.reason)
-        pull_requests.tell_open(tx, event, now)
-        if known is not None and not known.open:
-            builds.release_pull_request(tx, event.repository.full_name, event.number)  # what it had is gone, or will be
-        self.ending.leave_behind(tx, event, origin, now)
         match rules.on_change(event, known, self.policy):
             case Ignore(reason):
                 return _ignored(reason)
             case Refuse(words):
-                self.announcement.refused(tx, build_of(event, now), words, now)
-                return Response(DeliveryState.REFUSED, words)
+                return self._refuse(tx, build_of(event, now), words)
         return None
+
+    def take_note(
+        self, tx: Transaction, event: PullRequestChanged, known: KnownPullRequest | None, now: float, origin: str
+    ) -> Ignore | None:
+        """Remember what *event* tells, and leave behind what it replaces. Returns why not, where it is outdated."""
+        if late := rules.outdated(event, known):
+            return late
+        pull_requests.tell_open(tx, event, now)
+        if known is not None and not known.open:
+            builds.release_pull_request(tx, event.repository.full_name, event.number)  # what it had is gone, or will be
+        self.ending.leave_behind(tx, event, origin, now)
+        return None
+
+    def _refuse(self, tx: Transaction, build: Build, words: str) -> Response:
+        """Show why there will be no build, unless there is one: then somebody has asked for it, and it is shown."""
+        same = builds.claimant(tx, build)
+        if same is not None and same.state not in NOT_THERE:
+            return _known(same.build)
+        self.announcement.refused(tx, build, words, build.created_at)
+        return Response(DeliveryState.REFUSED, words)
 
     def _build(self, tx: Transaction, build: Build, origin: str) -> Response:
         build = evolve(build, origin=origin)
         id = ask_for(tx, build, self.ending)
         if id != build.id:
-            words = f"commit {build.commit[:SHORT_HASH]} is known already: it is build {id}"
-            return Response(DeliveryState.IGNORED, words, known=id)
+            return _known(evolve(build, id=id))
         return Response(DeliveryState.ACCEPTED, f"a build of {build.commit[:SHORT_HASH]}", builds=(build,))
 
     def _close(self, tx: Transaction, event: PullRequestClosed, now: float, origin: str) -> Response:
@@ -150,6 +167,11 @@ class Responder:
 
 def _ignored(reason: str) -> Response:
     return Response(DeliveryState.IGNORED, reason)
+
+
+def _known(build: Build) -> Response:
+    words = f"commit {build.commit[:SHORT_HASH]} is known already: it is build {build.id}"
+    return Response(DeliveryState.IGNORED, words, known=build.id)
 
 
 def _is_back(tx: Transaction, build: Build, previous: str) -> bool:

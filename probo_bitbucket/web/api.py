@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from attrs import define, frozen
-from msgspec import Raw
+from msgspec import Meta, Raw, Struct
 from twisted.web.http import Request
 
+from probo_bitbucket.bodies import BodyError, decode
 from probo_bitbucket.flow.again import Again, NotThere
 from probo_bitbucket.flow.glance import Glance
+from probo_bitbucket.flow.orders import Orders
 from probo_bitbucket.model import DeliveryState
 from probo_bitbucket.store import Database, Transaction, failures
 from probo_bitbucket.store.happenings import Happening
@@ -43,6 +45,14 @@ class Told:
     ended: Sequence[BuildLine]
 
 
+class _Order(Struct):
+    """`POST /api/builds`: one of the two."""
+
+    repository: str
+    pull_request: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    commit: str | None = None
+
+
 @define(eq=False, slots=False)
 class Api:
     """The routes below PATH."""
@@ -50,6 +60,7 @@ class Api:
     store: Database
     glance: Glance
     again: Again
+    orders: Orders
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -60,6 +71,7 @@ class Api:
             ("GET", f"{PATH}/deliveries/<delivery_id>", self.api_delivery),
             ("POST", f"{PATH}/deliveries/<delivery_id>/send-again", self.api_send_delivery),
             ("GET", f"{PATH}/builds", self.api_builds),
+            ("POST", f"{PATH}/builds", self.api_order),
             ("GET", build, self.api_build),
             ("POST", f"{build}/send-again", self.api_send_build),
             ("POST", f"{build}/rebuild", self.api_rebuild),
@@ -92,6 +104,18 @@ class Api:
     async def api_builds(self, request: Request) -> bytes:
         wanted = asked(request, Outcome)
         return answer(request, 200, await self.store.transact(builds.page, wanted.filter, wanted.after))
+
+    async def api_order(self, request: Request) -> bytes:
+        """Have a pull request or a commit built."""
+        wanted = decode(cast(Any, request).content.read(), _Order, BodyError)
+        if wanted.pull_request is not None and wanted.commit is None:
+            made = await self.orders.pull_request(wanted.repository, wanted.pull_request)
+        elif wanted.commit is not None and wanted.pull_request is None:
+            made = await self.orders.commit(wanted.repository, wanted.commit)
+        else:
+            raise BodyError("the body must have either `pull_request` or `commit`")
+        said = {"ok": True, "build": made.id, "repository": made.repository.full_name, "commit": made.commit}
+        return answer(request, 202, said)
 
     async def api_build(self, request: Request, build_id: str) -> bytes:
         """The build may also be named by the first characters of its id, or by its commit."""

@@ -1,0 +1,108 @@
+"""Orders: has built what an operator names, as Bitbucket has it at that moment, whatever webhooks told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+from attrs import define, evolve
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from probo_bitbucket.bitbucket import payloads
+from probo_bitbucket.bitbucket.api import Bitbucket
+from probo_bitbucket.bitbucket.payloads import News, PayloadError
+from probo_bitbucket.errors import NotFound, Temporary
+from probo_bitbucket.flow import log_fields
+from probo_bitbucket.flow.again import NotThere
+from probo_bitbucket.flow.anew import Anew, NotNow, check_covered
+from probo_bitbucket.flow.responder import Responder, build_of
+from probo_bitbucket.model import (
+    Build,
+    BuildKind,
+    Ignored,
+    PullRequestChanged,
+    PullRequestClosed,
+    Repository,
+    check_hash,
+)
+from probo_bitbucket.store import Database, Transaction, builds, pull_requests
+
+ORIGIN = "an operator"
+
+
+@define
+class Orders:
+    """An operator's word stands above the rules: drafts, forks and what wants to be skipped are built.
+
+    Each costs one request. *wake* tells the steps that there is something to do.
+    """
+
+    store: Database
+    clock: IReactorTime
+    bitbucket: Bitbucket
+    responder: Responder
+    anew: Anew
+    site_url: str
+    wake: Callable[[], None]
+
+    log = Logger()
+
+    async def pull_request(self, full_name: str, number: int) -> Build:
+        """Have the commit built that a pull request is at.
+
+        Raises InvalidName, NotThere, NotNow, NotWanted, UpstreamError or StoreUnavailable.
+        """
+        repository = await self._repository(full_name)
+        match await self._look_up(repository, number):
+            case PullRequestChanged() as event:
+                return await self._want(self._take_news, event)
+            case PullRequestClosed(state=state):
+                raise NotNow(f"pull request #{number} is {state.lower()}: nothing of it is built any more")
+            case Ignored(reason):
+                raise NotNow(reason)
+
+    async def commit(self, full_name: str, hash: str) -> Build:
+        """Have a commit built, whatever pull requests have it. Raises as `pull_request` does."""
+        repository, wanted = await self._repository(full_name), check_hash(hash)
+        try:
+            commit = await self.bitbucket.commit(repository, wanted)
+        except NotFound as error:
+            raise NotThere(f"Bitbucket has no commit {wanted} in {full_name}, or does not show it to us") from error
+        id, now = str(uuid4()), self.clock.seconds()
+        build = Build(id, BuildKind.HASH, repository, repository, commit.hash, commit.message, now, origin=ORIGIN)
+        return await self._want(self._ask, build)
+
+    async def _repository(self, full_name: str) -> Repository:
+        """With its uuid where anybody knows it, so that the build belongs to the same project as all others."""
+        named = Repository.parse(full_name)
+        check_covered(self.anew.repositories, named.full_name)
+        return await self.store.transact(builds.repository_named, named.full_name) or named
+
+    async def _look_up(self, repository: Repository, number: int) -> News:
+        try:
+            document = await self.bitbucket.pull_request_document(repository, number)
+        except NotFound as error:
+            words = f"Bitbucket has no pull request #{number} in {repository.full_name}, or does not show it to us"
+            raise NotThere(words) from error
+        try:
+            return payloads.read_document(document, self.site_url)
+        except PayloadError as error:
+            raise Temporary(f"Bitbucket's answer is not understood: {error}") from error
+
+    def _take_news(self, tx: Transaction, event: PullRequestChanged) -> Build:
+        now = self.clock.seconds()
+        known = pull_requests.find(tx, event.repository.full_name, event.number)
+        if late := self.responder.take_note(tx, event, known, now, ORIGIN):
+            raise NotNow(late.reason)
+        return self._ask(tx, evolve(build_of(event, now), origin=ORIGIN))
+
+    def _ask(self, tx: Transaction, build: Build) -> Build:
+        self.anew.build(tx, build)
+        return build
+
+    async def _want(self, ask: Callable[..., Build], what: object) -> Build:
+        build = await self.store.transact(ask, what)
+        self.log.info("A build is wanted", event="build.wanted", branch=build.branch, **log_fields.of_build(build))
+        self.wake()
+        return build
