@@ -241,6 +241,18 @@ class Superseded(Environments):
         assert self.standing() == [newest]
 
 
+class Renamed(Environments):
+    async def test_what_was_built_under_the_old_name_makes_room_and_ends_with_the_pull_request(self) -> None:
+        pull_request = await self.opened()
+        self.cloud.rename_repository(self.repository, "acme/renamed")
+        for _ in range(2):
+            commit = await self.push(pull_request)
+            assert self.standing() == [commit]
+        pull_request.merge()
+        await self.settled()
+        assert self.standing() == []
+
+
 class KeepTwo(Environments):
     settings: ClassVar[dict[str, Any]] = {"keepBuilds": 2}
 

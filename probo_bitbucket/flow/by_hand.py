@@ -71,7 +71,7 @@ class ByHand:
 
     def stop(self, tx: Transaction, repository: Repository, number: int, now: float, origin: str) -> str:
         """Have no more of what there is."""
-        found = builds.of_pull_request(tx, repository.full_name, number)
+        found = builds.of_pull_request(tx, repository, number)
         why = self.ending.end_by_hand(tx, found, "asked for by hand", origin, now)
         return f"Not stopped: {why}." if why else ""
 

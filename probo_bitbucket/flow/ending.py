@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from probo_bitbucket.flow.desire import stop
 from probo_bitbucket.flow.display import Display
-from probo_bitbucket.model import SHORT_HASH, Build, BuildState, Phase, PullRequestChanged, RemovalReason
+from probo_bitbucket.model import SHORT_HASH, Build, BuildState, Phase, PullRequestChanged, RemovalReason, Repository
 from probo_bitbucket.store import Transaction, builds, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.removals import Removal
@@ -66,7 +66,7 @@ class Ending:
             return "the coordinator takes environments down, and only when their pull request is closed"
         return "" if ended else "nothing is there that is not being taken down already"
 
-    def close(self, tx: Transaction, repository: str, number: int, words: str, origin: str, now: float) -> int:
+    def close(self, tx: Transaction, repository: Repository, number: int, words: str, origin: str, now: float) -> int:
         """Have no more of all builds of a pull request. Returns how many there were."""
         found = builds.of_pull_request(tx, repository, number)
         return self._end_all(tx, found, Why(RemovalReason.CLOSED, words, origin), now)
@@ -75,7 +75,7 @@ class Ending:
         """Start nothing any more of the commits that a pull request has left, whether or not its new one is built."""
         commit = event.pull_request.commit[:SHORT_HASH]
         why = Why(RemovalReason.SUPERSEDED, f"commit {commit} took its place", origin)
-        for stored in builds.of_pull_request(tx, event.repository.full_name, event.number):
+        for stored in builds.of_pull_request(tx, event.repository, event.number):
             if stored.state in _NOT_SENT and stored.build.commit[:SHORT_HASH] != commit:
                 self.end(tx, stored, why, now)
 
@@ -91,7 +91,7 @@ class Ending:
             words_of_branch = f"pull request #{newest.pull_request.number} has it built"
             why = Why(RemovalReason.SUPERSEDED, words_of_branch, newest.origin)
             self._end_all(tx, builds.of_branch(tx, newest), why, now)
-        for stored in builds.of_pull_request(tx, newest.repository.full_name, newest.pull_request.number):
+        for stored in builds.of_pull_request(tx, newest.repository, newest.pull_request.number):
             if stored.build.id != newest.id and stored.state in _NOT_SENT:
                 self.end(tx, stored, Why(RemovalReason.SUPERSEDED, words, newest.origin), now)
 
@@ -101,7 +101,7 @@ class Ending:
         pull_request = ready.build.pull_request
         if pull_request is None or self.keep_builds is None:
             return
-        found = builds.of_pull_request(tx, ready.build.repository.full_name, pull_request.number)
+        found = builds.of_pull_request(tx, ready.build.repository, pull_request.number)
         standing = [stored for stored in found if _stands(tx, stored)]
         if len(standing) >= self.keep_builds:
             oldest = standing[self.keep_builds - 1].build

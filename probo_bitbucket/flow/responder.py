@@ -93,7 +93,7 @@ class Responder:
             return late
         pull_requests.tell_open(tx, event, now)
         if known is not None and not known.open:
-            builds.release_pull_request(tx, event.repository.full_name, event.number)  # what it had is gone, or will be
+            builds.release_pull_request(tx, event.repository, event.number)  # what it had is gone, or will be
         self.ending.leave_behind(tx, event, origin, now)
         return None
 
@@ -120,7 +120,7 @@ class Responder:
         latest = evolve(event, updated_at=max(event.updated_at, known.updated_at if known else 0.0))
         pull_requests.tell_closed(tx, latest, now, look=self.ending.teardown)
         words = f"pull request #{event.number} is {event.state.lower()}"
-        count = self.ending.close(tx, event.repository.full_name, event.number, words, origin, now)
+        count = self.ending.close(tx, event.repository, event.number, words, origin, now)
         return Response(DeliveryState.ACCEPTED, f"{words}; builds ended: {count}")
 
     def _command(self, tx: Transaction, event: Commented, now: float) -> Response:

@@ -90,6 +90,12 @@ class BitbucketCloud:
         repository.deleted = True
         del self.repositories[repository.full_name]
 
+    def rename_repository(self, repository: Repository, full_name: str) -> None:
+        """Its uuid, its pull requests and its hooks stay what they are."""
+        self.repositories[full_name] = self.repositories.pop(repository.full_name)
+        self.hooks[full_name] = self.hooks.pop(repository.full_name, [])
+        repository.full_name = full_name
+
     def add_hook(self, subject: str, url: str, events: Iterable[str], secret: str = "") -> Hook:
         """Let *url* hear of *events* in *subject*: a repository's full name or a workspace."""
         hook = Hook(url, frozenset(events), secret)

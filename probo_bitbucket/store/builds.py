@@ -76,7 +76,15 @@ def _in_order(tx: sa.Connection, build: Build) -> Build:
 
 def _lane(build: Build) -> str:
     number = build.pull_request.number if build.pull_request else None
-    return f"{build.repository.identity}#{number or build.branch or build.id}"
+    return _lane_of(build.repository, number or build.branch or build.id)
+
+
+def _lane_of(repository: Repository, what: int | str) -> str:
+    return f"{repository.identity}#{what}"
+
+
+def _in_pull_request(repository: Repository, number: int) -> dict[str, Any]:
+    return {"_lane": _lane_of(repository, number), "_number": number}
 
 
 @cache
@@ -142,17 +150,16 @@ def repository_named(tx: sa.Connection, full_name: str) -> Repository | None:
 
 
 _WANTED = (BuildState.QUEUED, BuildState.READY, BuildState.STARTING, BuildState.RUNNING, BuildState.ENDED)
-_IN_PULL_REQUEST = sa.and_(
-    builds.c.repository == sa.bindparam("_repository"), builds.c.pull_request == sa.bindparam("_number")
-)
+# By what the repository is, and not by what it is called: it may have been renamed between two commits.
+_IN_PULL_REQUEST = sa.and_(builds.c.lane == sa.bindparam("_lane"), builds.c.pull_request == sa.bindparam("_number"))
 _OF_PULL_REQUEST = (
     sa.select(builds).where(_IN_PULL_REQUEST).order_by(builds.c.created_at.desc(), builds.c.id.desc()).with_for_update()
 )
 
 
-def of_pull_request(tx: sa.Connection, repository: str, number: int) -> list[StoredBuild]:
+def of_pull_request(tx: sa.Connection, repository: Repository, number: int) -> list[StoredBuild]:
     """All builds of a pull request, the newest first; locked until the transaction ends."""
-    return [_stored(row) for row in tx.execute(_OF_PULL_REQUEST, {"_repository": repository, "_number": number})]
+    return [_stored(row) for row in tx.execute(_OF_PULL_REQUEST, _in_pull_request(repository, number))]
 
 
 def is_superseded(tx: sa.Connection, build: Build) -> bool:
@@ -160,7 +167,7 @@ def is_superseded(tx: sa.Connection, build: Build) -> bool:
     if build.pull_request is None:
         return False
     newer = sa.and_(_IN_PULL_REQUEST, builds.c.created_at > build.created_at, builds.c.state.in_(_WANTED))
-    which = {"_repository": build.repository.full_name, "_number": build.pull_request.number}
+    which = _in_pull_request(build.repository, build.pull_request.number)
     return tx.scalar(sa.select(builds.c.id).where(newer).limit(1), which) is not None
 
 
@@ -171,7 +178,7 @@ def lock_pull_request(tx: sa.Connection, id: str) -> None:
     """
     stored = find(tx, id)
     if stored is not None and stored.build.pull_request is not None:
-        of_pull_request(tx, stored.build.repository.full_name, stored.build.pull_request.number)
+        of_pull_request(tx, stored.build.repository, stored.build.pull_request.number)
 
 
 def lock(tx: sa.Connection, id: str) -> None:
@@ -270,32 +277,30 @@ def release(tx: sa.Connection, build: Build) -> None:
     tx.execute(sa.update(builds).where(builds.c.claim == build.claim).values(claim=None))
 
 
-def release_pull_request(tx: sa.Connection, repository: str, number: int) -> None:
+def release_pull_request(tx: sa.Connection, repository: Repository, number: int) -> None:
     """Let every commit of a pull request be asked for again."""
-    tx.execute(_RELEASE_PULL_REQUEST, {"_repository": repository, "_number": number})
+    tx.execute(_RELEASE_PULL_REQUEST, _in_pull_request(repository, number))
 
 
 def newest_of_branch(tx: sa.Connection, build: Build) -> StoredBuild | None:
     """The newest build of the branch that *build* is of, not counting those of its pull requests."""
-    same = (builds.c.repository == build.repository.full_name, builds.c.pull_request.is_(None))
-    query = sa.select(builds).where(*same, builds.c.lane == _lane(build))
+    query = sa.select(builds).where(builds.c.lane == _lane(build), builds.c.pull_request.is_(None))
     row = tx.execute(query.order_by(builds.c.created_at.desc()).limit(1)).first()
     return None if row is None else _stored(row)
 
 
 def of_branch(tx: sa.Connection, build: Build) -> list[StoredBuild]:
     """The builds of the branch that *build* is of, not counting those of pull requests; locked as in a pull request."""
-    lane = f"{build.repository.identity}#{build.branch}"
-    same = (builds.c.repository == build.repository.full_name, builds.c.pull_request.is_(None), builds.c.lane == lane)
+    same = (builds.c.lane == _lane_of(build.repository, build.branch), builds.c.pull_request.is_(None))
     query = sa.select(builds).where(*same).order_by(builds.c.created_at.desc(), builds.c.id.desc()).with_for_update()
     return [_stored(row) for row in tx.execute(query)]
 
 
 def release_others(tx: sa.Connection, newest: Build) -> None:
     """Let the other commits of a pull request be asked for again: it has gone on, and may come back to any of them."""
-    number = newest.pull_request.number if newest.pull_request else None
-    which = {"_repository": newest.repository.full_name, "_number": number, "_newest": newest.id}
-    tx.execute(_RELEASE_OTHERS, which)
+    if newest.pull_request is not None:
+        which = _in_pull_request(newest.repository, newest.pull_request.number)
+        tx.execute(_RELEASE_OTHERS, {**which, "_newest": newest.id})
 
 
 def ready(tx: sa.Connection, id: str, now: float) -> None:

@@ -81,8 +81,8 @@ def of_commit(digit: str, created_at: float) -> Build:
 def test_what_was_asked_for_later_is_newer_also_where_a_clock_was_ahead(tx: sa.Connection) -> None:
     for build in (of_commit("a", 103.0), of_commit("b", 102.0), of_commit("c", 101.0)):
         assert builds.request(tx, build, build.created_at) == build.id
-    assert [stored.build.id for stored in builds.of_pull_request(tx, "acme/site", 7)] == ["c", "b", "a"]
-    times = [stored.build.created_at for stored in builds.of_pull_request(tx, "acme/site", 7)]
+    assert [stored.build.id for stored in builds.of_pull_request(tx, BUILD.repository, 7)] == ["c", "b", "a"]
+    times = [stored.build.created_at for stored in builds.of_pull_request(tx, BUILD.repository, 7)]
     assert times == sorted(times, reverse=True)
     assert [stored.build.id for stored in builds.claim_pending(tx, Lease("node", 200.0), 9)] == ["a"]
 
@@ -91,7 +91,7 @@ def test_a_clock_that_was_right_again_delays_no_other_pull_request(tx: sa.Connec
     builds.request(tx, of_commit("a", 103.0), 103.0)
     other = evolve(of_commit("b", 102.0), pull_request=evolve(PULL_REQUEST, number=8))
     builds.request(tx, other, 102.0)
-    [stored] = builds.of_pull_request(tx, "acme/site", 8)
+    [stored] = builds.of_pull_request(tx, BUILD.repository, 8)
     assert stored.build.created_at == 102.0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from probo_bitbucket.model import Repository
 from probo_bitbucket.store import (
     Engine,
     Lease,
@@ -96,9 +97,10 @@ def test_a_lease_is_found_among_all_that_was_ever_done(engine: Engine, work: Cal
 def test_the_builds_of_a_pull_request_are_found_among_all_of_its_repository(engine: Engine) -> None:
     with engine.begin() as tx:
         rows = [{**_row(schema.builds, number), "repository": "acme/site"} for number in range(3000)]
-        tx.execute(sa.insert(schema.builds), [{**row, "pull_request": n} for n, row in enumerate(rows)])
-        [plan] = _plans(engine, tx, lambda tx: builds.of_pull_request(tx, "acme/site", 4000))
-    assert "builds_of_pull_request" in plan
+        told = [{**row, "pull_request": n, "lane": f"acme/site#{n}"} for n, row in enumerate(rows)]
+        tx.execute(sa.insert(schema.builds), told)
+        [plan] = _plans(engine, tx, lambda tx: builds.of_pull_request(tx, Repository("acme", "site"), 4000))
+    assert "builds_of_lane" in plan
 
 
 def test_the_newest_build_of_a_lane_is_found_without_reading_the_others(engine: Engine) -> None:
