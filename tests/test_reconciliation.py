@@ -154,6 +154,52 @@ class Reconciliation(Looking):
         assert (interval, due_in) == (3600.0, 3600.0)
 
 
+class OtherSettings(Looking):
+    """What was left unbuilt is looked at with other eyes."""
+
+    settings: ClassVar[dict[str, Any]] = {"reconcile": "1h", "drafts": False}
+
+    async def restart_with(self, **settings: Any) -> None:
+        self.stage._given |= settings
+        await self.look()
+
+    async def test_drafts_are_built_once_the_settings_have_them_built(self) -> None:
+        await self.known()
+        draft = self.repository.open_pull_request(branch="feature/draft", draft=True)
+        skipped = self.repository.open_pull_request("[skip ci] Not this", branch="feature/skipped", draft=True)
+        await self.decided(3)
+        await self.restart_with()
+        assert self.found() == []
+        await self.restart_with(drafts=True)
+        assert set(self.states(draft).values()) == {"SUCCESSFUL"}
+        assert sorted(self.found()) == [(draft.number, "accepted"), (skipped.number, "ignored")]
+        await self.look()
+        assert len(self.found()) == 2
+
+    async def test_forks_are_built_once_the_settings_have_them_built(self) -> None:
+        fork = self.cloud.fork(self.repository, "robin/site")
+        pull_request = self.repository.open_pull_request(source=fork)
+        await self.decided(1)
+        await self.restart_with(forks="approve")
+        [status] = pull_request.shown()
+        assert "a member can comment" in status.description
+        await self.restart_with(forks="always")
+        assert set(self.states(pull_request).values()) == {"SUCCESSFUL"}
+        await self.look()
+        assert [state for _, state in self.found()] == ["refused", "accepted"]
+
+    async def test_what_was_built_or_ended_is_not_built_again(self) -> None:
+        pull_request = await self.known()
+        stopped = self.repository.open_pull_request(branch="feature/stopped")
+        await self.built(stopped)
+        id = dict(self.rows("SELECT pull_request, id FROM builds"))[stopped.number]
+        assert (await self.call("POST", f"/api/builds/{id}/take-down", b"")).status == 202
+        await self.settled()
+        await self.restart_with(drafts=True, forks="always")
+        assert self.found() == []
+        assert self.environments() == [(str(pull_request.number), pull_request.commit)]
+
+
 class Never(Looking):
     settings: ClassVar[dict[str, Any]] = {"reconcile": "never"}
 

@@ -140,6 +140,7 @@ class Steps:
             bitbucket=self._outside.bitbucket,
             covered=self._settings.repositories,
             site_url=self._settings.bitbucket_site_url,
+            policy=self._responder.policy.of_pull_requests,
             interval=self._settings.reconcile,
             random=random.random,
             wake=self.decision.wake,

@@ -28,7 +28,7 @@ from probo_bitbucket.model import (
     PullRequestClosed,
     Repository,
 )
-from probo_bitbucket.store import Database, Lease, Transaction, deliveries, pull_requests, repositories
+from probo_bitbucket.store import Database, Lease, Transaction, builds, deliveries, pull_requests, repositories
 from probo_bitbucket.store.pull_requests import KnownPullRequest
 from probo_bitbucket.store.repositories import KnownRepository
 
@@ -56,6 +56,7 @@ class Reconciler:
     bitbucket: Bitbucket
     covered: Sequence[str]  # globs
     site_url: str
+    policy: str  # what the settings say of pull requests
     interval: float
     random: Callable[[], float]
     wake: Callable[[], None]
@@ -125,7 +126,7 @@ class Reconciler:
         told: list[tuple[int, Event]] = []
         for each in found:
             number = each.event.number
-            if number is None or number in on_its_way or not is_news(each.event, pull_requests.find(tx, name, number)):
+            if number is None or number in on_its_way or not self._is_news(tx, each.event, number):
                 continue
             told.append((deliveries.record(tx, Delivery(FOUND, each.body, now), each.event), each.event))
         active = bool(told) or repositories.active_since(tx, job)
@@ -133,6 +134,16 @@ class Reconciler:
         due_at = now + interval * (0.75 + 0.5 * self.random())
         repositories.looked(tx, job, now, interval=interval, due_at=due_at)
         return told
+
+    def _is_news(self, tx: Transaction, event: Event, number: int) -> bool:
+        """Whether it has to be decided: as news, or because the settings are others than when it was, and left it."""
+        known = pull_requests.find(tx, event.repository.full_name, number) if event.repository else None
+        if is_news(event, known):
+            return True
+        if known is None or known.policy == self.policy or not isinstance(event, PullRequestChanged):
+            return False
+        left = not builds.has_commit(tx, event.repository, number, event.pull_request.commit)
+        return left and outdated(event, known) is None
 
     def _log_found(self, delivery: int, event: Event) -> None:
         self.log.info(

@@ -91,7 +91,7 @@ class Responder:
         """Remember what *event* tells, and leave behind what it replaces. Returns why not, where it is outdated."""
         if late := rules.outdated(event, known):
             return late
-        pull_requests.tell_open(tx, event, now)
+        pull_requests.tell_open(tx, event, now, self.policy.of_pull_requests)
         if known is not None and not known.open:
             builds.release_pull_request(tx, event.repository, event.number)  # what it had is gone, or will be
         self.ending.leave_behind(tx, event, origin, now)

@@ -49,6 +49,11 @@ class Policy:
     pushes: Pushes
     branches: Sequence[str]  # globs
 
+    @property
+    def of_pull_requests(self) -> str:
+        """What of it counts for pull requests: with another one, they may be decided otherwise."""
+        return f"drafts: {self.drafts}, forks: {self.forks}"
+
 
 @frozen
 class Go:

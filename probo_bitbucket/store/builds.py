@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import evolve, frozen
 
-from probo_bitbucket.model import FULL_HASH, Build, BuildState, PullRequestState, Repository
+from probo_bitbucket.model import FULL_HASH, SHORT_HASH, Build, BuildState, PullRequestState, Repository
 from probo_bitbucket.store import happenings, watches
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, pull_requests, removals
@@ -160,6 +160,13 @@ _OF_PULL_REQUEST = (
 def of_pull_request(tx: sa.Connection, repository: Repository, number: int) -> list[StoredBuild]:
     """All builds of a pull request, the newest first; locked until the transaction ends."""
     return [_stored(row) for row in tx.execute(_OF_PULL_REQUEST, _in_pull_request(repository, number))]
+
+
+def has_commit(tx: sa.Connection, repository: Repository, number: int, commit: str) -> bool:
+    """Whether there is, or was, a build of a commit of a pull request."""
+    same = sa.func.substr(builds.c.commit, 1, SHORT_HASH) == commit[:SHORT_HASH]
+    query = sa.select(builds.c.id).where(_IN_PULL_REQUEST, same).limit(1)
+    return tx.scalar(query, _in_pull_request(repository, number)) is not None
 
 
 def is_superseded(tx: sa.Connection, build: Build) -> bool:

@@ -33,6 +33,7 @@ class KnownPullRequest:
     pull_request: PullRequest | None
     updated_at: float  # by Bitbucket's clock, 0 where that is not known
     approved: str  # the short hash of the fork's commit that a member allowed to be built
+    policy: str  # what the settings said of such pull requests when it was last told of
     effort: Effort
 
     @property
@@ -52,8 +53,8 @@ def find(tx: sa.Connection, repository: str, number: int) -> KnownPullRequest | 
     return None if row is None else _known(row)
 
 
-def tell_open(tx: sa.Connection, event: PullRequestChanged, now: float) -> None:
-    """Remember what *event* tells."""
+def tell_open(tx: sa.Connection, event: PullRequestChanged, now: float, policy: str = "") -> None:
+    """Remember what *event* tells, and the *policy* by which it is decided, if it is."""
     told = event.pull_request
     values = {
         "source": told.source.full_name,
@@ -62,6 +63,7 @@ def tell_open(tx: sa.Connection, event: PullRequestChanged, now: float) -> None:
         "pull_request": dump(told),
         "state": told.state,
         "updated_at": told.updated_at,
+        "policy": policy,
         "pending": False,  # of one that is open again nothing has to be looked for
     }
     _tell(tx, event.repository, event.number, values, {}, now)
@@ -166,6 +168,7 @@ def _known(row: sa.Row[Any]) -> KnownPullRequest:
         pull_request=load(row.pull_request, PullRequest) if row.pull_request else None,
         updated_at=row.updated_at,
         approved=row.approved,
+        policy=row.policy,
         effort=Effort.of(row),
     )
 

@@ -125,6 +125,8 @@ pull_requests = Table(
     Column("updated_at", Double, nullable=False),  # by Bitbucket's clock
     Column("changed_at", Double, nullable=False),  # of this row
     Column("approved", String(12), nullable=False, default="", server_default=""),  # what may be built of a fork
+    # What the settings said of such pull requests when it was last told of.
+    Column("policy", String(100), nullable=False, default="", server_default=""),
     *_work(),
     Index("pull_requests_of_branch", "source", "branch"),
     Index("pull_requests_changed", "changed_at"),
