@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from probo_bitbucket.flow import commander, rules
 from probo_bitbucket.model import Command
@@ -120,6 +121,22 @@ class Commands(CommandsOnStage):
         assert self.environments() == []
         [answer] = await self.say("probo stop")
         assert answer.startswith("Not stopped: nothing is there")
+
+    async def test_the_story_of_its_delivery_goes_on_with_what_it_asked_for(self) -> None:
+        lines: list[LogEvent] = []
+        observer = cast(ILogObserver, lines.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        await self.say("probo rebuild")
+        told = (await self.call("GET", "/api/deliveries/2")).json
+        assert told["delivery"]["event_key"] == "pullrequest:comment_created"
+        made = told["build"]["build"]
+        assert made["outcome"] == "succeeded"
+        mine = {line["event"] for line in lines if line.get("delivery") == 2}
+        assert mine >= {"delivery.accepted", "command.decided", "build.started", "status.reported"}
+        await self.say("probo stop")
+        told = (await self.call("GET", "/api/deliveries/3")).json
+        assert [build["id"] for build in told["ended"]] == [made["id"]]
 
     async def test_who_cannot_write_is_told_so_and_nothing_is_done(self) -> None:
         self.patch(commander, "REFUSED", 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from probo_bitbucket.flow import rules
+from probo_bitbucket.flow import log_fields, rules
 from probo_bitbucket.flow.anew import Anew, NotNow
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.requests import NotWanted
@@ -13,13 +13,13 @@ from probo_bitbucket.model import (
     SHORT_HASH,
     Build,
     Command,
-    Commented,
     DeliveryState,
     PullRequest,
     PullRequestChanged,
     Repository,
 )
-from probo_bitbucket.store import Transaction, builds, pull_requests
+from probo_bitbucket.store import Transaction, builds, deliveries, pull_requests
+from probo_bitbucket.store.commands import StoredCommand
 
 
 @frozen
@@ -30,12 +30,23 @@ class ByHand:
     anew: Anew
     ending: Ending
 
-    def carry_out(self, tx: Transaction, command: Command, comment: Commented, now: float) -> str:
-        """Do what a comment asks for, with the commit that the pull request had when it was written."""
+    def carry_out(self, tx: Transaction, job: StoredCommand, now: float) -> str:
+        """Do what a comment asks for, with the commit that the pull request had when it was written.
+
+        What is built of it belongs to the story of the delivery that told of the comment.
+        """
+        origin = f"comment {job.comment.comment_id} of {job.origin}"
+        answer = self._carry_out(tx, job, now, origin)
+        delivery, made = log_fields.delivery_of(job.origin), builds.asked_for_by(tx, origin)
+        if delivery is not None and made is not None:
+            deliveries.led_to(tx, delivery, made)
+        return answer
+
+    def _carry_out(self, tx: Transaction, job: StoredCommand, now: float, origin: str) -> str:
+        command, comment = job.command, job.comment
         repository, pull_request = comment.repository, comment.pull_request
-        origin = f"comment {comment.comment_id}"
         if command is Command.STOP:
-            return self.stop(tx, repository, comment.number, now, origin)
+            return self.stop(tx, repository, comment.number, now, job.origin)
         if pull_request is None:
             return "This pull request is not open, or its branch is gone: there is nothing to build."
         if command is Command.REBUILD:

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.errors import Permanent
+from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.by_hand import ByHand
 from probo_bitbucket.model import Comment, Commented, Repository
 from probo_bitbucket.store import Database, Lease, Transaction, commands
@@ -58,7 +59,7 @@ class Commander:
         if not commands.undecided(tx, job):
             return ""  # another node has done it
         now = self.clock.seconds()
-        answer = refusal or self.by_hand.carry_out(tx, job.command, job.comment, now)
+        answer = refusal or self.by_hand.carry_out(tx, job, now)
         commands.decide(tx, job, answer)
         return answer
 
@@ -100,6 +101,7 @@ class Commander:
         self.log.info(
             words,
             event=event,
+            delivery=log_fields.delivery_of(job.origin),
             repository=job.comment.repository.full_name,
             pull_request=job.comment.number,
             command=job.command,

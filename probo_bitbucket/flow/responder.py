@@ -66,7 +66,7 @@ class Responder:
             case Pushed():
                 return self._push(tx, event, now, origin)
             case Commented():
-                return self._command(tx, event, now)
+                return self._command(tx, event, now, origin)
             case Ignored():
                 return _ignored(event.reason)
 
@@ -123,7 +123,7 @@ class Responder:
         count = self.ending.close(tx, event.repository, event.number, words, origin, now)
         return Response(DeliveryState.ACCEPTED, f"{words}; builds ended: {count}")
 
-    def _command(self, tx: Transaction, event: Commented, now: float) -> Response:
+    def _command(self, tx: Transaction, event: Commented, now: float, origin: str) -> Response:
         """Write down what a comment asks for. Whether its author may ask for it is found out later."""
         if not self.commands:
             return _ignored("commands in comments are off")
@@ -133,7 +133,7 @@ class Responder:
         given = commands.count_since(tx, event.repository.full_name, event.author_id, now - rules.COMMANDS_WINDOW)
         if given >= rules.COMMANDS_LIMIT:
             return _ignored(f"its author gave too many commands: {given} in an hour")
-        if not commands.record(tx, command, event, now):
+        if not commands.record(tx, command, event, origin, now):
             return _ignored("the command is known already")
         return Response(DeliveryState.ACCEPTED, f"probo {command}")
 

@@ -131,6 +131,11 @@ def find(tx: sa.Connection, id: str) -> StoredBuild | None:
     return None if row is None else _stored(row)
 
 
+def asked_for_by(tx: sa.Connection, origin: str) -> str | None:
+    """The id of the build that *origin* asked for, if there is one."""
+    return tx.scalar(sa.select(builds.c.id).where(builds.c.origin == origin))
+
+
 def home_of_pull_request(tx: sa.Connection, source: str, number: int) -> Repository | None:
     """Where pull request *number* is whose commits are in the repository named *source*, if we built any of them.
 

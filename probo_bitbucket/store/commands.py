@@ -15,15 +15,19 @@ from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, first_o
 
 @frozen
 class StoredCommand:
-    """A command, and the comment that it was written in. *answer* is None before it is decided."""
+    """A command, the comment that it was written in, and the *origin* that told of it: `delivery 17`.
+
+    *answer* is None before it is decided.
+    """
 
     command: Command
     comment: Commented
+    origin: str
     answer: str | None
     effort: Effort
 
 
-def record(tx: sa.Connection, command: Command, comment: Commented, now: float) -> bool:
+def record(tx: sa.Connection, command: Command, comment: Commented, origin: str, now: float) -> bool:
     """Write a command down. Returns whether it is new: Bitbucket can send the same comment again."""
     made = insert(tx, commands).values(
         repository=comment.repository.full_name,
@@ -33,6 +37,7 @@ def record(tx: sa.Connection, command: Command, comment: Commented, now: float) 
         lane=f"{comment.repository.full_name}#{comment.number}",
         command=command,
         comment=dump(comment),
+        origin=origin,
         created_at=now,
         pending=True,
     )
@@ -100,4 +105,5 @@ def _key(stored: StoredCommand) -> sa.ColumnElement[bool]:
 
 
 def _stored(row: sa.Row[tuple[object, ...]]) -> StoredCommand:
-    return StoredCommand(Command(row.command), load(row.comment, Commented), row.answer, Effort.of(row))
+    comment = load(row.comment, Commented)
+    return StoredCommand(Command(row.command), comment, row.origin, row.answer, Effort.of(row))

@@ -86,6 +86,11 @@ def decide(
     tx.execute(_DECIDE, {"_id": id, **decision})
 
 
+def led_to(tx: sa.Connection, id: int, build_id: str) -> None:
+    """Note the build that a delivery led to in the end, after it was decided."""
+    tx.execute(_UPDATE, {"_id": id, "build_id": build_id})
+
+
 def undecided(tx: sa.Connection, repository: str) -> set[int | None]:
     """The numbers of the pull requests of a repository of which there is news that is not decided yet."""
     waiting = (deliveries.c.repository == repository, deliveries.c.pending)

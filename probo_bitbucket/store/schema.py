@@ -258,6 +258,7 @@ commands = Table(
     Column("lane", Text, nullable=False),  # commands of one lane are carried out one after the other
     Column("command", String(20), nullable=False),
     Column("comment", Text, nullable=False),  # model.Commented as JSON
+    Column("origin", String(64), nullable=False),  # what told of it: `delivery 17`
     Column("answer", Text),  # what is said of it; null before it is carried out
     Column("created_at", Double, nullable=False),
     *_work(),

@@ -87,7 +87,7 @@ def test_a_comment_that_was_given_up_on_is_listed_and_written_after_all(tx: sa.C
 
 def test_a_command_that_was_given_up_on_is_listed_and_carried_out_after_all(tx: sa.Connection) -> None:
     comment = Commented(SITE, 7, 12, "probo stop", "{a}", None)
-    commands.record(tx, Command.STOP, comment, 1.0)
+    commands.record(tx, Command.STOP, comment, "delivery 1", 1.0)
     [stored] = commands.claim_pending(tx, Lease("north", 2.0), 10)
     commands.finish(tx, stored, "Bitbucket answered 503")
     assert failures.given_up(tx) == [
@@ -113,7 +113,7 @@ def test_tokens_that_were_not_handed_on_are_listed_and_handed_on_after_all(tx: s
 
 
 def test_the_queue_counts_as_many_as_the_list_has(tx: sa.Connection) -> None:
-    commands.record(tx, Command.STOP, Commented(SITE, 7, 12, "probo stop", "{a}", None), 1.0)
+    commands.record(tx, Command.STOP, Commented(SITE, 7, 12, "probo stop", "{a}", None), "delivery 1", 1.0)
     [stored] = commands.claim_pending(tx, Lease("north", 2.0), 10)
     commands.finish(tx, stored, "Bitbucket answered 503")
     assert {each.work: each.given_up for each in queues(tx) if each.given_up} == {"commands": 1}

@@ -300,6 +300,7 @@ def _commands() -> None:
         sa.Column("lane", sa.Text, nullable=False),
         sa.Column("command", sa.String(20), nullable=False),
         sa.Column("comment", sa.Text, nullable=False),
+        sa.Column("origin", sa.String(64), nullable=False),
         sa.Column("answer", sa.Text),
         sa.Column("created_at", sa.Double, nullable=False),
         *_work(),
