@@ -213,6 +213,9 @@ class Again(ApiTestCase):
         await self.settled()
         story = await self.get(f"/api/pull-requests/acme/site/{pull_request.number}")
         self.assertEqual([build["id"] for build in story["builds"]["items"]], [new, old["id"]])
+        asked = [build["origin"] for build in story["builds"]["items"]]
+        self.assertEqual(asked, ["rebuild of delivery 1", "delivery 1"])
+        self.assertIn(", rebuild of delivery 1</p>", (await self.call("GET", f"/builds/{new}")).body.decode())
         self.assertEqual({each["build"]["commit"]["ref"] for each in self.started()}, {pull_request.commit})
         self.assertEqual(set(self.states(pull_request).values()), {"SUCCESSFUL"})
 

@@ -140,6 +140,7 @@ def _story_of_build(build: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Outcome", build["outcome"]
     yield "Why", build["reason"]
     yield "Wanted", time(build["created_at"])
+    yield "Asked for by", build["origin"]
     yield "Configuration read", time(build["configured_at"])
     yield "Started", time(build["started_at"])
     yield "Tries", tries(build["tries"])

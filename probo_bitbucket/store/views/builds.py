@@ -76,6 +76,7 @@ class BuildLine:
     changed_at: float  # of the state, or of any status
     tries: Tries
     statuses: Sequence[StatusLine]
+    origin: str  # what asked for it, as `delivery 17`
     ended_by: str  # what wanted no more of it, as `delivery 17`; empty where nothing did, or an operator
     removal: RemovalLine | None
     stands: bool  # there is something of it that could be taken down
@@ -288,6 +289,7 @@ def _line(
         changed_at=row.changed_at,
         tries=Tries.of(row),
         statuses=shown,
+        origin=row.origin,
         ended_by=row.ended_by,
         removal=removal,
         stands=state in _STANDING and (removal is None or removal.failed),
