@@ -29,8 +29,8 @@ class Newcomer(DashboardTestCase):
         await deferToThread(self.set_up)
         await deferToThread(self.add_webhook)
         await deferToThread(self.watch)
-        pull_request = self.repository.open_pull_request("Change the README", "feature/readme", {"README.md": b"hi\n"})
-        await deferToThread(self.browser.await_text, "Change the README")
+        await deferToThread(self.open_pull_request)
+        pull_request = self.repository.pull_requests[1]
         await self.built(pull_request)
         await deferToThread(self.follow)
         self.assertEqual(set(self.states(pull_request).values()), {"SUCCESSFUL"})
@@ -44,6 +44,7 @@ class Newcomer(DashboardTestCase):
         self.look("newcomer-2-consumer")
         self.browser.press("Continue to Bitbucket")
         self.browser.await_text("asks for")
+        self.look("newcomer-2-consent")
         self.browser.press("Grant access")
         self.browser.await_text("Bitbucket agreed")
         self.look("newcomer-3-credentials")
@@ -65,10 +66,22 @@ class Newcomer(DashboardTestCase):
         self.browser.await_text("Live")
         self.look("newcomer-7-waiting")
 
+    def open_pull_request(self) -> None:
+        """On the pages of the simulated Bitbucket, as anybody does who plays with it."""
+        self.browser.open(f"{self.cloud.url}/acme/site")
+        self.look("newcomer-8-bitbucket")
+        self.browser.press("Open a pull request")
+        self.browser.await_text("Change the page")
+
     def follow(self) -> None:
+        self.open("/")
         self.browser.await_text("succeeded")
-        self.look("newcomer-8-built")
+        self.look("newcomer-9-built")
         self.browser.press("pullrequest:created")
         self.browser.await_text("Build started")
         self.browser.await_text("ProboCI/Shell/Fine")
-        self.look("newcomer-9-story")
+        self.look("newcomer-10-story")
+        self.browser.press("acme/site#1")
+        self.browser.press("Open on Bitbucket")
+        self.browser.await_text("ProboCI/env")
+        self.browser.picture("dashboard-newcomer-11-statuses")  # which loads itself again and again
