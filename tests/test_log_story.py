@@ -14,7 +14,7 @@ from tests.staged import StageTestCase
 
 
 class Story(StageTestCase):
-    settings: ClassVar[dict[str, Any]] = {"retryFor": 1}
+    settings: ClassVar[dict[str, Any]] = {"retryFor": 1, "comment": True}
 
     async def prepare(self) -> None:
         self.events: list[LogEvent] = []
@@ -37,7 +37,7 @@ class Story(StageTestCase):
         await self.built(self.repository.open_pull_request("Another one", "another", {"a": b"1"}))
         story = self.lines("delivery=1 ")
         assert self.names(story)[:2] == ["delivery.accepted", "build.wanted"]
-        told = {"build.postponed", "build.started", "update.accepted", "status.postponed"}
+        told = {"build.postponed", "build.started", "update.accepted", "status.postponed", "comment.written"}
         assert told < set(self.names(story))
         reported = [line for line in story if "status.reported" in line and "state=SUCCESSFUL" in line]
         assert len({line.partition("key=")[2].split()[0] for line in reported}) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
@@ -62,9 +63,8 @@ class CatchUp:
         self.wake()
 
     async def postpone(self, job: Watched, due_at: float, error: Exception) -> None:
-        fields = {"build": job.build_id, "repository": job.repository}
-        self.log.info("Not caught up", event="catchup.failed", reason=str(error), **fields)
-        await self.store.transact(self._put_off, job, due_at, str(error))
+        stored = await self.store.transact(self._put_off, job, due_at, str(error))
+        self.log.info("Not caught up", event="catchup.failed", reason=str(error), **_fields(job, stored))
         self.wake()
 
     async def give_up(self, job: Watched, error: Exception) -> None:
@@ -88,14 +88,15 @@ class CatchUp:
         else:
             watches.rest(tx, job, heard_at=heard_at, due_at=now + watch.QUIET)
 
-    def _put_off(self, tx: Transaction, job: Watched, due_at: float, error: str) -> None:
-        if not self._is_ours(tx, job):
-            return
-        now = self.clock.seconds()
-        if now - job.heard_at >= watch.SILENCE:
-            self._end(tx, job, builds.find(tx, job.build_id), _SILENT, now)
-        else:
+    def _put_off(self, tx: Transaction, job: Watched, due_at: float, error: str) -> StoredBuild | None:
+        """Ask again later, or no more. Returns the build, if it is one of ours."""
+        ours = self._is_ours(tx, job)
+        now, stored = self.clock.seconds(), builds.find(tx, job.build_id)
+        if ours and now - job.heard_at >= watch.SILENCE:
+            self._end(tx, job, stored, _SILENT, now)
+        elif ours:
             watches.postpone(tx, job, due_at=due_at, error=error)
+        return stored
 
     def _is_ours(self, tx: Transaction, job: Watched) -> bool:
         """Whether the build is still to be asked about by us; locked, with its pull request, until the end of *tx*."""
@@ -141,8 +142,7 @@ class CatchUp:
             builds.conclude(tx, job.build_id, BuildState.ENDED, now)
         watches.forget(tx, job)
         derive(tx, job.build_id, now, self.display)
-        fields = log_fields.of_build(stored.build) if stored else {"build": job.build_id, "repository": job.repository}
-        self.log.info("The build has ended", event="build.ended", **fields)
+        self.log.info("The build has ended", event="build.ended", **_fields(job, stored))
 
     def _take_foreign(self, tx: Transaction, shown: Sequence[StoredStatus], update: Update, now: float) -> None:
         """Make *update* of a build that another handler asked for the desired state, in place of one of its own."""
@@ -192,6 +192,11 @@ def _updates(report: BuildReport, prefix: str) -> Iterator[Update]:
         yield _update(report.id, f"{prefix}/env", Phase.FAILED, "[■] Environment build failed")
     elif steps or (report.status == "success" and not report.active):
         yield _update(report.id, f"{prefix}/env", Phase.SUCCEEDED, "[■] Environment ready")
+
+
+def _fields(job: Watched, stored: StoredBuild | None) -> dict[str, Any]:
+    """What the log tells of a build, which may be another handler's."""
+    return log_fields.of_build(stored.build) if stored else {"build": job.build_id, "repository": job.repository}
 
 
 def _update(build_id: str, context: str, phase: Phase, description: str, task_id: str = "") -> Update:

@@ -12,10 +12,11 @@ from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket.api import Bitbucket, PullRequestSummary
 from probo_bitbucket.errors import DeadCredentials, Temporary
+from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.access import Access
 from probo_bitbucket.flow.accounts import Accounts
 from probo_bitbucket.flow.announcement import Announcement
-from probo_bitbucket.model import Repository
+from probo_bitbucket.model import Build, Repository
 from probo_bitbucket.store import Database, Transaction, builds
 
 PATIENCE = 60.0  # seconds that the Container Manager may wait for a token; it has no timeout of its own
@@ -41,14 +42,15 @@ class Lookup:
         try:
             return await self._patiently(access)
         except Temporary as error:
+            build = await self.store.transact(self._explain, build_id, f"No access token for the download: {error}.")
+            fields = log_fields.of_build(build) if build else {"build": build_id or None}
             self.log.error(
                 "No access token for the Container Manager",
                 event="lookup.failed",
                 account=access.name,
-                build=build_id or None,
                 reason=str(error),
+                **fields,
             )
-            await self.store.transact(self._explain, build_id, f"No access token for the download: {error}.")
             self.wake()
             raise
 
@@ -64,12 +66,17 @@ class Lookup:
                     raise
             await deferLater(self.clock, PAUSE)
 
-    def _explain(self, tx: Transaction, build_id: str, reason: str) -> None:
-        """Tell the author what the Container Manager cannot know: all it sees is a download that fails."""
+    def _explain(self, tx: Transaction, build_id: str, reason: str) -> Build | None:
+        """Tell the author what the Container Manager cannot know: all it sees is a download that fails.
+
+        Returns the build that it was for, if it is known.
+        """
         stored = builds.find(tx, build_id)
-        if stored is not None:
-            builds.explain(tx, build_id, reason)
-            self.announcement.failed(tx, stored.build, reason, self.clock.seconds())
+        if stored is None:
+            return None
+        builds.explain(tx, build_id, reason)
+        self.announcement.failed(tx, stored.build, reason, self.clock.seconds())
+        return stored.build
 
     async def pull_request(self, repository: Repository, number: int, token: str) -> PullRequestSummary:
         """What the Reaper asks. *repository* may be a fork: that is what a build's project names."""

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from probo_bitbucket.model import Comment
 from probo_bitbucket.store.columns import dump, load
-from probo_bitbucket.store.schema import comments
+from probo_bitbucket.store.schema import builds, comments
 from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert, postponed
 
 
@@ -27,6 +27,7 @@ class StoredComment:
     pending: bool
     due_at: float
     effort: Effort
+    origin: str  # what asked for the build: `delivery 17`
 
 
 @frozen
@@ -40,9 +41,13 @@ class CommentWish:
     worth_writing: bool
 
 
+_ORIGIN = sa.select(builds.c.origin).where(builds.c.id == comments.c.build_id).scalar_subquery().label("origin")
+_WITH_ORIGIN = sa.select(comments, _ORIGIN)
+
+
 def find(tx: sa.Connection, repository: str, pull_request: int) -> StoredComment | None:
     """What is stored of a pull request; locked until the transaction ends."""
-    query = sa.select(comments).where(_on(repository, pull_request)).with_for_update()
+    query = _WITH_ORIGIN.where(_on(repository, pull_request)).with_for_update()
     row = tx.execute(query).first()
     return None if row is None else _stored(row)
 
@@ -68,7 +73,7 @@ def desire(tx: sa.Connection, wish: CommentWish, previous: StoredComment | None,
     tx.execute(sa.update(comments).where(_of(previous)).values(**values))
 
 
-_CLAIMS = Claims(comments, sa.select(comments).order_by(comments.c.due_at))
+_CLAIMS = Claims(comments, _WITH_ORIGIN.order_by(comments.c.due_at))
 
 
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredComment]:
@@ -126,4 +131,5 @@ def _stored(row: sa.Row[Any]) -> StoredComment:
         pending=row.pending,
         due_at=row.due_at,
         effort=Effort.of(row),
+        origin=row.origin or "",
     )

@@ -55,7 +55,7 @@ class Desk:
     def running(self, id: str = "b-1") -> Build:
         """A build that the Container Manager has, touched now."""
         now = self.clock.seconds()
-        build = Build(id, BuildKind.HASH, SITE, SITE, "d96c25c4ae50", "n", now)
+        build = Build(id, BuildKind.HASH, SITE, SITE, "d96c25c4ae50", "n", now, origin="delivery 3")
         self.store.now(builds.request, build, now)
         self.store.now(builds.conclude, id, BuildState.RUNNING, now)
         self.store.now(watch.heard, id, "acme/site", now)
@@ -351,7 +351,8 @@ def test_an_answer_that_says_nothing_changes_nothing_and_holds_up_no_other_build
     desk.wire.say(status, body)
     desk.wire.say(404, {})
     desk.round()
-    assert [event["build"] for event in logged if event.get("event") == "catchup.failed"] == ["b-1"]
+    told = [event for event in logged if event.get("event") == "catchup.failed"]
+    assert [(event["build"], event["delivery"]) for event in told] == [("b-1", 3)]
     assert (desk.state("b-1"), desk.state("b-2")) == (BuildState.RUNNING, BuildState.ENDED)
 
 

@@ -110,7 +110,7 @@ def desk(store: ImmediateStore, clock: Clock) -> Desk:
 def built(desk: Desk) -> Build:
     """A build of pull request 7 from a fork."""
     pull_request = PullRequest(7, "Change", "", "https://x/7", "Ada", "", PullRequestState.OPEN, "main", COMMIT, FORK)
-    build = Build("b-1", BuildKind.PULL_REQUEST, HOME, FORK, COMMIT, "Change", 1.0, "main", pull_request)
+    build = Build("b-1", BuildKind.PULL_REQUEST, HOME, FORK, COMMIT, "Change", 1.0, "main", pull_request, "delivery 3")
     desk.store.now(builds.request, build, 1.0)
     return build
 
@@ -149,7 +149,7 @@ def test_patience_has_an_end_and_the_author_is_told(desk: Desk, clock: Clock, lo
     assert stored.reason == words
     assert desk.woken == [None]
     [event] = [event for event in logged if event.get("event") == "lookup.failed"]
-    assert (event["account"], event["build"]) == ("acme", "b-1")
+    assert (event["account"], event["build"], event["delivery"], event["pull_request"]) == ("acme", "b-1", 3, 7)
 
 
 def test_dead_credentials_are_not_waited_for(desk: Desk) -> None:
