@@ -78,10 +78,9 @@ builds = Table(
     Column("lane", Text, nullable=False),  # builds of one lane are started one after the other
     Column("state", String(20), nullable=False),
     Column("reason", Text, nullable=False, default="", server_default=""),
-    Column("origin", String(64), nullable=False, default="", server_default=""),  # what asked for it: `delivery 17`
-    Column(
-        "ended_by", String(64), nullable=False, default="", server_default=""
-    ),  # what wanted no more of it, likewise
+    Column("origin", String(80), nullable=False, default="", server_default=""),  # what asked for it: `delivery 17`
+    # What wanted no more of it, likewise.
+    Column("ended_by", String(80), nullable=False, default="", server_default=""),
     Column("created_at", Double, nullable=False),
     Column("changed_at", Double, nullable=False),  # of the state, or of any status
     Column("configured_at", Double),  # when the configuration had been read
@@ -141,7 +140,7 @@ removals = Table(
     Column("pull_request", BigInteger),
     Column("reason", Integer, nullable=False),  # model.RemovalReason
     Column("words", Text, nullable=False),
-    Column("origin", String(64), nullable=False, default="", server_default=""),  # what asked for it: `delivery 17`
+    Column("origin", String(80), nullable=False, default="", server_default=""),  # what asked for it: `delivery 17`
     Column("wanted_at", Double, nullable=False),
     Column("done_at", Double),
     *_work(),

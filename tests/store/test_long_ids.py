@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from probo_bitbucket.model import BUILD_ID, RemovalReason, Repository, Status, StatusState
-from probo_bitbucket.store import removals, statuses
+from probo_bitbucket.model import BUILD_ID, Build, BuildKind, RemovalReason, Repository, Status, StatusState
+from probo_bitbucket.store import builds, removals, statuses
 from probo_bitbucket.store.removals import Removal
 from probo_bitbucket.store.statuses import Wish
 
@@ -22,3 +22,13 @@ def test_a_status_of_a_build_with_the_longest_id_is_written_down(tx: sa.Connecti
 def test_a_build_with_the_longest_id_can_be_wanted_no_more(tx: sa.Connection) -> None:
     removals.want(tx, Removal(LONGEST, "acme/site", 1, RemovalReason.CLOSED, "closed"), 0.0)
     assert removals.is_wanted(tx, LONGEST)
+
+
+def test_a_build_is_made_whatever_asked_for_it(tx: sa.Connection) -> None:
+    site, last = Repository("acme", "site", "{site}"), 2**63 - 1
+    origin = f"rebuild of comment {last} of delivery {last}"
+    build = Build("b-1", BuildKind.BRANCH, site, site, "a" * 40, "Change", 0.0, "main", origin=origin)
+    builds.request(tx, build, 0.0)
+    builds.ended(tx, "b-1", origin)
+    removals.want(tx, Removal("b-1", "acme/site", None, RemovalReason.CLOSED, "closed", origin), 0.0)
+    assert builds.asked_for_by(tx, origin) == "b-1"
