@@ -253,6 +253,49 @@ class Renamed(Environments):
         assert self.standing() == []
 
 
+class Pinned(Environments):
+    async def test_a_pinned_build_that_is_replaced_while_it_runs_goes_on_to_show_what_it_does(self) -> None:
+        self.container_manager.setting.step_time = 1.0
+        pull_request = self.repository.open_pull_request()
+        old = pull_request.commit
+        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Hello") == "INPROGRESS")
+        (build_id,) = self.container_manager.builds
+        self.container_manager.pin(build_id, True)
+        self.container_manager.setting.step_time = 0.0
+        pull_request.push()
+        await self.until(lambda: self.rows("SELECT 1 FROM removals WHERE pinned"))
+        await self.until(lambda: str(self.repository.shown(old)["ProboCI/Shell/Hello"]) == "INPROGRESS")
+        await self.container_manager.wait_for(build_id)
+        await self.until(lambda: {str(state) for state in self.repository.shown(old).values()} == {"SUCCESSFUL"})
+        assert self.standing() == [old, pull_request.commit]
+        newest = await self.push_beside_pinned(pull_request)
+        assert self.standing() == [old, newest]
+        assert {str(state) for state in self.repository.shown(old).values()} == {"SUCCESSFUL"}
+        self.container_manager.pin(build_id, False)
+        await self.settled()
+        assert self.standing() == [newest]
+
+    async def push_beside_pinned(self, pull_request: PullRequest) -> str:
+        """A push, once all but the pinned environment is as it should be."""
+        commit = pull_request.push()
+        await self.until(lambda: self.standing()[1:] == [commit.hash])
+        await self.until(lambda: set(self.states(pull_request).values()) == {"SUCCESSFUL"})
+        return commit.hash
+
+    async def test_a_pinned_build_that_is_unpinned_while_it_runs_is_shown_as_stopped(self) -> None:
+        self.container_manager.setting.step_time = 5.0
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Hello") == "INPROGRESS")
+        (build_id,) = self.container_manager.builds
+        self.container_manager.pin(build_id, True)
+        pull_request.decline()
+        await self.until(lambda: self.rows("SELECT 1 FROM removals WHERE pinned"))
+        await self.until(lambda: self.states(pull_request)["ProboCI/Shell/Hello"] == "INPROGRESS")
+        self.container_manager.pin(build_id, False)
+        await self.until(lambda: self.states(pull_request)["ProboCI/Shell/Hello"] == "STOPPED")
+        assert self.standing() == []
+
+
 class KeepTwo(Environments):
     settings: ClassVar[dict[str, Any]] = {"keepBuilds": 2}
 

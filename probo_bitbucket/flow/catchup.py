@@ -104,7 +104,7 @@ class CatchUp:
         builds.lock(tx, job.build_id)
         if not watches.is_held(tx, job):
             return False  # what it told meanwhile may be missing in the report; it has its turn again
-        if removals.is_wanted(tx, job.build_id):
+        if removals.is_going(tx, job.build_id):
             watches.forget(tx, job)  # it is shown as stopped, and stays so
             return False
         return True

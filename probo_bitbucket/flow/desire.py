@@ -111,12 +111,24 @@ def _worth_reporting(previous: StoredStatus | None, status: Status, display: Dis
     return previous.desired != status and not rules.same_to_a_reader(previous.desired, status)
 
 
-def stop(tx: Transaction, stored: StoredStatus, phase: Phase, description: str, now: float, display: Display) -> None:
-    """End a status that would stay in progress for ever. A summary ends with what it sums up."""
+def stop(
+    tx: Transaction,
+    stored: StoredStatus,
+    phase: Phase,
+    description: str,
+    now: float,
+    display: Display,
+    *,
+    for_good: bool = True,
+) -> None:
+    """End a status that would stay in progress for ever. A summary ends with what it sums up.
+
+    Where that is not *for_good*, its tasks may go on to tell.
+    """
     if stored.is_summary:
         return
     status = evolve(stored.desired, state=rules.state(phase, final=True), description=description)
-    tasks = dict.fromkeys(stored.tasks, phase)  # none of them is waited for any more
+    tasks = dict.fromkeys(stored.tasks, phase) if for_good else stored.tasks
     worth = _worth_reporting(stored, status, display)
     wish = Wish(stored.build_id, stored.context, status, tasks, stored.settled, due_at=now, worth_reporting=worth)
     statuses.desire(tx, wish, stored, now)

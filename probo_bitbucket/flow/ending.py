@@ -49,7 +49,7 @@ class Ending:
         elif not (self.teardown and stored.state in _SENT and removals.want(tx, _removal(stored, why), now)):
             return False
         builds.ended(tx, stored.build.id, why.origin)
-        self._stop_statuses(tx, stored.build, why.words, now)
+        self.stop_statuses(tx, stored.build, why.words, now)
         return True
 
     def end_by_hand(self, tx: Transaction, found: Sequence[StoredBuild], words: str, origin: str, now: float) -> str:
@@ -112,12 +112,12 @@ class Ending:
     def _end_all(self, tx: Transaction, found: Iterable[StoredBuild], why: Why, now: float) -> int:
         return sum(self.end(tx, stored, why, now) for stored in found)
 
-    def _stop_statuses(self, tx: Transaction, build: Build, words: str, now: float) -> None:
+    def stop_statuses(self, tx: Transaction, build: Build, words: str, now: float) -> None:
         """What is still in progress would be so for ever. Other builds of the commit may have had other ends."""
         told = statuses.of_build(tx, build.id)
         for status in told:
             if not status.desired.state.final:
-                stop(tx, status, Phase.STOPPED, f"Stopped: {words}", now, self.display)
+                stop(tx, status, Phase.STOPPED, f"Stopped: {words}", now, self.display, for_good=False)
         if told:
             builds.ask_about_others(tx, build, now)
 

@@ -100,7 +100,7 @@ def progress_of(tx: Transaction, build_id: str, build: StoredBuild | None, insta
 def is_newer(tx: Transaction, other_id: str, build: StoredBuild | None) -> bool:
     """Whether the build *other_id* was asked for later than *build* and is still wanted, so that its word counts."""
     other = builds.find(tx, other_id)
-    if other is None or build is None or removals.is_wanted(tx, other_id):
+    if other is None or build is None or removals.is_going(tx, other_id):
         return False
     return other.build.created_at > build.build.created_at
 

@@ -64,7 +64,7 @@ class Relay:
     def _taken(self, tx: Transaction, reported: Reported, stored: StoredBuild | None, now: float) -> Status:
         update = reported.update
         subject = Subject.of(stored.build, self.display.build_url) if stored else self._foreign(reported)
-        if removals.is_wanted(tx, update.build_id):
+        if removals.is_going(tx, update.build_id):
             return asked_for(subject, update, self.display)  # it is shown as stopped, and stays so
         watch.heard(tx, update.build_id, subject.repository.full_name, now)
         if stored is None:

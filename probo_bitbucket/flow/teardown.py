@@ -10,9 +10,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.flow import log_fields
+from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.environments import Environments
 from probo_bitbucket.model import BuildState, RemovalReason
-from probo_bitbucket.store import Database, Effort, Lease, Transaction, builds, removals
+from probo_bitbucket.store import Database, Effort, Lease, Transaction, builds, removals, watches
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.removals import Removal
 
@@ -26,6 +27,7 @@ class Teardown:
     store: Database
     clock: IReactorTime
     environments: Environments
+    ending: Ending
 
     name = "teardown"
     concurrency = 8
@@ -47,15 +49,26 @@ class Teardown:
 
     async def _leave(self, job: Removal, reason: str) -> None:
         """Ask again later, however long it takes: this is no failure."""
-        now, unharmed = self.clock.seconds(), evolve(job, effort=Effort(0, None))
-        await self.store.transact(removals.postpone, unharmed, due_at=now + PINNED_PAUSE, error=reason, now=now)
+        await self.store.transact(self._leave_pinned, job, reason)
         self.log.info("Environment left alone", event="build.pinned", **_fields(job, reason))
 
+    def _leave_pinned(self, tx: Transaction, job: Removal, reason: str) -> None:
+        """Its statuses are its own from now on: it is asked for what they were before they were stopped."""
+        now, unharmed = self.clock.seconds(), evolve(job, effort=Effort(0, None), pinned=True)
+        stored = builds.find(tx, job.build_id)
+        if stored is not None and not job.pinned:
+            builds.touch(tx, job.build_id, now)
+            watches.heard(tx, job.build_id, stored.build.source.full_name, now, due_at=now)
+        removals.postpone(tx, unharmed, due_at=now + PINNED_PAUSE, error=reason, now=now)
+
     def _removed(self, tx: Transaction, job: Removal) -> StoredBuild | None:
-        now, by_hand = self.clock.seconds(), job.reason is RemovalReason.BY_HAND
+        now = self.clock.seconds()
         removals.end(tx, job.build_id, now)
         stored = builds.find(tx, job.build_id)
+        if stored is not None and job.pinned:
+            self.ending.stop_statuses(tx, stored.build, job.words, now)
         if stored is not None and stored.state is not BuildState.CANCELLED:
+            by_hand = job.reason is RemovalReason.BY_HAND
             builds.conclude(tx, job.build_id, BuildState.REMOVED, now, job.words, by_hand=by_hand)
         return stored
 

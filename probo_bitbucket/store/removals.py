@@ -28,6 +28,7 @@ class Removal:
     words: str
     origin: str = ""
     effort: Effort = field(factory=lambda: Effort(0, None))
+    pinned: bool = False  # it was, when it was last asked about
 
     def waits_since(self, now: float) -> float:
         """When it was first tried in vain, at the latest *now*."""
@@ -46,6 +47,7 @@ def want(tx: sa.Connection, removal: Removal, now: float) -> bool:
         "words": removal.words,
         "origin": removal.origin,
         "wanted_at": now,
+        "pinned": False,
         **ANEW,
     }
     wanted = insert(tx, removals).values(build_id=removal.build_id, **values)
@@ -60,6 +62,22 @@ _WANTED = sa.select(removals.c.build_id).where(removals.c.build_id == sa.bindpar
 def is_wanted(tx: sa.Connection, build_id: str) -> bool:
     """Whether a build was taken down, or is going to be."""
     return tx.scalar(_WANTED, {"_build_id": build_id}) is not None
+
+
+_PINNED = _WANTED.where(removals.c.pinned, removals.c.pending)
+
+
+def is_pinned(tx: sa.Connection, build_id: str) -> bool:
+    """Whether a build that nobody wants stays, because somebody has pinned it."""
+    return tx.scalar(_PINNED, {"_build_id": build_id}) is not None
+
+
+_GOING = _WANTED.where(sa.not_(sa.and_(removals.c.pinned, removals.c.pending)))
+
+
+def is_going(tx: sa.Connection, build_id: str) -> bool:
+    """Whether a build was taken down, or is going to be and not pinned: what it tells is not shown."""
+    return tx.scalar(_GOING, {"_build_id": build_id}) is not None
 
 
 _ON_ITS_WAY = sa.exists().where(builds.c.id == removals.c.build_id, builds.c.pending)
@@ -89,13 +107,14 @@ def forget_failed(tx: sa.Connection, build_id: str) -> None:
 
 def postpone(tx: sa.Connection, removal: Removal, *, due_at: float, error: str, now: float) -> None:
     """Put a removal back, to be tried again at *due_at*."""
-    if _update(tx, removal.build_id, postponed(removal.effort, due_at=due_at, error=error)):
+    values = {**postponed(removal.effort, due_at=due_at, error=error), "pinned": removal.pinned}
+    if _update(tx, removal.build_id, values):
         happenings.note(tx, "removal", removal.build_id, error, now)
 
 
 def send_again(tx: sa.Connection, build_id: str, now: float) -> None:
     """Have a removal tried again that was given up on."""
-    tx.execute(sa.update(removals).where(_failed(build_id)).values(**ANEW))
+    tx.execute(sa.update(removals).where(_failed(build_id)).values(**ANEW, pinned=False))
     happenings.note(tx, "removal", build_id, happenings.SENT_AGAIN, now)
 
 
@@ -118,6 +137,7 @@ def _removal(row: sa.Row[Any]) -> Removal:
         row.words,
         row.origin,
         Effort.of(row),
+        row.pinned,
     )
 
 

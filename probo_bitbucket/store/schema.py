@@ -143,6 +143,8 @@ removals = Table(
     Column("origin", String(80), nullable=False, default="", server_default=""),  # what asked for it: `delivery 17`
     Column("wanted_at", Double, nullable=False),
     Column("done_at", Double),
+    # Somebody keeps the environment: until it is unpinned, what is told of it is shown.
+    Column("pinned", Boolean, nullable=False, default=False, server_default=text("false")),
     *_work(),
     Index("removals_wanted", "wanted_at"),
 )

@@ -165,6 +165,7 @@ def _removals() -> None:
         sa.Column("origin", sa.String(80), nullable=False, server_default=""),
         sa.Column("wanted_at", sa.Double, nullable=False),
         sa.Column("done_at", sa.Double),
+        sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.text("false")),
         *_work(),
     )
     _index_pending("removals_pending", "removals", "wanted_at")
