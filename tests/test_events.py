@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from attrs import frozen
+from twisted.internet import reactor
 
 from probo_bitbucket.flow import rules
 from probo_bitbucket.sandbox import stage
 from probo_bitbucket.sandbox.commits import APP_USER, AUTHOR, Account, Commit
+from probo_bitbucket.sandbox.coordinator import Coordinator
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from probo_bitbucket.sandbox.pullrequest import PullRequest, PullRequestState
 from probo_bitbucket.sandbox.repository import Change
@@ -86,8 +88,8 @@ class Events(StageTestCase):
         led_to = self.led_to(id)
         stopped = "STOPPED" in self.shown()
         expected: dict[str, tuple[Any, ...]] = {
-            "build": ("accepted", bool(led_to) and "skipped" not in led_to, False, False),
-            "skip": ("accepted", led_to == ["skipped"], False, False),
+            "build": ("accepted", bool(led_to) and not {"skipped", "cancelled"} & set(led_to), False, False),
+            "skip": ("accepted", led_to in (["skipped"], ["cancelled"]), False, False),
             "end": ("accepted", led_to == [], False, False),
             "refuse": ("refused", led_to == [], True, False),
             "answer": ("accepted", led_to == [], stopped, True),  # the status is whatever it was
@@ -101,7 +103,7 @@ class Events(StageTestCase):
         """The states of the builds that the last *delivery* made, itself or by the command that it told of."""
         query = """
             SELECT builds.state FROM builds JOIN deliveries ON deliveries.id = {id}
-            WHERE builds.origin = 'delivery {id}'
+            WHERE builds.origin = 'delivery {id}' OR builds.origin LIKE 'delivery {id},%'
                OR (builds.origin LIKE 'comment %' AND builds.created_at >= deliveries.received_at)
         """
         return [state for (state,) in self.rows(query.format(id=delivery))]
@@ -151,16 +153,44 @@ class OnPullRequests(Events):
         self.stage._given["repositories"] = "globex"
         await self.stage.stop_handler()
         self.stage.start_handler()
-        self.repository.open_pull_request()
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        self.repository.push("main", {"f": b"f"}, "[build]")
+        pull_request.comment("probo rebuild")
+        await self.settled()
+        pull_request.decline()
+        await self.settled()
+        told = {event for event, state, _ in self.decisions() if state == "ignored"}
+        assert {"pullrequest:created", "repo:push", "pullrequest:comment_created", "pullrequest:rejected"} <= told
+        assert {state for _, state, _ in self.decisions()} == {"ignored"}
 
     @row(OPEN, "the source repository, branch or commit is deleted")
     async def test_without_a_source(self) -> None:
-        source = {"repository": None, "branch": {"name": "gone"}, "commit": None}
-        await self.tell(self.unannounced(), source=source)
+        pull_request = self.unannounced()
+        whole = self.pull_request_body(pull_request)["pullrequest"]["source"]
+        for gone in ("repository", "branch", "commit"):
+            await self.tell(pull_request, source={**whole, gone: None})
+        await self.settled()
+        assert [state for _, state, _ in self.decisions()] == ["ignored"] * 3
+        assert all("deleted" in reason for _, _, reason in self.decisions())
+
+    @row(OPEN, "its state is none that is known")
+    async def test_a_state_that_is_not_known(self) -> None:
+        await self.tell(self.unannounced(), state="QUEUED")
 
     @row(OPEN, "the pull request is merged, declined or superseded")
     async def test_an_update_of_a_merged_one(self) -> None:
-        await self.tell(self.unannounced(), state="MERGED")
+        for state in ("MERGED", "DECLINED", "SUPERSEDED"):
+            pull_request = self.repository.open_pull_request(state, f"to-be-{state}", {"a": state.encode()})
+            await self.settled()
+            await self.tell(pull_request, state=state)
+            await self.settled()
+            assert self.standing() == []
+        assert [state for (state,) in self.rows("SELECT state FROM pull_requests ORDER BY number")] == [
+            "MERGED",
+            "DECLINED",
+            "SUPERSEDED",
+        ]
 
     @row(OPEN, "the pull request was closed before, and nothing newer happened to it")
     async def test_an_update_that_comes_late(self) -> None:
@@ -335,6 +365,41 @@ class OnPullRequests(Events):
         await self.settled()
         assert self.standing() == []
 
+    async def look(self) -> None:
+        """Have it looked for what no webhook told, and wait until that is decided."""
+        count = len(self.decisions())
+        await self.stage.stop_handler()
+        self.stage.start_handler()
+        await self.until(lambda: len(self.decisions()) > count)
+        await self.settled()
+
+    @row("`reconciliation`", "it found one whose commit has no build")
+    async def test_a_pull_request_and_a_commit_that_no_webhook_told_of(self) -> None:
+        self.repository.open_pull_request()
+        await self.settled()
+        missed = self.unannounced(branch="missed")
+        await self.look()
+        assert len(self.started()) == 2
+        self.quietly(missed.push)
+        await self.look()
+        assert self.started()[-1]["build"]["commit"]["ref"] == missed.commit
+
+    @row("`reconciliation`", "it found a pull request that the rows above ignore or refuse")
+    async def test_a_pull_request_that_wants_no_build_and_no_webhook_told_of(self) -> None:
+        self.repository.open_pull_request()
+        await self.settled()
+        self.unannounced(title="[skip ci]", branch="skipped")
+        await self.look()
+        assert len(self.started()) == 1
+
+    @row("`reconciliation`", "it found one that is closed")
+    async def test_a_pull_request_that_was_closed_unseen(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        self.quietly(pull_request.decline)
+        await self.look()
+        assert self.standing() == []
+
     @row(COMMENT, "commands in comments are off")
     async def test_a_comment(self) -> None:
         pull_request = self.repository.open_pull_request()
@@ -395,6 +460,34 @@ class OnComments(Comments):
         await self.say("probo stop", self.pull_request, Account("Sam Strange", "sam"))
         assert "Only people who can write" in self.answered()[0]
         assert len(self.standing()) == 1
+
+    @row(COMMENT, "`commands: true`, and it cannot be found out whether its author may write to the repository")
+    async def test_a_command_where_bitbucket_does_not_tell_who_may_give_it(self) -> None:
+        self.cloud.faults.add(Fault(Answer(403), ".*/permissions/.*"))
+        await self.say("probo stop", self.pull_request)
+        assert "could not find out who can write" in self.answered()[0]
+        assert len(self.standing()) == 1
+
+    @row(COMMENT, "`commands: true`, and the comment asks for a build, and the pull request is closed or has no branch")
+    async def test_a_command_on_what_is_closed(self) -> None:
+        self.pull_request.decline()
+        await self.settled()
+        for text in ("probo build", "probo rebuild"):
+            await self.say(text, self.pull_request)
+            assert "is not open" in self.answered()[0]
+        assert self.standing() == []
+
+    @row(COMMENT, "`commands: true`, and the comment says `probo rebuild`, and the build is still to be started")
+    async def test_a_rebuild_of_what_waits(self) -> None:
+        away = self.container_manager.faults.add(Fault(Answer(503), "/startbuild"))
+        waiting = self.repository.open_pull_request("Wait", "waiting", {"w": b"w"})
+        await self.until(lambda: len(self.posted("/startbuild")) > 1)
+        waiting.comment("probo rebuild")
+        await self.until(lambda: waiting.comments and self.answered())
+        assert "still to be started" in self.answered()[0]
+        self.container_manager.faults.remove(away)
+        await self.settled()
+        assert len(self.rows("SELECT id FROM builds")) == 2
 
     @row(COMMENT, "`commands: true`, and the comment says `probo stop`, and there is nothing to stop")
     async def test_a_second_stop(self) -> None:
@@ -559,6 +652,10 @@ class OnPushes(Events):
         self.repository.tag("v1 [build]", head)
         self.repository.tell_push(Change("old", head, None), Change("v2", None, head, kind="tag"))
 
+    @row("`repo:push`", "it does not say to which repository")
+    async def test_a_push_to_nowhere(self) -> None:
+        assert (await self.deliver("repo:push", {"push": {"changes": []}, "repository": None})).status == 200
+
     @row("`repo:push`", f"the message of the branch's head says {SKIPS}")
     async def test_a_head_that_wants_no_build(self) -> None:
         await self.push(message="[build] [skip probo]")
@@ -655,6 +752,22 @@ class OnNoPushes(Events):
     @row("`repo:push`", "`pushes: never`")
     async def test_a_push_that_wants_a_build(self) -> None:
         await self.push(message="[build]")
+
+
+class OnProjects(Events):
+    async def prepare(self) -> None:
+        self.coordinator = Coordinator(reactor, self.container_manager, token="the-token", projects={})
+        self.stage._given["api"] = {"url": await self.coordinator.listen(reactor), "token": "the-token"}
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        await super().tearDown()
+        await self.coordinator.stop()
+
+    @row(OPEN, "a coordinator has no project for the repository")
+    async def test_a_repository_without_a_project(self) -> None:
+        self.repository.open_pull_request()
+        await self.settled()
+        assert self.rows("SELECT reason FROM builds") == [("the coordinator has no project for acme/site",)]
 
 
 del Events, Comments  # they have no tests of their own

@@ -121,6 +121,29 @@ class Life(Environments):
         assert standing["pullRequest"]["number"] == str(second.number)
         assert set(self.states(second).values()) == {"SUCCESSFUL"}
 
+    async def test_two_pull_requests_of_one_branch_have_one_environment_each_until_their_own_ends(self) -> None:
+        first = await self.opened()
+        second = self.repository.open_pull_request("The same", first.branch)
+        await self.until(lambda: len(self.container_manager.builds) == 2)
+        await self.settled()
+        assert self.numbered() == [("1", first.commit), ("2", first.commit)]
+        for builds in (4, 6):
+            first.push()
+            await self.until(lambda builds=builds: len(self.container_manager.builds) == builds)
+            await self.settled()
+            assert self.numbered() == [("1", first.commit), ("2", first.commit)]
+        second.decline()
+        await self.settled()
+        assert self.numbered() == [("1", first.commit)]
+        first.merge()
+        await self.settled()
+        assert self.numbered() == []
+
+    def numbered(self) -> list[tuple[str, str]]:
+        """Pull request and commit of every environment that is there."""
+        found = [build for build in self.container_manager.builds.values() if not build.get("reaped")]
+        return sorted((build["pullRequest"]["number"], build["commit"]["ref"]) for build in found)
+
     async def test_the_results_of_another_pull_request_of_the_same_branch_are_shown_again(self) -> None:
         first = await self.opened()
         results = self.states(first)
@@ -301,8 +324,10 @@ class KeepTwo(Environments):
 
     async def test_as_many_environments_stay_as_the_settings_say_and_none_after_the_end(self) -> None:
         pull_request = await self.opened()
-        commits = [pull_request.commit, *[await self.push(pull_request) for _ in range(3)]]
-        assert self.standing() == commits[-2:]
+        commits = [pull_request.commit]
+        for _ in range(3):
+            commits.append(await self.push(pull_request))
+            assert self.standing() == commits[-2:]
         pull_request.merge()
         await self.settled()
         assert self.standing() == []
