@@ -597,7 +597,7 @@ class OnForks(Events):
         assert {each.path.split("/")[3] for each in self.asked("/statuses/", "POST")} == {"robin"}
         assert self.started() == []
 
-    @row(OPEN, "it comes from a fork, and its commit has a build that an operator asked for")
+    @row(OPEN, "it comes from a fork that may not be built by itself, and its commit has a build nevertheless")
     async def test_an_edit_of_a_fork_that_an_operator_had_built(self) -> None:
         pull_request = await self.from_fork()
         body = {"repository": "acme/site", "pull_request": pull_request.number}
