@@ -6,6 +6,8 @@ twistd takes.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from functools import partial
@@ -20,6 +22,7 @@ from probo_bitbucket.assembly import periodic
 from probo_bitbucket.bitbucket import budget
 from probo_bitbucket.breaker import Breaker
 from probo_bitbucket.flow import builder, schedule, watch
+from probo_bitbucket.flow.chain import TokenChain
 from probo_bitbucket.flow.intake import Intake
 from probo_bitbucket.model import BuildState
 from probo_bitbucket.store import builds, credentials, nodes, sql
@@ -80,7 +83,34 @@ def start_unasked() -> None:
     builds.advance = forgetful
 
 
-BUGS = {"none": lambda: None, "answer-before-commit": answer_before_commit, "start-unasked": start_unasked}
+async def die(*_: Any) -> Any:
+    """As by SIGKILL from outside: nothing is ended, and nothing is flushed."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_before_storing() -> None:
+    """The process is killed when it has read new tokens, and stored nothing of them."""
+    TokenChain._keep = die  # type: ignore[method-assign, assignment]
+
+
+def die_before_using() -> None:
+    """The process is killed when new tokens are stored, and nobody has used them."""
+    keep = TokenChain._keep
+
+    async def kept(self: TokenChain, *arguments: Any) -> Any:
+        await keep(self, *arguments)
+        await die()
+
+    TokenChain._keep = kept  # type: ignore[method-assign, assignment]
+
+
+BUGS = {
+    "none": lambda: None,
+    "answer-before-commit": answer_before_commit,
+    "start-unasked": start_unasked,
+    "die-before-storing": die_before_storing,
+    "die-before-using": die_before_using,
+}
 
 
 if __name__ == "__main__":

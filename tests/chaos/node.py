@@ -25,8 +25,8 @@ class Node:
     def __init__(self, settings: Path, log: Path, bug: str, skew: float) -> None:
         self.port = _free_port()
         self.starts = 0
-        self._command = [sys.executable, "-m", "tests.chaos.launcher", bug, str(skew)]
-        self._command += ["-n", "--pidfile=", "probo-bitbucket", "-c", str(settings), "--port", str(self.port)]
+        self.bug = bug  # from the next start on
+        self._arguments = [str(skew), "-n", "--pidfile=", "probo-bitbucket", "-c", str(settings), "--port"]
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -36,13 +36,18 @@ class Node:
             probe.settimeout(0.1)  # a frozen one takes no more connections when its backlog is full
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def tend(self) -> None:
         """Start the daemon if it does not run, as systemd would."""
-        if self._process is None or self._process.poll() is not None:
+        if not self.runs:
             self.starts += 1
+            command = [sys.executable, "-m", "tests.chaos.launcher", self.bug, *self._arguments, str(self.port)]
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    self._command, stdout=log, stderr=log, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+                    command, stdout=log, stderr=log, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
                 )
 
     def kill(self) -> None:
