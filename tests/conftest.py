@@ -5,11 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from probo_bitbucket import logs
+from tests import canaries, canary_watch
+
+canaries.recognisable()  # before a test takes one of their names
+canary_watch.listen_in()
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,6 +23,19 @@ ROOT = Path(__file__).parent.parent
 def _nothing_hidden() -> None:
     """What was a secret in another test is an ordinary word in this one."""
     vars(logs.secrets).update(vars(logs.Secrets()))
+
+
+@pytest.fixture(autouse=True)
+def _no_canary_is_heard(_nothing_hidden: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that has a secret where it does not belong, unless it is marked with that place and why."""
+    canary_watch.watch.begin()
+    yield
+    folder = (getattr(request.node, "funcargs", None) or {}).get("tmp_path")
+    heard = canary_watch.watch.end(*([folder] if folder else []))
+    expected = tuple(mark.args[0] for mark in request.node.iter_markers("secret_in"))
+    unexpected = [each for each in heard if not each.place.startswith(expected)]
+    if unexpected:
+        pytest.fail("\n".join(["Secrets where they do not belong:", *map(str, unexpected[:20])]), pytrace=False)
 
 
 @pytest.fixture(scope="session")

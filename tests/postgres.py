@@ -15,6 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.canary_watch import watch
+
 _PORT = 5432  # no port is opened: it is a part of the socket's name
 _SETTINGS = "-c listen_addresses='' -c unix_socket_directories={socket} -c max_connections=50 -c shared_buffers=16MB"
 
@@ -30,6 +32,7 @@ class Cluster:
         if self._as_user:
             shutil.chown(self.directory, "postgres")
         self._names = count()
+        self._urls: list[str] = []
         self._run("initdb", "-A", "trust", "-U", "probo", "-E", "UTF8", "--no-locale", "--no-sync")
 
     def start(self) -> None:
@@ -64,16 +67,21 @@ class Cluster:
         """Make an empty database; return its URL as the settings take it."""
         name = f"probo_{next(self._names)}"
         self._execute(f"CREATE DATABASE {name}")
-        return f"postgresql://probo@/{name}?host={self.directory}&port={_PORT}"
+        self._urls.append(f"postgresql://probo@/{name}?host={self.directory}&port={_PORT}")
+        return self._urls[-1]
 
     def drop_database(self, url: str) -> None:
         """Delete a database, and end what is still connected to it."""
+        watch.search_postgresql(url)
+        self._urls.remove(url)
         name = url.partition("@/")[2].partition("?")[0]
         self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def remove(self) -> None:
         """Stop the server if it runs, and delete all its files."""
         if (self.directory / "data" / "postmaster.pid").exists():
+            for url in self._urls:
+                watch.search_postgresql(url)
             self.stop("immediate")
         shutil.rmtree(self.directory)
 

@@ -6,6 +6,7 @@ import json
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
 from probo_bitbucket.flow import chain, lookup
@@ -177,6 +178,7 @@ class AuthLookup(StageTestCase):
         assert answer.status == 200
 
 
+@pytest.mark.secret_in("asked POST /startbuild", "the settings say so")
 class HandingOutTokens(StageTestCase):
     """`handOut: token`, for those who need the real one."""
 
@@ -192,6 +194,7 @@ class HandingOutTokens(StageTestCase):
         assert newest not in answer.body.decode()
 
 
+@pytest.mark.secret_in("asked POST /startbuild", "the settings say so")
 class HandingOutTokensOfAConsumerAlone(StageTestCase):
     """`handOut: token` where there is no refresh token: the consumer asks in its own name."""
 

@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 
 from probo_bitbucket.cli import screen
 from probo_bitbucket.sandbox.faults import Answer, Fault
+from tests.canaries import canary
 from tests.staged import StageTestCase
 
 
@@ -156,7 +157,10 @@ class BehindASocket(CommandTestCase):
 
 
 class WithAToken(CommandTestCase):
-    settings: ClassVar[dict[str, Any]] = {"internalAccess": ["10.0.0.0/8"], "internalToken": "a-token-of-many-letters"}
+    settings: ClassVar[dict[str, Any]] = {
+        "internalAccess": ["10.0.0.0/8"],
+        "internalToken": canary("a-token-of-many-letters"),
+    }
 
     async def test_the_token_lets_commands_in(self) -> None:
         self.assertIn("ok", await self.command("status"))

@@ -11,6 +11,7 @@ from probo_bitbucket.sandbox.coordinator import Coordinator
 from probo_bitbucket.sandbox.faults import HTML, JSON, Answer, Cut, Fault, Hang, LoseAnswer
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from probo_bitbucket.sandbox.stage import CONFIGURATION, KEY
+from tests.canaries import canary
 from tests.staged import StageTestCase
 
 TOKENS = "/projects/tokens"
@@ -23,8 +24,8 @@ class Coordinated(StageTestCase):
     settings: ClassVar[dict[str, Any]] = {"forks": "always"}
 
     async def prepare(self) -> None:
-        self.coordinator = Coordinator(reactor, self.container_manager, token="the-token", projects={})
-        self.stage._given["api"] = {"url": await self.coordinator.listen(reactor), "token": "the-token"}
+        self.coordinator = Coordinator(reactor, self.container_manager, token=canary("the-token"), projects={})
+        self.stage._given["api"] = {"url": await self.coordinator.listen(reactor), "token": canary("the-token")}
         self.first = self.add_project("acme/site", "project-7")
 
     async def tearDown(self) -> None:  # type: ignore[override]
@@ -73,7 +74,9 @@ class Coordinated(StageTestCase):
         ((build,),) = [list(self.container_manager.builds.values())]
         self.assertEqual(build["projectId"], "project-7")
         self.assertEqual({**build["project"], "service_auth": None}, {**given, "service_auth": None})
-        self.assertEqual({each.headers["authorization"] for each in self.coordinator.requests}, {"Bearer the-token"})
+        self.assertEqual(
+            {each.headers["authorization"] for each in self.coordinator.requests}, {f"Bearer {canary('the-token')}"}
+        )
         self.assertEqual(self.coordinator.requests[0].query, "service=bitbucket&slug=acme%2Fsite&single=true")
 
     async def test_what_runs_is_not_said_to_be_taken_down(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from probo_bitbucket.sandbox.stage import CONFIGURATION, KEY, SECRET
+from tests.canaries import canary
 from tests.staged import StageTestCase
 
 NO_CONSUMER = {"bbClientKey": "", "bbClientSecret": "", "bbRefreshToken": ""}
@@ -35,10 +36,10 @@ class ConsumerAlone(Kind):
 
 
 class AccessTokenOfTheRepository(Kind):
-    settings: ClassVar[dict[str, Any]] = {**NO_CONSUMER, "bbAccessToken": "token-of-the-site"}
+    settings: ClassVar[dict[str, Any]] = {**NO_CONSUMER, "bbAccessToken": canary("token-of-the-site")}
 
     async def prepare(self) -> None:
-        self.cloud.credentials.add_access_token("token-of-the-site", SCOPES, "acme/site")
+        self.cloud.credentials.add_access_token(canary("token-of-the-site"), SCOPES, "acme/site")
 
     async def test_a_build_succeeds_and_nothing_is_ever_refreshed(self) -> None:
         assert await self.states_of_a_build() == {"SUCCESSFUL"}
@@ -46,10 +47,14 @@ class AccessTokenOfTheRepository(Kind):
 
 
 class ApiTokenOfAUser(Kind):
-    settings: ClassVar[dict[str, Any]] = {**NO_CONSUMER, "bbEmail": "ada@example.com", "bbApiToken": "token-of-ada"}
+    settings: ClassVar[dict[str, Any]] = {
+        **NO_CONSUMER,
+        "bbEmail": "ada@example.com",
+        "bbApiToken": canary("token-of-ada"),
+    }
 
     async def prepare(self) -> None:
-        self.cloud.credentials.add_api_token("ada@example.com", "token-of-ada", SCOPES)
+        self.cloud.credentials.add_api_token("ada@example.com", canary("token-of-ada"), SCOPES)
 
     async def test_a_build_is_asked_for_and_its_download_which_cannot_work_is_reported(self) -> None:
         pull_request = self.repository.open_pull_request()
@@ -62,20 +67,20 @@ class SideBySide(StageTestCase):
     settings: ClassVar[dict[str, Any]] = {
         **NO_CONSUMER,
         "accounts": [
-            {"name": "acme", "repositories": "acme/*", "bbAccessToken": "token-of-acme"},
-            {"name": "globex", "repositories": "globex/*", "bbAccessToken": "token-of-globex"},
+            {"name": "acme", "repositories": "acme/*", "bbAccessToken": canary("token-of-acme")},
+            {"name": "globex", "repositories": "globex/*", "bbAccessToken": canary("token-of-globex")},
         ],
     }
 
     async def prepare(self) -> None:
         for workspace in ("acme", "globex"):
-            self.cloud.credentials.add_access_token(f"token-of-{workspace}", SCOPES, workspace)
+            self.cloud.credentials.add_access_token(canary(f"token-of-{workspace}"), SCOPES, workspace)
 
     async def test_each_workspace_is_reached_by_its_own_account_only(self) -> None:
         other = self.cloud.add_repository("globex/shop", {".probo.yaml": CONFIGURATION})
         self.stage.watch("globex/shop")
         for repository in (self.repository, other):
             assert set((await self.built(repository.open_pull_request())).values()) == {"SUCCESSFUL"}
-        for part, token in (("/acme/site/", "token-of-acme"), ("/globex/shop/", "token-of-globex")):
+        for part, token in (("/acme/site/", canary("token-of-acme")), ("/globex/shop/", canary("token-of-globex"))):
             assert {each.headers["authorization"] for each in self.asked(part)} == {f"Bearer {token}"}
             assert {each.headers["authorization"] for each in self.asked(part, "POST")} == {f"Bearer {token}"}

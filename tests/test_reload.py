@@ -18,6 +18,7 @@ from probo_bitbucket.sandbox.faults import Answer, Fault, Slow
 from probo_bitbucket.sandbox.hooks import sign
 from probo_bitbucket.sandbox.stage import HOOK_SECRET, KEY, SECRET
 from probo_bitbucket.web.doors import CannotListen
+from tests.canaries import canary
 from tests.staged import StageTestCase
 from tests.web.certificates import write_certificates
 from tests.web.hostile import EVENT, pull_request
@@ -220,7 +221,7 @@ class Renewed(ReloadTestCase):
 
 
 class DeadCredentials(ReloadTestCase):
-    settings: ClassVar[dict[str, Any]] = {"bbRefreshToken": "spent-long-ago"}
+    settings: ClassVar[dict[str, Any]] = {"bbRefreshToken": canary("spent-long-ago")}
 
     async def test_work_that_waited_for_credentials_is_done_with_the_new_ones(self) -> None:
         pull_request = self.repository.open_pull_request()
@@ -232,7 +233,7 @@ class DeadCredentials(ReloadTestCase):
 
 
 class WrongSecret(ReloadTestCase):
-    settings: ClassVar[dict[str, Any]] = {"bbClientSecret": "mistyped"}
+    settings: ClassVar[dict[str, Any]] = {"bbClientSecret": canary("mistyped")}
 
     async def test_the_same_refresh_token_is_tried_again_with_the_right_secret(self) -> None:
         pull_request = self.repository.open_pull_request()

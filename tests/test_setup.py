@@ -25,6 +25,7 @@ from probo_bitbucket.sandbox.stage import CONFIGURATION, KEY, SECRET
 from probo_bitbucket.service import Handler
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.web.sessions import LIMIT, STATE_LIFE, Sessions
+from tests.canaries import canary
 from tests.staged import StageTestCase
 
 NOTHING = {"bbClientKey": "", "bbClientSecret": "", "bbRefreshToken": ""}
@@ -113,11 +114,11 @@ class FromNothing(SetupTestCase):
     async def test_settings_that_were_given_credentials_since_are_newer(self) -> None:
         await self.set_up()
         await self.stage.stop_handler()
-        self.cloud.add_consumer("another", "secret-of-another-one")
+        self.cloud.add_consumer("another", canary("secret-of-another-one"))
         token = self.cloud.credentials.issue_refresh_token("another")
         self.stage._given |= {
             "bbClientKey": "another",
-            "bbClientSecret": "secret-of-another-one",
+            "bbClientSecret": canary("secret-of-another-one"),
             "bbRefreshToken": token,
         }
         self.stage.start_handler()
@@ -223,7 +224,7 @@ class FromNothing(SetupTestCase):
 
 
 class WithDeadCredentials(SetupTestCase):
-    settings: ClassVar[dict[str, Any]] = {"bbRefreshToken": "spent-long-ago"}
+    settings: ClassVar[dict[str, Any]] = {"bbRefreshToken": canary("spent-long-ago")}
 
     async def test_what_is_set_up_takes_the_place_of_dead_ones_at_once(self) -> None:
         waiting = self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
@@ -286,7 +287,7 @@ class NamedAccounts(SetupTestCase):
         **NOTHING,
         "accounts": [
             {"name": "acme", "repositories": "acme/*"},
-            {"name": "globex", "repositories": "globex/*", "bbAccessToken": "token-that-was-revoked"},
+            {"name": "globex", "repositories": "globex/*", "bbAccessToken": canary("token-that-was-revoked")},
         ],
     }
 
@@ -352,7 +353,7 @@ class NamedAccounts(SetupTestCase):
 
 
 class OfAnotherConsumer(SetupTestCase):
-    settings: ClassVar[dict[str, Any]] = {"bbClientKey": "gone", "bbClientSecret": "secret-of-one-that-is-gone"}
+    settings: ClassVar[dict[str, Any]] = {"bbClientKey": "gone", "bbClientSecret": canary("secret-of-one-that-is-gone")}
 
     async def test_the_chain_that_was_replaced_is_not_refreshed_any_more(self) -> None:
         self.cloud.credentials.expires_in = 60  # seconds; too few to be used

@@ -12,11 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 from twisted.internet.threads import deferToThread
 
 from probo_bitbucket.sandbox.stage import KEY, SECRET
+from tests.canaries import canary
 from tests.staged import StageTestCase
 
 
 class Setup(StageTestCase):
-    settings: ClassVar[dict[str, Any]] = {"bbRefreshToken": "spent-long-ago"}
+    settings: ClassVar[dict[str, Any]] = {"bbRefreshToken": canary("spent-long-ago")}
 
     async def test_what_is_stored_is_taken_up_by_the_daemon_that_runs(self) -> None:
         waiting = self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})

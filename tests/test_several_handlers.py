@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import capturedLogs
 
 from probo_bitbucket.sandbox.faults import HTML, JSON, Answer, Cut, Effect, Fault, Hang, LoseAnswer, Truncated
+from tests.canaries import canary
 from tests.other_handler import OtherHandler
 from tests.staged import Answered, StageTestCase
 
@@ -255,7 +256,7 @@ class ThreeHandlers(StageTestCase):
         self.github, self.gitlab = OtherHandler(reactor, "github"), OtherHandler(reactor, "gitlab")
         self.stage._given |= {
             "forward": {each.provider: await each.listen(reactor) for each in (self.github, self.gitlab)},
-            "internalToken": "a-token-of-the-house",
+            "internalToken": canary("a-token-of-the-house"),
         }
 
     async def tearDown(self) -> None:  # type: ignore[override]
@@ -268,7 +269,7 @@ class ThreeHandlers(StageTestCase):
             "update": {"state": "running", "context": "c"},
             "build": {"id": slug, "project": {"slug": slug, "provider": {"type": provider}}},
         }
-        path = "/t/a-token-of-the-house/update"
+        path = f"/t/{canary('a-token-of-the-house')}/update"
         assert (await self.call("POST", path, body, {"Content-Type": "application/json"})).status == 200
 
     async def test_our_token_does_not_leave_the_house(self) -> None:

@@ -30,7 +30,7 @@ TWISTD = Path(sys.executable).with_name("twistd")
 SETTINGS = """
 port: 0
 hostname: 127.0.0.1
-bbAccessToken: an-access-token
+bbAccessToken: c4n4ry-access-token
 api: {url: "http://127.0.0.1:9"}
 dataDir: ./data
 """
@@ -123,7 +123,7 @@ def parse(*arguments: str) -> tap.Options:
 
 
 def test_options_win_over_files(directory: Path) -> None:
-    consumer = SETTINGS.replace("bbAccessToken: an-access-token", "bbClientKey: key\nbbClientSecret: secret")
+    consumer = SETTINGS.replace("bbAccessToken: c4n4ry-access-token", "bbClientKey: key\nbbClientSecret: secret")
     (directory / "settings.yaml").write_text(consumer)  # what coordinator mode needs
     short = parse("-c", "settings.yaml", "-p", "1", "-P", "/hook", "-s", "secret", "-a", "token").settings
     assert (short.port, short.webhook_url, short.webhook_secrets, short.api_token) == (1, "/hook", ("secret",), "token")
@@ -321,25 +321,26 @@ def test_no_secret_of_the_settings_can_be_logged(directory: Path, monkeypatch: p
     monkeypatch.setattr(logs, "hide", (secrets := logs.Secrets()).hide)
     monkeypatch.setattr(service, "Handler", lambda settings, reactor: MultiService())
     everywhere = """
-bbWebhookSecret: [webhook-one, webhook-two]
+bbWebhookSecret: [c4n4ry-webhook-one, c4n4ry-webhook-two]
 bbClientKey: not-secret
-bbClientSecret: client-secret
-bbAccessToken: access-token
-bbRefreshToken: refresh-token
-database: postgresql://probo:p%40ssword@localhost/probo
+bbClientSecret: c4n4ry-client-secret
+bbAccessToken: c4n4ry-access-token
+bbRefreshToken: c4n4ry-refresh-token
+database: postgresql://probo:c4n4ry%40password@localhost/probo
 """
     for mode in (
-        "api: {url: 'http://localhost:3020', token: api-token}",
+        "api: {url: 'http://localhost:3020', token: c4n4ry-api-token}",
         "api: {url: 'http://localhost:3020'}\n"
-        "accounts: [{name: other, repositories: other/*, bbEmail: a@example.com, bbApiToken: other-token}]",
+        "accounts: [{name: other, repositories: other/*, bbEmail: a@example.com, bbApiToken: c4n4ry-other-token}]",
     ):
         (directory / "secrets.yaml").write_text(everywhere + mode)
         twistd = ServerOptions()
         twistd.parseOptions(["-n", "probo-bitbucket", "-c", "secrets.yaml"])
         tap.makeService(twistd.subOptions)
     for secret in (
-        "webhook-one", "webhook-two", "client-secret", "access-token", "refresh-token", "p@ssword", "p%40ssword",
-        "postgresql://probo:p%40ssword@localhost/probo", "api-token", "other-token",
+        "c4n4ry-webhook-one", "c4n4ry-webhook-two", "c4n4ry-client-secret", "c4n4ry-access-token",
+        "c4n4ry-refresh-token", "c4n4ry@password", "c4n4ry%40password",
+        "postgresql://probo:c4n4ry%40password@localhost/probo", "c4n4ry-api-token", "c4n4ry-other-token",
     ):  # fmt: skip
         assert secrets.redact(secret) == logs.HIDDEN
     assert secrets.redact("not-secret http://localhost:3020") == "not-secret http://localhost:3020"

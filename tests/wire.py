@@ -12,6 +12,8 @@ from treq.testing import StubTreq
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from tests.canary_watch import watch
+
 
 @frozen
 class Asked:
@@ -52,7 +54,9 @@ class Wire:
         headers = {name: [value.decode() for value in values] for name, values in names.items()}
         scheme = "https" if request.isSecure() else "http"
         url = f"{scheme}://{headers['host'][0]}{request.uri.decode()}"
-        self.asked.append(Asked(request.method.decode(), url, headers, cast(IO[bytes], request.content).read()))
+        asked = Asked(request.method.decode(), url, headers, cast(IO[bytes], request.content).read())
+        watch.asked(asked.method, url, "", {name: ",".join(values) for name, values in headers.items()}, asked.body)
+        self.asked.append(asked)
         status, answered, content = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         request.setResponseCode(status)
         for name, value in answered.items():

@@ -15,7 +15,7 @@ from probo_bitbucket.upstream import Upstream
 from tests.immediate import run
 from tests.wire import Wire
 
-PAIR = {"access_token": "A1", "refresh_token": "R1", "expires_in": 7200, "scopes": "pullrequest account"}
+PAIR = {"access_token": "c4n4ry-A1", "refresh_token": "c4n4ry-R1", "expires_in": 7200, "scopes": "pullrequest account"}
 
 
 def oauth(wire: Wire, secret: str = "") -> OAuth:
@@ -25,38 +25,38 @@ def oauth(wire: Wire, secret: str = "") -> OAuth:
 def refreshed(document: Any) -> Grant:
     wire = Wire()
     wire.say(200, document)
-    grant = run(oauth(wire).refresh("R0"))
+    grant = run(oauth(wire).refresh("c4n4ry-R0"))
     assert isinstance(grant, Grant)
     return grant
 
 
 def test_a_pair_of_tokens_is_read() -> None:
-    assert refreshed(PAIR) == Grant("A1", "R1", 7200.0, ("pullrequest", "account"))
+    assert refreshed(PAIR) == Grant("c4n4ry-A1", "c4n4ry-R1", 7200.0, ("pullrequest", "account"))
 
 
 def test_the_scopes_of_the_standard_are_read_as_well() -> None:
-    assert refreshed({"access_token": "A1", "scope": "pullrequest"}).scopes == ("pullrequest",)
+    assert refreshed({"access_token": "c4n4ry-A1", "scope": "pullrequest"}).scopes == ("pullrequest",)
 
 
 @pytest.mark.parametrize("scopes", [None, "", 7, ["pullrequest"]])
 def test_scopes_that_are_no_text_are_none(scopes: Any) -> None:
-    assert refreshed({"access_token": "A1", "scopes": scopes}).scopes == ()
+    assert refreshed({"access_token": "c4n4ry-A1", "scopes": scopes}).scopes == ()
 
 
 @pytest.mark.parametrize("life", [None, "7200", []])
 def test_a_life_that_is_not_told_is_an_hour(life: Any) -> None:
-    assert refreshed({"access_token": "A1", "expires_in": life}).expires_in == DEFAULT_LIFE
+    assert refreshed({"access_token": "c4n4ry-A1", "expires_in": life}).expires_in == DEFAULT_LIFE
 
 
 @pytest.mark.parametrize("life", [b"1" + b"0" * 400, b"1e300", b"-1", b"0"])
 def test_a_life_that_cannot_be_does_not_cost_the_new_refresh_token(life: bytes) -> None:
-    grant = refreshed(b'{"access_token": "A1", "refresh_token": "R1", "expires_in": %s}' % life)
-    assert (grant.refresh_token, grant.expires_in) == ("R1", DEFAULT_LIFE)
+    grant = refreshed(b'{"access_token": "c4n4ry-A1", "refresh_token": "c4n4ry-R1", "expires_in": %s}' % life)
+    assert (grant.refresh_token, grant.expires_in) == ("c4n4ry-R1", DEFAULT_LIFE)
 
 
 @pytest.mark.parametrize("token", [None, 7, ""])
 def test_a_refresh_token_that_is_not_given_is_empty(token: Any) -> None:
-    assert refreshed({"access_token": "A1", "refresh_token": token}).refresh_token == ""
+    assert refreshed({"access_token": "c4n4ry-A1", "refresh_token": token}).refresh_token == ""
 
 
 def test_tokens_of_4000_characters_pass_both_ways() -> None:
@@ -68,7 +68,7 @@ def test_tokens_of_4000_characters_pass_both_ways() -> None:
     assert (len(grant.access_token), grant.refresh_token) == (4000, long)
 
 
-@pytest.mark.parametrize("document", [None, [], "A1", {}, {"access_token": 7}, {"access_token": ""}])
+@pytest.mark.parametrize("document", [None, [], "c4n4ry-A1", {}, {"access_token": 7}, {"access_token": ""}])
 def test_an_answer_without_a_token_may_heal(document: Any) -> None:
     with pytest.raises(Temporary) as caught:
         refreshed(document)
@@ -82,7 +82,7 @@ def test_credentials_that_are_refused_are_dead(status: int) -> None:
     with pytest.raises(
         DeadCredentials, match=f"no token for the grant refresh_token: .* answered {status}: invalid_gr"
     ):
-        run(oauth(wire).refresh("R0"))
+        run(oauth(wire).refresh("c4n4ry-R0"))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_an_endpoint_in_trouble_kills_no_credentials(status: int, kind: type[Tem
     wire = Wire()
     wire.say(status)
     with pytest.raises(kind) as caught:
-        run(oauth(wire).refresh("R0"))
+        run(oauth(wire).refresh("c4n4ry-R0"))
     assert type(caught.value) is kind
 
 
@@ -106,11 +106,11 @@ def test_each_grant_says_what_it_is() -> None:
     wire = Wire()
     wire.say(200, PAIR)
     run(oauth(wire).exchange("code"))
-    run(oauth(wire).refresh("R0"))
+    run(oauth(wire).refresh("c4n4ry-R0"))
     run(oauth(wire).client_credentials())
     assert [asked.form for asked in wire.asked] == [
         {"grant_type": "authorization_code", "code": "code"},
-        {"grant_type": "refresh_token", "refresh_token": "R0"},
+        {"grant_type": "refresh_token", "refresh_token": "c4n4ry-R0"},
         {"grant_type": "client_credentials"},
     ]
     assert {(asked.method, asked.url) for asked in wire.asked} == {("POST", "https://site/site/oauth2/access_token")}
@@ -131,5 +131,5 @@ def test_the_address_of_the_consent_page_carries_the_state() -> None:
 
 
 def test_a_grant_does_not_show_its_tokens() -> None:
-    assert "A1" not in repr(refreshed(PAIR))
-    assert "R1" not in repr(refreshed(PAIR))
+    assert "c4n4ry-A1" not in repr(refreshed(PAIR))
+    assert "c4n4ry-R1" not in repr(refreshed(PAIR))

@@ -42,7 +42,7 @@ def chain_of(
     endpoint: OAuth,
     store: Database,
     clock: IReactorTime,
-    refresh_token: str = "R0",
+    refresh_token: str = "c4n4ry-R0",
     *,
     node: str = "node",
     name: str = "default",

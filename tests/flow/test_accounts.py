@@ -88,8 +88,8 @@ def test_what_is_set_up_for_all_others_ends_their_waiting(store: ImmediateStore,
 
 
 def test_a_token_admits_to_the_repositories_of_its_account_only(accounts: OwnAccounts, store: ImmediateStore) -> None:
-    store.now(credentials.begin, "acme", "R0")
-    for token in ("R0", run(accounts.handle(BUILD))):
+    store.now(credentials.begin, "acme", "c4n4ry-R0")
+    for token in ("c4n4ry-R0", run(accounts.handle(BUILD))):
         run(accounts.admit(token, Repository("acme", "blog")))
         for other in (Repository("acme", "site"), Repository("globex", "shop")):
             with pytest.raises(NotOurs, match=f"not that of {other.full_name}"):
@@ -149,26 +149,27 @@ def test_what_we_never_gave_out_is_not_ours(accounts: OwnAccounts, text: str) ->
 def test_every_refresh_token_that_a_chain_ever_had_leads_to_its_account(
     accounts: OwnAccounts, store: ImmediateStore
 ) -> None:
-    chain = store.now(credentials.begin, "acme", "R0")
-    store.now(credentials.succeed, chain, credentials.Chain(chain.origin, "R1", "A1"))
-    for token in ("R0", "R1"):
+    chain = store.now(credentials.begin, "acme", "c4n4ry-R0")
+    store.now(credentials.succeed, chain, credentials.Chain(chain.origin, "c4n4ry-R1", "c4n4ry-A1"))
+    for token in ("c4n4ry-R0", "c4n4ry-R1"):
         access, build_id = run(accounts.by_token(token))
         assert (access.name, build_id) == ("acme", "")
     with pytest.raises(NotOurs):
-        run(accounts.by_token("A1"))
+        run(accounts.by_token("c4n4ry-A1"))
 
 
 def test_a_refresh_token_follows_its_chain_to_the_account_that_holds_it_now(
     accounts: OwnAccounts, store: ImmediateStore
 ) -> None:
     """What was at the top level was given a name, and something else was put in its place."""
-    chain = store.now(credentials.begin, "default", "R0")
-    store.now(credentials.succeed, chain, credentials.Chain(chain.origin, "R1", "A1"))
+    chain = store.now(credentials.begin, "default", "c4n4ry-R0")
+    store.now(credentials.succeed, chain, credentials.Chain(chain.origin, "c4n4ry-R1", "c4n4ry-A1"))
     store.now(credentials.begin, "default", "X0")
     with pytest.raises(NotOurs):
-        run(accounts.by_token("R1"))
-    store.now(credentials.begin, "acme", "R0")
-    assert [run(accounts.by_token(token))[0].name for token in ("R0", "R1", "X0")] == ["acme", "acme", "default"]
+        run(accounts.by_token("c4n4ry-R1"))
+    store.now(credentials.begin, "acme", "c4n4ry-R0")
+    found = [run(accounts.by_token(token))[0].name for token in ("c4n4ry-R0", "c4n4ry-R1", "X0")]
+    assert found == ["acme", "acme", "default"]
 
 
 def test_a_handle_of_a_repository_with_dots_in_its_name_is_read(accounts: OwnAccounts) -> None:

@@ -30,7 +30,7 @@ def chain(endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> TokenChain
     return chain_of(endpoint, store, clock)
 
 
-def renewed(chain: TokenChain, endpoint: Endpoint, access: str = "A1", refresh: str = "R1") -> None:
+def renewed(chain: TokenChain, endpoint: Endpoint, access: str = "c4n4ry-A1", refresh: str = "c4n4ry-R1") -> None:
     """Have *chain* get its first pair."""
     asking = start(chain.access_token())
     endpoint.grant(access, refresh)
@@ -49,16 +49,16 @@ def deaths(logged: list[LogEvent]) -> list[Any]:
 
 def test_32_callers_make_one_refresh(chain: TokenChain, endpoint: Endpoint) -> None:
     callers = [start(chain.authorization()) for _ in range(32)]
-    assert endpoint.shown == ["R0"]
-    endpoint.grant("A1", "R1")
-    assert {result_of(caller) for caller in callers} == {"Bearer A1"}
+    assert endpoint.shown == ["c4n4ry-R0"]
+    endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
+    assert {result_of(caller) for caller in callers} == {"Bearer c4n4ry-A1"}
 
 
 def test_a_caller_who_hangs_up_takes_nothing_from_the_others(chain: TokenChain, endpoint: Endpoint) -> None:
     first, second = start(chain.access_token()), start(chain.access_token())
     first.cancel()
-    endpoint.grant("A1", "R1")
-    assert result_of(second) == "A1"
+    endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
+    assert result_of(second) == "c4n4ry-A1"
     with pytest.raises(CancelledError):
         result_of(first)
 
@@ -70,26 +70,26 @@ def test_a_failure_reaches_all_callers_and_the_next_one_asks_anew(chain: TokenCh
         with pytest.raises(Temporary, match="503"):
             result_of(caller)
     renewed(chain, endpoint)
-    assert endpoint.shown == ["R0", "R0"]
+    assert endpoint.shown == ["c4n4ry-R0", "c4n4ry-R0"]
 
 
 def test_a_token_is_used_until_its_margin_and_no_longer(chain: TokenChain, endpoint: Endpoint, clock: Clock) -> None:
     renewed(chain, endpoint)
     clock.advance(2 * HOUR - MARGIN - 1)
-    assert run(chain.access_token()) == "A1"
+    assert run(chain.access_token()) == "c4n4ry-A1"
     clock.advance(1)
     asking = start(chain.access_token())
-    assert endpoint.shown == ["R0", "R1"]
-    endpoint.grant("A2", "R2")
-    assert result_of(asking) == "A2"
+    assert endpoint.shown == ["c4n4ry-R0", "c4n4ry-R1"]
+    endpoint.grant("c4n4ry-A2", "c4n4ry-R2")
+    assert result_of(asking) == "c4n4ry-A2"
 
 
 def test_a_pair_is_stored_before_it_is_used(chain: TokenChain, endpoint: Endpoint, store: ImmediateStore) -> None:
     seen: list[str] = []
     asking = start(chain.access_token()).addCallback(lambda _: seen.append(stored(store).refresh_token))
-    endpoint.grant("A1", "R1")
+    endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
     result_of(asking)
-    assert seen == ["R1"]
+    assert seen == ["c4n4ry-R1"]
 
 
 def test_a_pair_waits_for_a_store_that_is_away(
@@ -97,14 +97,14 @@ def test_a_pair_waits_for_a_store_that_is_away(
 ) -> None:
     asking = start(chain.access_token())
     store.down = True
-    endpoint.grant("A1", "R1")
+    endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
     clock.pump([PAUSE] * 10)
     assert not asking.called
     store.down = False
     clock.advance(PAUSE)
-    assert result_of(asking) == "A1"
-    assert stored(store).refresh_token == "R1"
-    assert endpoint.shown == ["R0"]
+    assert result_of(asking) == "c4n4ry-A1"
+    assert stored(store).refresh_token == "c4n4ry-R1"
+    assert endpoint.shown == ["c4n4ry-R0"]
     assert [event["log_level"] for event in logged if event.get("event") == "credentials.unstored"] == [
         LogLevel.warn
     ] * 11
@@ -114,11 +114,11 @@ def test_a_process_that_died_after_the_refresh_goes_on_with_the_newest_pair(
     chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
 ) -> None:
     renewed(chain, endpoint)
-    again = chain_of(endpoint, store, clock, "R0", node="after the crash")
-    assert run(again.access_token()) == "A1"
+    again = chain_of(endpoint, store, clock, "c4n4ry-R0", node="after the crash")
+    assert run(again.access_token()) == "c4n4ry-A1"
     clock.advance(3 * HOUR)
     start(again.access_token())
-    assert endpoint.shown == ["R0", "R1"]
+    assert endpoint.shown == ["c4n4ry-R0", "c4n4ry-R1"]
 
 
 def test_a_process_that_died_in_the_refresh_leaves_its_lock_for_a_lease(
@@ -130,8 +130,8 @@ def test_a_process_that_died_in_the_refresh_leaves_its_lock_for_a_lease(
     clock.pump([PAUSE] * int(LOCK / PAUSE - 1))
     assert again.shown == []
     clock.advance(PAUSE)
-    again.grant("A1", "R1")
-    assert result_of(asking) == "A1"
+    again.grant("c4n4ry-A1", "c4n4ry-R1")
+    assert result_of(asking) == "c4n4ry-A1"
 
 
 def test_another_nodes_refresh_is_waited_for_and_used(
@@ -142,10 +142,10 @@ def test_another_nodes_refresh_is_waited_for_and_used(
     there = start(chain_of(elsewhere, store, clock, node="other").access_token())
     clock.advance(PAUSE)
     assert not there.called
-    endpoint.grant("A1", "R1")
-    assert result_of(here) == "A1"
+    endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
+    assert result_of(here) == "c4n4ry-A1"
     clock.advance(PAUSE)
-    assert result_of(there) == "A1"
+    assert result_of(there) == "c4n4ry-A1"
     assert elsewhere.shown == []
 
 
@@ -157,7 +157,7 @@ def test_the_lock_is_given_back_whatever_happens(
         endpoint.refuse(error)
         with pytest.raises(type(error)):
             result_of(asking)
-        locked = store.now(credentials.lock, credentials.digest("R0"), Lease("other", clock.seconds()))
+        locked = store.now(credentials.lock, credentials.digest("c4n4ry-R0"), Lease("other", clock.seconds()))
         assert locked is not None
         store.now(credentials.unlock, locked)
 
@@ -177,16 +177,16 @@ def test_a_token_that_bitbucket_refuses_is_replaced(
     chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
 ) -> None:
     renewed(chain, endpoint)
-    assert run(chain.refused("Bearer A1")) is True
+    assert run(chain.refused("Bearer c4n4ry-A1")) is True
     start(chain.access_token())
     start(chain_of(endpoint, store, clock, node="other").access_token())
-    assert endpoint.shown == ["R0", "R1"]
+    assert endpoint.shown == ["c4n4ry-R0", "c4n4ry-R1"]
 
 
 def test_a_token_that_is_replaced_already_is_not_replaced_again(chain: TokenChain, endpoint: Endpoint) -> None:
     renewed(chain, endpoint)
-    run(chain.refused("Bearer A0"))
-    assert run(chain.access_token()) == "A1"
+    run(chain.refused("Bearer c4n4ry-A0"))
+    assert run(chain.access_token()) == "c4n4ry-A1"
 
 
 def dead(chain: TokenChain, endpoint: Endpoint) -> None:
@@ -203,7 +203,7 @@ def test_dead_credentials_are_told_once_and_cause_no_storm(
     for _ in range(100):
         with pytest.raises(DeadCredentials, match="400"):
             run(chain.access_token())
-    assert endpoint.shown == ["R0"]
+    assert endpoint.shown == ["c4n4ry-R0"]
     clock.advance(DEAD_PAUSE)
     dead(chain, endpoint)
     [event] = deaths(logged)
@@ -225,8 +225,8 @@ def test_a_new_chain_in_the_store_revives_the_account_at_once(
 ) -> None:
     dead(chain, endpoint)
     again = chain_of(endpoint, store, clock, "N0")
-    renewed(again, endpoint, "A1", "N1")
-    assert endpoint.shown == ["R0", "N0"]
+    renewed(again, endpoint, "c4n4ry-A1", "N1")
+    assert endpoint.shown == ["c4n4ry-R0", "N0"]
     assert stored(store).dead == ""
 
 
@@ -252,11 +252,11 @@ def test_a_trouble_of_the_endpoint_does_not_bring_the_dead_to_life(
 
 
 def refused_twice(chain: TokenChain, endpoint: Endpoint) -> None:
-    """Have Bitbucket refuse A1, and A2 that follows it."""
+    """Have Bitbucket refuse c4n4ry-A1, and c4n4ry-A2 that follows it."""
     renewed(chain, endpoint)
-    assert run(chain.refused("Bearer A1")) is True
-    renewed(chain, endpoint, "A2", "R2")
-    refuses(chain, "A2")
+    assert run(chain.refused("Bearer c4n4ry-A1")) is True
+    renewed(chain, endpoint, "c4n4ry-A2", "c4n4ry-R2")
+    refuses(chain, "c4n4ry-A2")
 
 
 def refuses(chain: TokenChain, token: str) -> None:
@@ -273,10 +273,10 @@ def test_tokens_that_are_refused_although_they_are_new_are_told_once_and_make_wo
         with pytest.raises(DeadCredentials, match="401"):
             run(chain.access_token())
         clock.advance(DEAD_PAUSE)
-        renewed(chain, endpoint, f"A{number}", f"R{number}")
-        refuses(chain, f"A{number}")
+        renewed(chain, endpoint, f"c4n4ry-A{number}", f"c4n4ry-R{number}")
+        refuses(chain, f"c4n4ry-A{number}")
     assert len(deaths(logged)) == 1
-    assert endpoint.shown == ["R0", "R1", "R2", "R3"]
+    assert endpoint.shown == ["c4n4ry-R0", "c4n4ry-R1", "c4n4ry-R2", "c4n4ry-R3"]
 
 
 def test_a_chain_whose_tokens_were_refused_lives_when_one_is_accepted(
@@ -284,18 +284,18 @@ def test_a_chain_whose_tokens_were_refused_lives_when_one_is_accepted(
 ) -> None:
     refused_twice(chain, endpoint)
     clock.advance(DEAD_PAUSE)
-    renewed(chain, endpoint, "A3", "R3")
+    renewed(chain, endpoint, "c4n4ry-A3", "c4n4ry-R3")
     chain.accepted()
     assert stored(store).dead == ""
-    assert run(chain.refused("Bearer A3")) is True
+    assert run(chain.refused("Bearer c4n4ry-A3")) is True
 
 
 def test_a_token_that_died_before_its_time_is_replaced(chain: TokenChain, endpoint: Endpoint, clock: Clock) -> None:
     renewed(chain, endpoint)
-    run(chain.refused("Bearer A1"))
-    renewed(chain, endpoint, "A2", "R2")
+    run(chain.refused("Bearer c4n4ry-A1"))
+    renewed(chain, endpoint, "c4n4ry-A2", "c4n4ry-R2")
     clock.advance(YOUNG)
-    assert run(chain.refused("Bearer A2")) is True
+    assert run(chain.refused("Bearer c4n4ry-A2")) is True
 
 
 def test_a_token_that_was_renewed_when_our_clock_was_ahead_is_not_used(
@@ -305,9 +305,9 @@ def test_a_token_that_was_renewed_when_our_clock_was_ahead_is_not_used(
     ahead.advance(clock.seconds() + DAY)
     renewed(chain_of(endpoint, store, ahead), endpoint)
     asking = start(chain.access_token())
-    assert endpoint.shown == ["R0", "R1"]
-    endpoint.grant("A2", "R2")
-    assert result_of(asking) == "A2"
+    assert endpoint.shown == ["c4n4ry-R0", "c4n4ry-R1"]
+    endpoint.grant("c4n4ry-A2", "c4n4ry-R2")
+    assert result_of(asking) == "c4n4ry-A2"
 
 
 def test_a_chain_that_was_renewed_when_our_clock_was_ahead_is_not_left_idle(
@@ -317,22 +317,22 @@ def test_a_chain_that_was_renewed_when_our_clock_was_ahead_is_not_left_idle(
     ahead.advance(clock.seconds() + 100 * DAY)
     renewed(chain_of(endpoint, store, ahead), endpoint)
     start(chain.refresh_if_idle(DAY))
-    assert endpoint.shown == ["R0", "R1"]
+    assert endpoint.shown == ["c4n4ry-R0", "c4n4ry-R1"]
 
 
 def test_client_credentials_need_no_refresh_token(endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> None:
     chain = chain_of(endpoint, store, clock, "")
-    renewed(chain, endpoint, "A1", "")
+    renewed(chain, endpoint, "c4n4ry-A1", "")
     clock.advance(3 * HOUR)
-    renewed(chain, endpoint, "A2", "")
+    renewed(chain, endpoint, "c4n4ry-A2", "")
     assert endpoint.shown == ["", ""]
 
 
 def test_a_refresh_token_that_does_not_rotate_is_kept(chain: TokenChain, endpoint: Endpoint, clock: Clock) -> None:
-    renewed(chain, endpoint, "A1", "")
+    renewed(chain, endpoint, "c4n4ry-A1", "")
     clock.advance(3 * HOUR)
-    renewed(chain, endpoint, "A2", "")
-    assert endpoint.shown == ["R0", "R0"]
+    renewed(chain, endpoint, "c4n4ry-A2", "")
+    assert endpoint.shown == ["c4n4ry-R0", "c4n4ry-R0"]
 
 
 def test_tokens_of_4000_characters_are_kept_whole(chain: TokenChain, endpoint: Endpoint, store: ImmediateStore) -> None:
@@ -343,9 +343,9 @@ def test_tokens_of_4000_characters_are_kept_whole(chain: TokenChain, endpoint: E
 
 def test_the_newest_pair_has_life_left(chain: TokenChain, endpoint: Endpoint) -> None:
     asking = start(chain.newest())
-    endpoint.grant("A1", "R1")
+    endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
     newest = result_of(asking)
-    assert (newest.access_token, newest.refresh_token) == ("A1", "R1")
+    assert (newest.access_token, newest.refresh_token) == ("c4n4ry-A1", "c4n4ry-R1")
 
 
 def test_a_renewal_is_noted_in_the_transaction_that_stores_it(
@@ -358,7 +358,7 @@ def test_a_renewal_is_noted_in_the_transaction_that_stores_it(
         noted.append((previous.refresh_token, newest.refresh_token))
 
     renewed(chain_of(endpoint, store, clock, renewed=note), endpoint)
-    assert noted == [("R0", "R1")]
+    assert noted == [("c4n4ry-R0", "c4n4ry-R1")]
 
 
 def test_a_node_that_slept_over_its_lease_goes_on_with_the_pair_that_another_one_stored(
@@ -369,10 +369,10 @@ def test_a_node_that_slept_over_its_lease_goes_on_with_the_pair_that_another_one
     asking = start(sleeper.access_token())
     clock.advance(LOCK)
     elsewhere = Endpoint()
-    renewed(chain_of(elsewhere, store, clock, node="other"), elsewhere, "A2", "R2")
-    endpoint.grant("A1", "R1")
-    assert result_of(asking) == run(sleeper.access_token()) == "A2"
-    assert stored(store).refresh_token == "R2"
+    renewed(chain_of(elsewhere, store, clock, node="other"), elsewhere, "c4n4ry-A2", "c4n4ry-R2")
+    endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
+    assert result_of(asking) == run(sleeper.access_token()) == "c4n4ry-A2"
+    assert stored(store).refresh_token == "c4n4ry-R2"
     assert noted == []
 
 
@@ -382,9 +382,9 @@ def test_a_node_that_slept_over_its_lease_takes_no_newer_pair_for_dead(
     asking = start(chain.access_token())
     clock.advance(LOCK)
     elsewhere = Endpoint()
-    renewed(chain_of(elsewhere, store, clock, node="other"), elsewhere, "A2", "R2")
+    renewed(chain_of(elsewhere, store, clock, node="other"), elsewhere, "c4n4ry-A2", "c4n4ry-R2")
     endpoint.refuse(DeadCredentials("spent"))
-    assert result_of(asking) == "A2"
+    assert result_of(asking) == "c4n4ry-A2"
     assert stored(store).dead == ""
     assert deaths(logged) == []
 
@@ -396,28 +396,28 @@ def test_a_chain_whose_first_token_was_forgotten_goes_on(
     store.now(lambda tx: tx.execute(sa.delete(schema.chain_members)))
     clock.advance(3 * HOUR)
     start(chain.access_token())
-    assert endpoint.shown == ["R0", "R1"]
+    assert endpoint.shown == ["c4n4ry-R0", "c4n4ry-R1"]
 
 
 def test_a_chain_in_use_is_not_refreshed_for_being_idle(chain: TokenChain, endpoint: Endpoint, clock: Clock) -> None:
     renewed(chain, endpoint)
     clock.advance(DAY - 1)
     run(chain.refresh_if_idle(DAY))
-    assert endpoint.shown == ["R0"]
+    assert endpoint.shown == ["c4n4ry-R0"]
 
 
 def test_an_idle_chain_is_refreshed(chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> None:
     renewed(chain, endpoint)
     clock.advance(DAY)
     refreshing = start(chain.refresh_if_idle(DAY))
-    endpoint.grant("A2", "R2")
+    endpoint.grant("c4n4ry-A2", "c4n4ry-R2")
     result_of(refreshing)
-    assert stored(store).refresh_token == "R2"
+    assert stored(store).refresh_token == "c4n4ry-R2"
 
 
 def test_a_chain_that_was_never_used_is_refreshed(chain: TokenChain, endpoint: Endpoint) -> None:
     start(chain.refresh_if_idle(DAY))
-    assert endpoint.shown == ["R0"]
+    assert endpoint.shown == ["c4n4ry-R0"]
 
 
 def test_client_credentials_are_never_idle(endpoint: Endpoint, store: ImmediateStore, clock: Clock) -> None:
@@ -428,11 +428,11 @@ def test_client_credentials_are_never_idle(endpoint: Endpoint, store: ImmediateS
 def test_a_chain_that_another_node_forgot_is_begun_while_its_lock_is_waited_for(
     endpoint: Endpoint, store: ImmediateStore, clock: Clock
 ) -> None:
-    store.now(credentials.begin, "default", "R0")
-    store.now(credentials.lock, credentials.digest("R0"), Lease("other", clock.seconds()))
+    store.now(credentials.begin, "default", "c4n4ry-R0")
+    store.now(credentials.lock, credentials.digest("c4n4ry-R0"), Lease("other", clock.seconds()))
     asking = start(chain_of(endpoint, store, clock).access_token())
     store.now(credentials.forget, "default")
     store.now(credentials.prune_chains, clock.seconds(), 10)
     clock.advance(PAUSE)
-    endpoint.grant("A1", "R1")
-    assert result_of(asking) == "A1"
+    endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
+    assert result_of(asking) == "c4n4ry-A1"

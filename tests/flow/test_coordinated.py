@@ -68,64 +68,64 @@ def get(desk: Desk, repository: Repository, access_token: str, refresh_token: st
 
 
 def test_the_coordinators_token_reaches_its_repository(desk: Desk) -> None:
-    desk.has("R0")
-    get(desk, SITE, "A1", "R1")
-    assert desk.endpoint.shown == ["R0"]
+    desk.has("c4n4ry-R0")
+    get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
+    assert desk.endpoint.shown == ["c4n4ry-R0"]
     assert desk.wire.asked[0].url == "http://coordinator/projects?service=bitbucket&slug=acme%2Fsite&single=true"
 
 
 def test_projects_that_share_a_token_share_its_chain(desk: Desk) -> None:
-    desk.has("R0", "p-1")
-    get(desk, SITE, "A1", "R1")
-    desk.has("R0", "p-2")
-    assert run(desk.accounts.of(SHOP).authorization()) == "Bearer A1"
-    assert desk.endpoint.shown == ["R0"]
+    desk.has("c4n4ry-R0", "p-1")
+    get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
+    desk.has("c4n4ry-R0", "p-2")
+    assert run(desk.accounts.of(SHOP).authorization()) == "Bearer c4n4ry-A1"
+    assert desk.endpoint.shown == ["c4n4ry-R0"]
 
 
 def test_a_token_that_the_coordinator_has_of_old_does_not_begin_anew(desk: Desk) -> None:
-    desk.has("R0")
-    get(desk, SITE, "A1", "R1")
-    assert run(desk.accounts.of(SITE).authorization()) == "Bearer A1"
+    desk.has("c4n4ry-R0")
+    get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
+    assert run(desk.accounts.of(SITE).authorization()) == "Bearer c4n4ry-A1"
 
 
 def test_a_new_token_that_an_operator_gave_the_coordinator_is_used_at_once(desk: Desk) -> None:
-    desk.has("R0")
+    desk.has("c4n4ry-R0")
     asking = start(desk.accounts.of(SITE).authorization())
     desk.endpoint.refuse(DeadCredentials("revoked"))
     with pytest.raises(DeadCredentials):
         result_of(asking)
     desk.has("N0")
-    get(desk, SITE, "A1", "N1")
-    assert desk.endpoint.shown == ["R0", "N0"]
+    get(desk, SITE, "c4n4ry-A1", "N1")
+    assert desk.endpoint.shown == ["c4n4ry-R0", "N0"]
 
 
 def test_new_credentials_of_a_project_leave_the_others_on_their_chain(desk: Desk, store: ImmediateStore) -> None:
-    desk.has("R0", "p-1")
-    get(desk, SITE, "A1", "R1")
-    desk.has("R0", "p-2")
-    assert run(desk.accounts.of(SHOP).authorization()) == "Bearer A1"
+    desk.has("c4n4ry-R0", "p-1")
+    get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
+    desk.has("c4n4ry-R0", "p-2")
+    assert run(desk.accounts.of(SHOP).authorization()) == "Bearer c4n4ry-A1"
     desk.has("N0", "p-1")
     get(desk, SITE, "B1", "N1")
-    desk.has("R0", "p-2")
-    assert run(desk.accounts.of(SHOP).authorization()) == "Bearer A1"
-    tokens = {"R0": "A1", "R1": "A1", "N0": "B1", "N1": "B1"}
+    desk.has("c4n4ry-R0", "p-2")
+    assert run(desk.accounts.of(SHOP).authorization()) == "Bearer c4n4ry-A1"
+    tokens = {"c4n4ry-R0": "c4n4ry-A1", "c4n4ry-R1": "c4n4ry-A1", "N0": "B1", "N1": "B1"}
     assert {token: run(run(desk.accounts.by_token(token))[0].access_token()) for token in tokens} == tokens
-    assert store.now(credentials.holders, "R1") == ["project p-2"]
+    assert store.now(credentials.holders, "c4n4ry-R1") == ["project p-2"]
 
 
 def test_a_project_whose_token_was_not_renewed_at_the_coordinator_stays_on_its_chain(
     desk: Desk, store: ImmediateStore, clock: Clock
 ) -> None:
     """It refused what was handed on, and shows what it had half a year ago."""
-    desk.has("R0")
-    get(desk, SITE, "A1", "R1")
-    desk.has("R1")
-    assert run(desk.accounts.of(SITE).authorization()) == "Bearer A1"
+    desk.has("c4n4ry-R0")
+    get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
+    desk.has("c4n4ry-R1")
+    assert run(desk.accounts.of(SITE).authorization()) == "Bearer c4n4ry-A1"
     for number in range(2, 5):
         clock.advance(3 * HOUR)
-        get(desk, SITE, f"A{number}", f"R{number}")
+        get(desk, SITE, f"c4n4ry-A{number}", f"c4n4ry-R{number}")
     assert store.now(credentials.prune, clock.seconds() + 1, 100) == 2
-    assert run(desk.accounts.of(SITE).authorization()) == "Bearer A4"
+    assert run(desk.accounts.of(SITE).authorization()) == "Bearer c4n4ry-A4"
 
 
 @pytest.mark.parametrize("project", [{"id": "p-1"}, {"id": "p-1", "service_auth": {"refreshToken": ""}}])
@@ -137,36 +137,36 @@ def test_a_project_without_credentials_waits_for_them_and_is_told(
         run(desk.accounts.of(SITE).authorization())
     assert store.now(desk.accounts.troubles) == {"project acme/site": "there are none"}
     assert [event["repository"] for event in logged if event.get("event") == "credentials.missing"] == ["acme/site"]
-    desk.has("R0")
-    get(desk, SITE, "A1", "R1")
+    desk.has("c4n4ry-R0")
+    get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
     assert store.now(desk.accounts.troubles) == {"project p-1": ""}
 
 
 def test_a_token_admits_to_the_projects_of_its_chain_only(desk: Desk) -> None:
-    desk.has("R0", "p-1")
-    get(desk, SITE, "A1", "R1")
-    run(desk.accounts.admit("R1", SITE))
+    desk.has("c4n4ry-R0", "p-1")
+    get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
+    run(desk.accounts.admit("c4n4ry-R1", SITE))
     desk.has("S0", "p-2")
     with pytest.raises(NotOurs, match="not that of acme/shop"):
-        run(desk.accounts.admit("R1", SHOP))
+        run(desk.accounts.admit("c4n4ry-R1", SHOP))
 
 
 def test_a_token_that_is_refused_is_replaced(desk: Desk) -> None:
-    desk.has("R0")
-    get(desk, SITE, "A1", "R1")
+    desk.has("c4n4ry-R0")
+    get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
     access = desk.accounts.of(SITE)
-    assert run(access.refused("Bearer A1")) is False
+    assert run(access.refused("Bearer c4n4ry-A1")) is False
     run(access.authorization())
-    assert run(access.refused("Bearer A1")) is True
+    assert run(access.refused("Bearer c4n4ry-A1")) is True
     start(access.authorization())
-    assert desk.endpoint.shown == ["R0", "R1"]
+    assert desk.endpoint.shown == ["c4n4ry-R0", "c4n4ry-R1"]
 
 
 def test_only_tokens_of_our_chains_are_answered(desk: Desk) -> None:
-    desk.has("R0")
-    get(desk, SITE, "A1", "R1")
-    access, _ = run(desk.accounts.by_token("R0"))
-    assert run(access.access_token()) == "A1"
+    desk.has("c4n4ry-R0")
+    get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
+    access, _ = run(desk.accounts.by_token("c4n4ry-R0"))
+    assert run(access.access_token()) == "c4n4ry-A1"
     with pytest.raises(NotOurs):
         run(desk.accounts.by_token("unknown"))
 
@@ -174,24 +174,24 @@ def test_only_tokens_of_our_chains_are_answered(desk: Desk) -> None:
 def test_the_chains_of_all_projects_are_known_after_a_restart_each_once(
     desk: Desk, store: ImmediateStore, clock: Clock
 ) -> None:
-    for id, token in (("p-1", "R0"), ("p-2", "R0"), ("p-3", "T0")):
+    for id, token in (("p-1", "c4n4ry-R0"), ("p-2", "c4n4ry-R0"), ("p-3", "T0")):
         store.now(credentials.begin, f"project {id}", token)
     store.now(credentials.begin, "default", "of the settings")
     clock.advance(IDLE)
     start(Upkeep(store, desk.accounts.chains).round())
-    desk.endpoint.grant("A1", "R1")
-    assert desk.endpoint.shown == ["R0", "T0"]
+    desk.endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
+    assert desk.endpoint.shown == ["c4n4ry-R0", "T0"]
 
 
 def test_a_chain_that_was_dead_before_a_restart_is_told(desk: Desk, store: ImmediateStore) -> None:
-    chain = store.now(credentials.begin, "project p-1", "R0")
+    chain = store.now(credentials.begin, "project p-1", "c4n4ry-R0")
     store.now(credentials.unlock, chain, "revoked")
     assert store.now(desk.accounts.troubles) == {"project p-1": "revoked"}
 
 
 def test_a_project_is_kept_without_its_credentials_and_sent_with_those_that_it_has_now(desk: Desk) -> None:
     projects = CoordinatorProjects(desk.accounts.coordinator, desk.accounts)
-    desk.has("R0")
+    desk.has("c4n4ry-R0")
     assert run(projects.of(BUILD)) == {"id": "p-1"}
     desk.has("N0")
     assert run(projects.with_service_auth({"id": "p-1"}, BUILD))["service_auth"] == {"refreshToken": "N0"}
@@ -199,8 +199,8 @@ def test_a_project_is_kept_without_its_credentials_and_sent_with_those_that_it_h
 
 def test_a_token_that_was_sent_with_a_build_may_be_asked_with_at_once(desk: Desk) -> None:
     projects = CoordinatorProjects(desk.accounts.coordinator, desk.accounts)
-    desk.has("R0")
-    get(desk, SITE, "A1", "R1")
+    desk.has("c4n4ry-R0")
+    get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
     desk.has("N0")
     run(projects.with_service_auth({"id": "p-1"}, BUILD))
     access, _ = run(desk.accounts.by_token("N0"))

@@ -35,11 +35,11 @@ class Desk:
     worker: Worker
 
     def renew(self, number: int) -> None:
-        """Have the pair of that number: A1 and R1, A2 and R2 …"""
+        """Have the pair of that number: c4n4ry-A1 and c4n4ry-R1, c4n4ry-A2 and c4n4ry-R2 …"""
 
         def succeed(tx: Transaction) -> None:
-            chain, now = credentials.begin(tx, NAME, "R0"), self.clock.seconds()
-            pair = evolve(chain, access_token=f"A{number}", refresh_token=f"R{number}", refreshed_at=now)
+            chain, now = credentials.begin(tx, NAME, "c4n4ry-R0"), self.clock.seconds()
+            pair = evolve(chain, access_token=f"c4n4ry-A{number}", refresh_token=f"c4n4ry-R{number}", refreshed_at=now)
             newest = evolve(pair, expires_at=now + 2 * HOUR)
             assert credentials.succeed(tx, chain, newest)
             hand_ons.note(tx, chain, newest)
@@ -75,7 +75,11 @@ def test_the_pair_is_told_in_headers(desk: Desk) -> None:
     sent = {name: values[0] for name, values in asked.headers.items()}
     assert (asked.method, asked.url) == ("POST", "http://coordinator/projects/tokens")
     assert (sent["projectid"], sent["providertype"]) == ("p-1", "bitbucket")
-    assert (sent["token"], sent["refreshtoken"], sent["previousrefreshtoken"]) == ("A1", "R1", "R0")
+    assert (sent["token"], sent["refreshtoken"], sent["previousrefreshtoken"]) == (
+        "c4n4ry-A1",
+        "c4n4ry-R1",
+        "c4n4ry-R0",
+    )
     assert (sent["tokencreatedat"], sent["tokenexpiresin"]) == ("1000000", "7200")
 
 
@@ -84,7 +88,7 @@ def test_a_coordinator_that_is_down_is_told_until_it_has_the_pair(desk: Desk) ->
         desk.wire.say(status)
     desk.renew(1)
     desk.wait()
-    assert desk.told() == [("R0", "R1")] * 3
+    assert desk.told() == [("c4n4ry-R0", "c4n4ry-R1")] * 3
 
 
 def test_a_coordinator_that_refuses_a_pair_is_not_told_again_but_of_the_next(
@@ -98,7 +102,7 @@ def test_a_coordinator_that_refuses_a_pair_is_not_told_again_but_of_the_next(
     assert event["account"] == NAME
     desk.renew(2)
     desk.wait()
-    assert desk.told() == [("R0", "R1"), ("R0", "R2")]
+    assert desk.told() == [("c4n4ry-R0", "c4n4ry-R1"), ("c4n4ry-R0", "c4n4ry-R2")]
 
 
 def test_a_pair_that_follows_one_that_never_arrived_names_the_token_that_the_coordinator_has(desk: Desk) -> None:
@@ -111,7 +115,7 @@ def test_a_pair_that_follows_one_that_never_arrived_names_the_token_that_the_coo
     desk.wait()
     desk.renew(3)
     desk.wait()
-    assert desk.told() == [("R0", "R1"), ("R0", "R2"), ("R2", "R3")]
+    assert desk.told() == [("c4n4ry-R0", "c4n4ry-R1"), ("c4n4ry-R0", "c4n4ry-R2"), ("c4n4ry-R2", "c4n4ry-R3")]
 
 
 def test_a_pair_that_came_while_the_one_before_was_told_is_told_as_well(desk: Desk) -> None:
@@ -121,7 +125,7 @@ def test_a_pair_that_came_while_the_one_before_was_told_is_told_as_well(desk: De
     desk.renew(2)
     desk.store.now(hand_ons.taken, telling)
     desk.wait()
-    assert desk.told() == [("R1", "R2")]
+    assert desk.told() == [("c4n4ry-R1", "c4n4ry-R2")]
 
 
 def test_what_an_operator_gave_the_coordinator_is_not_overwritten(desk: Desk) -> None:
@@ -135,8 +139,8 @@ def test_what_an_operator_gave_the_coordinator_is_not_overwritten(desk: Desk) ->
 def test_those_who_still_share_a_chain_are_told_when_another_project_has_left_it(desk: Desk) -> None:
     desk.wire.say(200)
     desk.renew(1)
-    desk.store.now(credentials.begin, "project p-2", "R0")
+    desk.store.now(credentials.begin, "project p-2", "c4n4ry-R0")
     desk.store.now(credentials.begin, NAME, "N0")
     desk.wait()
-    assert desk.told() == [("R0", "R1")]
+    assert desk.told() == [("c4n4ry-R0", "c4n4ry-R1")]
     assert desk.wire.asked[0].headers["projectid"] == ["p-2"]

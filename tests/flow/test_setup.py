@@ -31,8 +31,8 @@ def newest(store: ImmediateStore, name: str) -> str:
 def test_another_consumer_without_refresh_token_does_not_go_on_with_the_first_ones(
     store: ImmediateStore, clock: Clock, name: str
 ) -> None:
-    starts(store, clock, name, OAuthConsumer("A", "secret", "R0"))
-    store.now(credentials.begin, name, "R0")
+    starts(store, clock, name, OAuthConsumer("A", "secret", "c4n4ry-R0"))
+    store.now(credentials.begin, name, "c4n4ry-R0")
     starts(store, clock, name, OAuthConsumer("B", "secret"))
     assert newest(store, name) == ""
 
@@ -40,9 +40,9 @@ def test_another_consumer_without_refresh_token_does_not_go_on_with_the_first_on
 @NAMES
 def test_the_same_settings_go_on_with_the_stored_tokens(store: ImmediateStore, clock: Clock, name: str) -> None:
     for _ in range(2):
-        starts(store, clock, name, OAuthConsumer("A", "secret", "R0"))
-        assert store.now(credentials.begin, name, "R0").origin == credentials.digest("R0")
-    assert newest(store, name) == "R0"
+        starts(store, clock, name, OAuthConsumer("A", "secret", "c4n4ry-R0"))
+        assert store.now(credentials.begin, name, "c4n4ry-R0").origin == credentials.digest("c4n4ry-R0")
+    assert newest(store, name) == "c4n4ry-R0"
 
 
 @NAMES
@@ -50,8 +50,8 @@ def test_the_same_settings_go_on_with_the_stored_tokens(store: ImmediateStore, c
 def test_what_was_set_up_gives_way_to_newer_settings_with_its_tokens(
     store: ImmediateStore, clock: Clock, name: str, given: Credentials
 ) -> None:
-    starts(store, clock, name, OAuthConsumer("A", "secret", "R0"))
-    store.now(save, name, "K", "secret", Grant("A1", "R1", 7200.0, ()), 0.0)
+    starts(store, clock, name, OAuthConsumer("A", "secret", "c4n4ry-R0"))
+    store.now(save, name, "K", "secret", Grant("c4n4ry-A1", "c4n4ry-R1", 7200.0, ()), 0.0)
     starts(store, clock, name, given)
     assert (store.now(consumers.by_account), newest(store, name)) == ({}, "")
 

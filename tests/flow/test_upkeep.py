@@ -16,7 +16,7 @@ def test_idle_credentials_are_refreshed_and_those_in_use_are_not(store: Immediat
     idle, used = Endpoint(), Endpoint()
     chains = [chain_of(idle, store, clock, "I0", name="idle"), chain_of(used, store, clock, "U0", name="used")]
     asking = start(chains[1].access_token())
-    used.grant("A1", "U1")
+    used.grant("c4n4ry-A1", "U1")
     result_of(asking)
     clock.advance(IDLE - 1)
     start(Upkeep(store, lambda _: chains).round())
@@ -27,11 +27,11 @@ def test_credentials_that_are_dead_do_not_keep_the_others_from_being_refreshed(
     store: ImmediateStore, clock: Clock, logged: list[LogEvent]
 ) -> None:
     dead, alive = Endpoint(), Endpoint()
-    chains = [chain_of(dead, store, clock, "D0", name="dead"), chain_of(alive, store, clock, "A0", name="alive")]
+    chains = [chain_of(dead, store, clock, "D0", name="dead"), chain_of(alive, store, clock, "c4n4ry-A0", name="alive")]
     clock.advance(IDLE)
     round = start(Upkeep(store, lambda _: chains).round())
     dead.refuse(DeadCredentials("revoked"))
-    alive.grant("A1", "A1")
+    alive.grant("c4n4ry-A1", "c4n4ry-A1")
     result_of(round)
     assert [event for event in logged if event.get("event") == "credentials.idle"] == []  # they are told already
 
@@ -49,9 +49,9 @@ def test_idle_credentials_that_could_not_be_refreshed_are_told(
     [event] = [event for event in logged if event.get("event") == "credentials.idle"]
     assert (event["account"], event["reason"], event["log_level"]) == ("default", "503", LogLevel.warn)
     round = start(upkeep.round())
-    endpoint.grant("A1", "R1")
+    endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
     result_of(round)
-    assert endpoint.shown == ["R0", "R0"]
+    assert endpoint.shown == ["c4n4ry-R0", "c4n4ry-R0"]
 
 
 def test_a_round_follows_before_a_token_dies_whose_successor_was_lost() -> None:

@@ -13,6 +13,7 @@ from twisted.web.http_headers import Headers
 
 from probo_bitbucket.config.types import Network
 from probo_bitbucket.web.access import PROXY_TRACES, Rules, parse_address, peer_address
+from tests.canaries import canary
 
 
 def networks(*texts: str) -> tuple[Network, ...]:
@@ -196,7 +197,7 @@ def test_a_unix_socket_is_this_machine() -> None:
     assert peer_address(object()) is None
 
 
-TOKEN = "sixteen-letters-at-least"
+TOKEN = canary("sixteen-letters-at-least")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""The watch can fail: a test with a secret in a wrong place is found out, whichever place that is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+LEAKS = """
+import base64, sqlite3
+from contextlib import closing
+
+import pytest
+from twisted.logger import Logger
+from twisted.trial.unittest import TestCase
+
+from probo_bitbucket.store import credentials
+from tests.canaries import canary
+from tests.immediate import ImmediateStore
+from tests.staged import StageTestCase
+
+SECRET = canary("secret")
+
+
+class Logs(TestCase):
+    def test_log(self):
+        Logger().debug("We have {it}", it=SECRET)
+
+    def test_log_in_base64(self):
+        Logger().debug(base64.b64encode(f"key:{SECRET}".encode()).decode())
+
+    @pytest.mark.secret_in("log", "it is what this is about")
+    def test_expected(self):
+        Logger().debug(SECRET)
+
+    @pytest.mark.secret_in("store", "it is what this is about")
+    def test_expected_elsewhere(self):
+        Logger().debug(SECRET)
+
+
+def test_log_of_a_process(tmp_path):
+    (tmp_path / "bitbucket.log").write_text(SECRET)
+
+
+def test_store(tmp_path):
+    ImmediateStore(tmp_path / "store").now(credentials.begin, SECRET, "")
+
+
+def test_store_where_it_belongs(tmp_path):
+    ImmediateStore(tmp_path / "store").now(credentials.begin, "default", SECRET)
+
+
+class Wire(StageTestCase):
+    async def test_store_that_is_gone(self):
+        with closing(sqlite3.connect(self.folder / "other.db")) as database, database:
+            database.execute("CREATE TABLE kept AS SELECT ? AS it", (SECRET,))
+
+    async def test_asked(self):
+        await self.client.get(f"{self.container_manager.url}/builds/{SECRET}", headers={"Authorization": SECRET})
+
+    async def test_asked_where_it_belongs(self):
+        await self.client.get(f"{self.container_manager.url}/builds/1", headers={"Authorization": SECRET})
+
+    async def test_answered(self):
+        build = {"id": "x", "commit": {"ref": "a" * 40}, "project": {"slug": "a/b", "provider": {"type": "bitbucket"}}}
+        update = {"state": "running", "context": "c", "description": SECRET}
+        await self.call("POST", "/update", {"update": update, "build": build})
+
+    async def test_answered_where_it_belongs(self):
+        self.assertEqual(set((await self.built(self.repository.open_pull_request())).values()), {"SUCCESSFUL"})
+"""
+
+FOUND = {
+    "test_log": "log",
+    "test_log_in_base64": "log",
+    "test_expected_elsewhere": "log",
+    "test_log_of_a_process": "log bitbucket.log",
+    "test_store": "store",
+    "test_store_that_is_gone": "store",
+    "test_asked": "asked GET /builds/c4n4ry-secret",
+    "test_answered": "answered /update",
+}
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What pytest says of tests with leaks."""
+    leaks = tmp_path_factory.mktemp("leaks") / "test_leaks.py"
+    leaks.write_text(LEAKS)
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "tests.conftest", str(leaks)]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True).stdout
+
+
+def test_each_leak_fails_its_test_and_nothing_else_does(said: str) -> None:
+    assert set(re.findall(r"(?m)^ERROR .*::(\w+)", said)) == set(FOUND), said
+    assert "FAILED" not in said
+
+
+@pytest.mark.parametrize(("name", "place"), FOUND.items())
+def test_a_failure_names_the_place(said: str, name: str, place: str) -> None:
+    told = re.search(rf"(?s)_ ERROR at teardown of (?:\w+\.)?{name} _(.*?)(?:\n_{{3}}|\n={{3}})", said)
+    assert told is not None, said
+    assert f"\n{place}: …" in told[1]
