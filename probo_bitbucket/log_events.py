@@ -181,6 +181,12 @@ EVENTS = (
         "At once: mend the database, and do not stop the daemon before `credentials.renewed`.",
     ),
     LogEvent("credentials.idle", "warn", "A token that nobody had used for a month could not be renewed yet."),
+    LogEvent(
+        "credentials.shared",
+        "warn",
+        "Accounts have refresh tokens of one chain: they are one user's, and die together.",
+        "Name the repositories of all in one account, or give each its own credentials (`/setup`).",
+    ),
     LogEvent("credentials.handed_on", "info", "The coordinator has the renewed tokens."),
     LogEvent(
         "credentials.not_handed_on",

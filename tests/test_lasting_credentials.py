@@ -15,6 +15,7 @@ from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
 from probo_bitbucket import upstream
@@ -176,6 +177,44 @@ class Crash(Strict):
         self.stage.start_handler()
         assert self.alive(await self.ask())
         assert self.refreshes() == before + 2
+
+
+class Shared(Strict):
+    """The settings have two tokens of one chain, each for an account of its own."""
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        self.oldest = self.stage.refresh_token
+
+    async def share(self) -> None:
+        """Give the newest token to the top level, and the oldest one to another account."""
+        await self.stored()
+        await self.stage.stop_handler()
+        ((newest,),) = self.rows("SELECT refresh_token FROM chains")
+        consumer = {"bbClientKey": KEY, "bbClientSecret": SECRET, "bbRefreshToken": self.oldest}
+        self.stage._given["accounts"] = [{"name": "globex", "repositories": "globex/*", **consumer}]
+        self.stage.refresh_token = newest
+        self.cloud.add_repository("globex/shop")
+        self.stage.start_handler()
+
+    async def test_it_is_refreshed_once_at_a_time(self) -> None:
+        await self.share()
+        self.patch(chain, "MARGIN", 100_000.0)  # each question takes a token of its own
+        self.cloud.faults.add(Fault(Slow(0.05), TOKENS))
+        paths = ["/branches/acme/site", "/branches/globex/shop"] * 2
+        answers = await gatherResults([Deferred.fromCoroutine(self.call("GET", path)) for path in paths])
+        assert [answer.status for answer in answers] == [200] * 4
+        assert {each.status for each in self.asked(TOKENS, "POST")} == {200}
+
+    async def test_it_is_told(self) -> None:
+        with capturedLogs() as events:
+            await self.share()
+            await self.until(lambda: any(event.get("event") == "credentials.shared" for event in events))
+        [event] = [event for event in events if event.get("event") == "credentials.shared"]
+        assert event["account"] == "globex, default"
+        verdicts = (await self.call("POST", "/api/check")).json["verdicts"]
+        [said] = [each for each in verdicts if "one chain" in each["what"]]
+        assert (said["subject"], said["grade"]) == ("credentials globex, default", "warning")
 
 
 class Forms(Strict):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from socket import gethostname
 from typing import Any, cast
 
@@ -37,6 +38,7 @@ class Keys:
     node: str
     chains: list[TokenChain] = field(factory=list)
     budgets: dict[str, Budget] = field(factory=dict)
+    _numbers: Iterator[int] = field(factory=count)
 
     def own(self) -> tuple[OwnAccounts, Projects]:
         """Direct mode: the accounts of the settings, and every repository is a project."""
@@ -89,7 +91,8 @@ class Keys:
         origin: str = "",
     ) -> TokenChain:
         oauth, budget = self._oauth(consumer.key, consumer.secret), self._budget(consumer.key)
-        chain = TokenChain(name, refresh_token, oauth, self.store, self.reactor, self.node, budget, renewed, origin)
+        holder = f"{self.node}/{next(self._numbers)}"  # accounts can turn out to have tokens of one chain
+        chain = TokenChain(name, refresh_token, oauth, self.store, self.reactor, holder, budget, renewed, origin)
         self.chains.append(chain)
         return chain
 

@@ -7,7 +7,8 @@ dies within minutes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
@@ -36,8 +37,9 @@ class TokenChain:
 
     *name* is that of who holds the chain: an account or a project. *origin* tells which chain it is, where that is
     known; else it is begun with *refresh_token*, or gone on with, at its first use. From then on it stays the same,
-    whatever becomes of the token that it began with. *renewed* is called in the transaction that stores a new pair,
-    with the pair before it and the new one.
+    whatever becomes of the token that it began with. *holder* is what the right to refresh is taken as. Nobody else is
+    called so, on this node neither: two accounts can have tokens of one chain. *renewed* is called in the transaction
+    that stores a new pair, with the pair before it and the new one.
     """
 
     log = Logger()
@@ -49,7 +51,7 @@ class TokenChain:
         oauth: OAuth,
         store: Database,
         clock: IReactorTime,
-        node: str,
+        holder: str,
         budget: Budget,
         renewed: Callable[[Transaction, Chain, Chain], None] = lambda *_: None,
         origin: str = "",
@@ -62,7 +64,7 @@ class TokenChain:
         self._store = store
         self._clock = clock
         self._renewed = renewed
-        self._node = node
+        self._holder = holder
         self._chain: Chain | None = None
         self._waiting: list[Deferred[Chain]] = []
         self._dead_until = 0.0
@@ -171,7 +173,7 @@ class TokenChain:
         for a chain that it refused a short while ago."""
         while True:
             now = self._clock.seconds()
-            chain = await self._store.transact(self._lock, Lease(self._node, now))
+            chain = await self._store.transact(self._lock, Lease(self._holder, now))
             if chain is None:
                 await deferLater(self._clock, PAUSE)
             elif chain.dead and now < self._dead_until:
@@ -227,3 +229,12 @@ class TokenChain:
             self._renewed(tx, previous, newest)
             return newest
         return credentials.find(tx, newest.origin) or newest
+
+
+def sharing(chains: Iterable[TokenChain]) -> list[list[str]]:
+    """The names of those that turned out to have tokens of one chain, where they were used."""
+    names = defaultdict(list)
+    for chain in chains:
+        if chain.origin:
+            names[chain.origin].append(chain.name)
+    return [sharers for sharers in names.values() if len(sharers) > 1]

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.accounts import Accounts, OwnAccounts
+from probo_bitbucket.flow.chain import sharing
 from probo_bitbucket.flow.front_door import SUBJECT as PUBLIC_URL
 from probo_bitbucket.flow.front_door import FrontDoor
 from probo_bitbucket.flow.inspection import Inspection
@@ -86,7 +87,8 @@ class Check:
         looks = [self.standing.of(account, access, known) for account, access in self.accounts.served]
         served = {account.name for account, _ in self.accounts.served}
         others = [self._in_need(name, trouble) for name, trouble in troubles.items() if name not in served]
-        return [verdict for look in looks for verdict in await look] + others
+        verdicts = [verdict for look in looks for verdict in await look]
+        return [*verdicts, *others, *map(_sharing, sharing(await self.store.transact(self.accounts.chains)))]
 
     def _in_need(self, name: str, trouble: str) -> Verdict:
         return Verdict.wrong(f"credentials {name}", trouble, self.accounts.advice)
@@ -128,6 +130,11 @@ async def _look(subject: str, part: Part) -> list[Verdict]:
         return await part()
     except (UpstreamError, StoreUnavailable) as error:
         return [Verdict.of(subject, error)]
+
+
+def _sharing(names: list[str]) -> Verdict:
+    words = "have refresh tokens of one chain, which is refreshed for all of them and dies for all"
+    return Verdict.warning(f"credentials {', '.join(names)}", words, "name the repositories of all in one account")
 
 
 def _clock(date: str, now: float) -> Verdict:

@@ -56,3 +56,15 @@ def test_idle_credentials_that_could_not_be_refreshed_are_told(
 
 def test_a_round_follows_before_a_token_dies_whose_successor_was_lost() -> None:
     assert 2 * UPKEEP_INTERVAL < 600.0
+
+
+def test_who_has_tokens_of_one_chain_is_told_once(store: ImmediateStore, clock: Clock, logged: list[LogEvent]) -> None:
+    endpoint = Endpoint()
+    chains = [chain_of(endpoint, store, clock, name=name, node=name) for name in ("acme", "globex")]
+    asking = start(chains[0].access_token())
+    endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
+    result_of(asking)
+    upkeep = Upkeep(store, lambda _: chains)
+    for _ in range(2):
+        result_of(start(upkeep.round()))
+    assert [event["account"] for event in logged if event.get("event") == "credentials.shared"] == ["acme, globex"]
