@@ -246,7 +246,7 @@ class WithoutDatabase(CommandTestCase):
         await self.stage.stop_handler()
         for path in self.folder.glob("probo-bitbucket.db*"):
             path.unlink()
-        for words in (["failed"], ["send-again", "1"], ["build", "acme/site", "1"]):
+        for words in (["failed"], ["send-again", "1"]):
             self.assertIn("There is no database yet", await self.command(*words, status=1))
         self.assertEqual(list(self.folder.glob("*.db")), [])
 
