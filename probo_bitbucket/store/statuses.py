@@ -68,6 +68,7 @@ _UPDATE_PENDING = _UPDATE.where(statuses.c.pending)
 _NEWER = statuses.c.version > sa.bindparam("_version")
 _POSTPONE = _UPDATE_PENDING.where(~_NEWER)
 _LET_GO = _UPDATE_PENDING.where(_NEWER).values(leased_by="", leased_until=0.0)
+_REOPEN = _UPDATE.where(~statuses.c.pending, ~statuses.c.failed, _NEWER).values(pending=True, due_at=0.0)
 _REPORTED = _UPDATE.values(**{**done(statuses), "pending": _NEWER, "failed": False})
 _GIVE_UP = _UPDATE_PENDING.values(**{**done(statuses), "pending": _NEWER, "failed": ~_NEWER}).returning(
     statuses.c.failed
@@ -147,17 +148,24 @@ def reported(tx: sa.Connection, stored: StoredStatus, now: float) -> None:
 def postpone(tx: sa.Connection, stored: StoredStatus, *, due_at: float, error: str, now: float) -> None:
     """Put a status back, to be reported at *due_at*, unless another node has reported it meanwhile.
 
-    A newer version has its own time: the trouble that the older one met is none of its own.
+    A newer version has its own time: the trouble that the older one met is none of its own. One that another node
+    reported is reported once more: a request that failed here may have reached Bitbucket after that one.
     """
     which = {**_key(stored.desired), "_version": stored.version}
+    tx.execute(_REOPEN, which)
     if tx.execute(_POSTPONE, {**which, **postponed(stored.effort, due_at=due_at, error=error)}).rowcount:
         happenings.note(tx, "status", stored.build_id, error, now, stored.desired.key)
     tx.execute(_LET_GO, which)
 
 
 def give_up(tx: sa.Connection, stored: StoredStatus, error: str, now: float) -> None:
-    """Leave a status unreported, unless there is a newer version of it. It stays visible with its *error*."""
-    if tx.scalar(_GIVE_UP, {**_key(stored.desired), "_version": stored.version, "last_error": error}):
+    """Leave a status unreported, unless there is a newer version of it. It stays visible with its *error*.
+
+    A newer one that another node reported meanwhile is reported once more, as where this one is postponed.
+    """
+    which = {**_key(stored.desired), "_version": stored.version}
+    tx.execute(_REOPEN, which)
+    if tx.scalar(_GIVE_UP, {**which, "last_error": error}):
         happenings.note(tx, "status", stored.build_id, happenings.given_up(error), now, stored.desired.key)
 
 

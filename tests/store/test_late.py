@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from attrs import evolve
 
@@ -67,6 +68,21 @@ def test_a_late_report_of_an_older_version_has_the_newest_one_sent_once_more(tx:
     statuses.reported(tx, claim(tx, "south", LEASE), LEASE)
     statuses.reported(tx, slow, LEASE)
     assert claim(tx, "south", LEASE).desired.description == "second"
+
+
+@pytest.mark.parametrize("end", ["postponed", "given up"])
+def test_a_late_failure_of_an_older_version_has_the_newest_one_sent_once_more(tx: sa.Connection, end: str) -> None:
+    """Its answer alone may have been lost: then it reached Bitbucket last."""
+    desire(tx, "first")
+    slow = claim(tx, "north", 0.0)
+    desire(tx, "second")
+    statuses.reported(tx, claim(tx, "south", LEASE), LEASE)
+    if end == "postponed":
+        statuses.postpone(tx, slow, due_at=600.0, error="the connection was lost", now=LEASE)
+    else:
+        statuses.give_up(tx, slow, "the connection was lost", LEASE)
+    assert claim(tx, "south", LEASE).desired.description == "second"
+    assert not row(tx, schema.statuses).failed
 
 
 def test_a_failure_of_an_older_version_does_not_make_the_newer_one_wait(tx: sa.Connection) -> None:

@@ -306,6 +306,8 @@ class Statuses(Machine):
     def end(self, job: StoredStatus, outcome: str) -> None:
         row = self.rows.get(job.desired.key, Work("", (), pending=False))
         newer = row.version > job.version
+        if newer and not row.pending and not row.failed and outcome in ("postponed", "given up"):
+            row.pending, row.due_at = True, 0.0  # the late try may have reached Bitbucket after the newer one
         if outcome == "postponed":
             self.do(statuses.postpone, job, due_at=self.now + 10, error="down", now=self.now)
             row.postpone(row.due_at if newer else self.now + 10)
