@@ -459,6 +459,21 @@ class GivenUp(Environments):
         assert [error for (error,) in errors] == ["the Container Manager answered 503"] * 2
         assert len(self.standing()) == 1
 
+    async def test_a_pinned_build_that_is_given_up_on_while_it_runs_is_shown_as_stopped(self) -> None:
+        self.container_manager.setting.step_time = 30.0
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Hello") == "INPROGRESS")
+        (build_id,) = self.container_manager.builds
+        self.container_manager.pin(build_id, True)
+        pull_request.decline()
+        await self.until(lambda: self.rows("SELECT 1 FROM removals WHERE pinned"))
+        await self.until(lambda: self.states(pull_request)["ProboCI/Shell/Hello"] == "INPROGRESS")
+        self.container_manager.faults.add(Fault(Answer(503), "/builds/.*", method="DELETE"))
+        self.container_manager.pin(build_id, False)
+        await self.until(lambda: self.rows("SELECT 1 FROM removals WHERE NOT pending"))
+        await self.until(lambda: self.states(pull_request)["ProboCI/Shell/Hello"] == "STOPPED")
+        assert len(self.standing()) == 1
+
 
 class Coordinated(Environments):
     async def prepare(self) -> None:

@@ -64,12 +64,17 @@ class Teardown:
     def _removed(self, tx: Transaction, job: Removal) -> StoredBuild | None:
         now = self.clock.seconds()
         removals.end(tx, job.build_id, now)
-        stored = builds.find(tx, job.build_id)
-        if stored is not None and job.pinned:
-            self.ending.stop_statuses(tx, stored.build, job.words, now)
+        stored = self._shown_no_more(tx, job, now)
         if stored is not None and stored.state is not BuildState.CANCELLED:
             by_hand = job.reason is RemovalReason.BY_HAND
             builds.conclude(tx, job.build_id, BuildState.REMOVED, now, job.words, by_hand=by_hand)
+        return stored
+
+    def _shown_no_more(self, tx: Transaction, job: Removal, now: float) -> StoredBuild | None:
+        """Stop the statuses that a pinned build had back: nothing is told of it any more. Returns the build."""
+        stored = builds.find(tx, job.build_id)
+        if stored is not None and job.pinned:
+            self.ending.stop_statuses(tx, stored.build, job.words, now)
         return stored
 
     async def postpone(self, job: Removal, due_at: float, error: Exception) -> None:
@@ -80,7 +85,12 @@ class Teardown:
 
     async def give_up(self, job: Removal, error: Exception) -> None:
         self.log.error("Environment not taken down", event="build.removal_failed", **_fields(job, str(error)))
-        await self.store.transact(removals.give_up, job.build_id, str(error), self.clock.seconds())
+        await self.store.transact(self._given_up, job, str(error))
+
+    def _given_up(self, tx: Transaction, job: Removal, error: str) -> None:
+        now = self.clock.seconds()
+        removals.give_up(tx, job.build_id, error, now)
+        self._shown_no_more(tx, job, now)
 
 
 def _fields(job: Removal, reason: str) -> dict[str, Any]:
