@@ -132,6 +132,7 @@ class Commands(CommandsOnStage):
         assert told["delivery"]["event_key"] == "pullrequest:comment_created"
         made = told["build"]["build"]
         assert made["outcome"] == "succeeded"
+        assert [build["id"] for build in told["ended"]] == [self.started()[0]["build"]["id"]]
         mine = {line["event"] for line in lines if line.get("delivery") == 2}
         assert mine >= {"delivery.accepted", "command.decided", "build.started", "status.reported"}
         await self.say("probo stop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from functools import cache
 from typing import Any
@@ -320,9 +321,12 @@ def ready(tx: sa.Connection, id: str, now: float) -> None:
     tx.execute(_READY, {"_id": id, "_now": now})
 
 
+_AROUND_DELIVERY = re.compile(r"\Acomment \d+ of |,.*")
+
+
 def ended(tx: sa.Connection, id: str, origin: str) -> None:
-    """Note what wanted no more of a build, such as `delivery 17`, whoever found that."""
-    _update(tx, id, {"ended_by": origin.partition(",")[0]})
+    """Note what wanted no more of a build: `delivery 17`, also where that was found, or told of a comment."""
+    _update(tx, id, {"ended_by": _AROUND_DELIVERY.sub("", origin)})
 
 
 def explain(tx: sa.Connection, id: str, reason: str) -> None:
