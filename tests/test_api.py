@@ -281,7 +281,7 @@ class Again(ApiTestCase):
         await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE state = 'removed'"))
         gone = (await self.get(f"/api/builds/{build['id']}"))["build"]
         self.assertEqual((gone["outcome"], gone["stands"]), ("removed", False))
-        self.assertEqual(gone["removal"]["words"], "taken down by hand")
+        self.assertEqual((gone["removal"]["words"], gone["ended_by"]), ("taken down by hand", "an operator"))
         self.assertEqual((await self.post(f"/api/builds/{build['id']}/take-down")).status, 409)
 
     async def test_what_is_not_there_cannot_be_done_again(self) -> None:

@@ -19,6 +19,8 @@ from probo_bitbucket.store.statuses import StoredStatus
 from probo_bitbucket.store.views import deliveries as delivery_views
 from probo_bitbucket.store.views.deliveries import DeliveryLine
 
+OPERATOR = "an operator"  # the origin of what one of them asks for
+
 _REBUILD = "rebuild of "  # begins the origin of a build that is made once more; what asked for the first follows
 
 
@@ -98,7 +100,7 @@ class Again:
 
     def _take_down(self, tx: Transaction, id: str) -> Build:
         stored = _build(tx, id)
-        if why := self.ending.end_by_hand(tx, [stored], "taken down by hand", "", self.clock.seconds()):
+        if why := self.ending.end_by_hand(tx, [stored], "taken down by hand", OPERATOR, self.clock.seconds()):
             raise NotNow(why)
         return stored.build
 

@@ -19,7 +19,7 @@ _SENT = (BuildState.STARTING, BuildState.RUNNING, BuildState.ENDED, BuildState.F
 
 @frozen
 class Why:
-    """Why a build ends. *origin* names what asked for that, such as `delivery 17`; empty for an operator."""
+    """Why a build ends. *origin* names what asked for that, such as `delivery 17` or `an operator`."""
 
     reason: RemovalReason
     words: str

@@ -14,7 +14,7 @@ from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.bitbucket.payloads import News, PayloadError
 from probo_bitbucket.errors import NotFound, Temporary
 from probo_bitbucket.flow import log_fields
-from probo_bitbucket.flow.again import NotThere
+from probo_bitbucket.flow.again import OPERATOR, NotThere
 from probo_bitbucket.flow.anew import Anew, NotNow, check_covered
 from probo_bitbucket.flow.responder import Responder, build_of
 from probo_bitbucket.model import (
@@ -27,8 +27,6 @@ from probo_bitbucket.model import (
     check_hash,
 )
 from probo_bitbucket.store import Database, Transaction, builds, pull_requests
-
-ORIGIN = "an operator"
 
 
 @define
@@ -70,7 +68,7 @@ class Orders:
         except NotFound as error:
             raise NotThere(f"Bitbucket has no commit {wanted} in {full_name}, or does not show it to us") from error
         id, now = str(uuid4()), self.clock.seconds()
-        build = Build(id, BuildKind.HASH, repository, repository, commit.hash, commit.message, now, origin=ORIGIN)
+        build = Build(id, BuildKind.HASH, repository, repository, commit.hash, commit.message, now, origin=OPERATOR)
         return await self._want(self._ask, build)
 
     async def _repository(self, full_name: str) -> Repository:
@@ -93,9 +91,9 @@ class Orders:
     def _take_news(self, tx: Transaction, event: PullRequestChanged) -> Build:
         now = self.clock.seconds()
         known = pull_requests.find(tx, event.repository.full_name, event.number)
-        if late := self.responder.take_note(tx, event, known, now, ORIGIN):
+        if late := self.responder.take_note(tx, event, known, now, OPERATOR):
             raise NotNow(late.reason)
-        return self._ask(tx, evolve(build_of(event, now), origin=ORIGIN))
+        return self._ask(tx, evolve(build_of(event, now), origin=OPERATOR))
 
     def _ask(self, tx: Transaction, build: Build) -> Build:
         self.anew.build(tx, build)

@@ -77,7 +77,7 @@ class BuildLine:
     tries: Tries
     statuses: Sequence[StatusLine]
     origin: str  # what asked for it, as `delivery 17`
-    ended_by: str  # what wanted no more of it, as `delivery 17`; empty where nothing did, or an operator
+    ended_by: str  # what wanted no more of it, as `delivery 17`; empty where nothing did
     removal: RemovalLine | None
     stands: bool  # there is something of it that could be taken down
 
