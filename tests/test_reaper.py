@@ -129,6 +129,11 @@ class WebApp(StageTestCase):
         await self.settled()
         assert set(map(str, self.repository.shown(head).values())) == {"SUCCESSFUL"}
         self.check_container_manager()
+        made = answer.json["build"]["id"]
+        assert (await self.call("GET", f"/api/builds/{made}")).json["build"]["origin"] == "the web app"
+        again = (await self.call("POST", f"/api/builds/{made}/rebuild", b"")).json["build"]
+        told = (await self.call("GET", f"/api/builds/{again}")).json["build"]
+        assert told["origin"] == "rebuild of the web app"
 
     async def test_a_build_by_hash_names_what_is_missing(self) -> None:
         for body, words in (

@@ -15,6 +15,8 @@ from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.model import Build, BuildKind, Repository, check_hash
 from probo_bitbucket.store import Database, builds
 
+ORIGIN = "the web app"
+
 
 class NotWanted(Exception):
     """The settings name the repositories that are built, and this is none of them."""
@@ -39,7 +41,8 @@ class HashRequests:
         repository = await self._repository(slug, uuid)
         if not covers(self.repositories, repository.full_name):
             raise NotWanted(f"{repository.full_name} is not among the `repositories` of the settings")
-        build = Build(str(uuid4()), BuildKind.HASH, repository, repository, check_hash(sha), sha, now)
+        id, commit = str(uuid4()), check_hash(sha)
+        build = Build(id, BuildKind.HASH, repository, repository, commit, sha, now, origin=ORIGIN)
         lease = self.leases.new()
         self.leases.hold(lease)
         try:
