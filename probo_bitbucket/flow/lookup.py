@@ -42,17 +42,24 @@ class Lookup:
         try:
             return await self._patiently(access)
         except Temporary as error:
-            build = await self.store.transact(self._explain, build_id, f"No access token for the download: {error}.")
+            await self._failed(access, build_id, str(error))
+            raise
+
+    async def _failed(self, access: Access, build_id: str, reason: str) -> None:
+        """Tell the author and the operator; the operator also where the store takes nothing."""
+        build: Build | None = None
+        try:
+            build = await self.store.transact(self._explain, build_id, f"No access token for the download: {reason}.")
+        finally:
             fields = log_fields.of_build(build) if build else {"build": build_id or None}
             self.log.error(
                 "No access token for the Container Manager",
                 event="lookup.failed",
                 account=access.name,
-                reason=str(error),
+                reason=reason,
                 **fields,
             )
-            self.wake()
-            raise
+        self.wake()
 
     async def _patiently(self, access: Access) -> str:
         deadline = self.clock.seconds() + PATIENCE

@@ -168,6 +168,16 @@ def test_a_build_that_is_not_known_needs_no_explanation(desk: Desk) -> None:
     assert desk.shown() == []
 
 
+def test_the_reason_is_logged_also_where_it_cannot_be_stored(desk: Desk, logged: list[LogEvent]) -> None:
+    desk.access.troubles = [DeadCredentials("revoked")]
+    desk.store.down = True
+    with pytest.raises(StoreUnavailable):
+        run(desk.lookup.access_token("handle"))
+    desk.store.down = False
+    [event] = [event for event in logged if event.get("event") == "lookup.failed"]
+    assert (event["build"], event["reason"]) == ("b-1", "revoked")
+
+
 def test_a_store_that_is_away_is_not_taken_for_a_trouble_of_the_credentials(desk: Desk) -> None:
     desk.access.troubles = [StoreUnavailable("disk full")]
     with pytest.raises(StoreUnavailable):
