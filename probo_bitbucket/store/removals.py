@@ -64,14 +64,6 @@ def is_wanted(tx: sa.Connection, build_id: str) -> bool:
     return tx.scalar(_WANTED, {"_build_id": build_id}) is not None
 
 
-_PINNED = _WANTED.where(removals.c.pinned, removals.c.pending)
-
-
-def is_pinned(tx: sa.Connection, build_id: str) -> bool:
-    """Whether a build that nobody wants stays, because somebody has pinned it."""
-    return tx.scalar(_PINNED, {"_build_id": build_id}) is not None
-
-
 _GOING = _WANTED.where(sa.not_(sa.and_(removals.c.pinned, removals.c.pending)))
 
 
