@@ -235,12 +235,13 @@ class BothHandlers(StageTestCase):
         await self.stage.stop_handler()
         self.stage.start_handler()
         body = {"update": {"state": "running", "context": "c"}, "build": {"id": "b", "project": GITHUBS}}
-        for trail, status in (("f00", 200), (f"f00, {headers['x-probo-passed-on-by']}, ba5", 508)):
+        ours = headers["x-probo-passed-on-by"]
+        for trail, status in (("f00", 200), (f"f00, {ours}, ba5", 508), (f"{'f00, ' * 99}{ours}", 508)):
             sent = {"Content-Type": "application/json", "X-Probo-Passed-On-By": trail}
             self.assertEqual((await self.call("POST", "/update", body, sent)).status, status)
         await self.until(lambda: len(self.github.updates) == 2)
         trail = self.github.updates[1].headers["x-probo-passed-on-by"]
-        self.assertEqual(trail, f"f00, {headers['x-probo-passed-on-by']}")
+        self.assertEqual(trail, f"f00, {ours}")
 
     async def test_a_github_handler_that_hangs_does_not_hold_up_bitbuckets_statuses(self) -> None:
         self.github.faults.add(Fault(Hang()))

@@ -238,13 +238,14 @@ def _resource(routes: Iterable[tuple[str, str, Callable[..., Any]]]) -> IResourc
     return cast(IResource, klein.resource())
 
 
-def _header(request: Request, name: str) -> str:
+def _header(request: Request, name: str, length: int | None = 100) -> str:
     # Asked for by a text, Twisted decodes what came as UTF-8, and fails where it is none.
-    return (request.getHeader(name.encode()) or b"").decode("latin-1").replace("\0", "")[:100]
+    return (request.getHeader(name.encode()) or b"").decode("latin-1").replace("\0", "")[:length]
 
 
 def _trail(request: Request) -> str:
-    return _header(request, TRAIL.lower())
+    """The whole of it: our own mark may be the last."""
+    return _header(request, TRAIL.lower(), None)
 
 
 def _attempt(text: str) -> int:
