@@ -19,7 +19,7 @@ def load(text: str, kind: type[T]) -> T:
 
 
 def inside(tx: sa.Connection, column: sa.Column[str], *path: str) -> sa.ColumnElement[str]:
-    """A text in the JSON of a column."""
-    postgresql = tx.dialect.name == "postgresql"
-    document = sa.cast(column, sa.JSON) if postgresql else sa.type_coerce(column, sa.JSON)
+    """A text in the JSON of a column; null where the column is empty."""
+    text = sa.func.nullif(column, "")
+    document = sa.cast(text, sa.JSON) if tx.dialect.name == "postgresql" else sa.type_coerce(text, sa.JSON)
     return cast("sa.ColumnElement[str]", document[path].as_string())

@@ -9,9 +9,21 @@ import pytest
 import sqlalchemy as sa
 from attrs import evolve
 
-from probo_bitbucket.model import Build, BuildKind, BuildState, DeliveryState, Repository, StatusState
+from probo_bitbucket.model import (
+    Build,
+    BuildKind,
+    BuildState,
+    Delivery,
+    DeliveryState,
+    PullRequestClosed,
+    PullRequestState,
+    Repository,
+    StatusState,
+)
 from probo_bitbucket.store import Engine, failures, schema
+from probo_bitbucket.store import pull_requests as told
 from probo_bitbucket.store.columns import dump
+from probo_bitbucket.store.deliveries import record
 from probo_bitbucket.store.views import builds, deliveries, pull_requests, queue, repositories
 from probo_bitbucket.store.views.filters import Filter
 from probo_bitbucket.store.views.outcome import Outcome, outcome
@@ -115,6 +127,15 @@ def test_of_deliveries_those_failed_that_were_given_up_and_those_whose_build_fai
     tx.execute(sa.update(schema.deliveries).where(schema.deliveries.c.received_at == 4.0).values(given_up))
     shown = deliveries.page(tx, Filter(failed=True)).items
     assert [each.received_at for each in shown] == [4.0, 3.0, 1.0]
+
+
+def test_a_delivery_of_a_pull_request_that_was_only_told_of_as_closed_has_no_title(tx: sa.Connection) -> None:
+    closed = PullRequestClosed(SITE, 7, PullRequestState.MERGED, "feature")
+    told.tell_closed(tx, closed, 1.0, look=True)
+    id = record(tx, Delivery("pullrequest:fulfilled", b"{}", 1.0), closed)
+    assert [each.title for each in deliveries.page(tx, Filter()).items] == [""]
+    assert deliveries.page(tx, Filter(words="fulfilled")).items
+    assert deliveries.story(tx, id) is not None
 
 
 def test_pages_of_a_list_have_every_row_once(tx: sa.Connection) -> None:
