@@ -14,10 +14,22 @@ from probo_bitbucket.bitbucket.api import Commit
 from probo_bitbucket.errors import Permanent, Temporary
 from probo_bitbucket.flow.builder import STANDSTILL, Builder, NotBuilt
 from probo_bitbucket.flow.watch import QUIET
-from probo_bitbucket.model import Build, BuildKind, BuildState, Repository, Status, StatusState
+from probo_bitbucket.model import Build, BuildKind, BuildState, RemovalReason, Repository, Status, StatusState
 from probo_bitbucket.probo.container_manager import Refused
-from probo_bitbucket.store import LEASE, Effort, Lease, LeaseLost, Transaction, builds, failures, statuses, watches
+from probo_bitbucket.store import (
+    LEASE,
+    Effort,
+    Lease,
+    LeaseLost,
+    Transaction,
+    builds,
+    failures,
+    removals,
+    statuses,
+    watches,
+)
 from probo_bitbucket.store.builds import StoredBuild
+from probo_bitbucket.store.removals import Removal
 from probo_bitbucket.store.statuses import Wish
 from tests.immediate import ImmediateStore, result_of, start
 
@@ -64,8 +76,10 @@ class SlowStore(ImmediateStore):
 
     clock: Clock
     seconds = 0.0
+    asked = 0
 
     def transact(self, *arguments: Any, **named: Any) -> Deferred[Any]:
+        self.asked += 1
         result = super().transact(*arguments, **named)
         self.clock.advance(self.seconds)
         return result
@@ -78,17 +92,8 @@ def slow_store(clock: Clock) -> SlowStore:
     return store
 
 
-class Prepared(Builder):
-    """A builder that reads configurations without asking anybody."""
-
-    async def _prepare(self, job: StoredBuild) -> StoredBuild:
-        prepared = evolve(job, document='{"build": {"id": "b-1"}, "project": {}}')
-        await self.store.transact(builds.advance, prepared, BuildState.READY, self.clock.seconds())
-        return prepared
-
-
-def make_builder(store: ImmediateStore, outside: Outside, kind: type[Builder] = Builder) -> Builder:
-    return kind(
+def make_builder(store: ImmediateStore, outside: Outside) -> Builder:
+    return Builder(
         store=store,
         clock=outside.clock,
         bitbucket=cast(Any, outside),
@@ -101,12 +106,17 @@ def make_builder(store: ImmediateStore, outside: Outside, kind: type[Builder] = 
     )
 
 
-def claimed(store: ImmediateStore, clock: Clock) -> StoredBuild:
-    """A build that is ready to be sent, in this node's hands."""
+def new(store: ImmediateStore, clock: Clock) -> StoredBuild:
+    """A build that nothing was read for, in this node's hands."""
     now = clock.seconds()
     store.now(builds.request, Build("b-1", BuildKind.HASH, SITE, SITE, "a" * 40, "n", now), now)
     [stored] = store.now(builds.claim_pending, Lease("here", now), 1)
-    return evolve(stored, document='{"build": {"id": "b-1"}, "project": {}}', state=BuildState.READY)
+    return stored
+
+
+def claimed(store: ImmediateStore, clock: Clock) -> StoredBuild:
+    """A build that is ready to be sent, in this node's hands."""
+    return evolve(new(store, clock), document='{"build": {"id": "b-1"}, "project": {}}', state=BuildState.READY)
 
 
 def test_a_build_is_sent_once_its_project_is_known(slow_store: SlowStore, clock: Clock) -> None:
@@ -115,6 +125,25 @@ def test_a_build_is_sent_once_its_project_is_known(slow_store: SlowStore, clock:
     assert outside.started == ["b-1"]
     later = Lease("here", clock.seconds() + QUIET)
     assert [each.build_id for each in slow_store.now(watches.claim_due, later, 1)] == ["b-1"]
+
+
+def test_a_new_build_takes_one_commit_until_it_is_sent(slow_store: SlowStore, clock: Clock) -> None:
+    job, commits = new(slow_store, clock), list[int]()
+    before = slow_store.asked
+    outside = Outside(clock, meanwhile=lambda: commits.append(slow_store.asked - before))
+    result_of(start(make_builder(slow_store, outside).start(job)))
+    assert (outside.started, commits) == (["b-1"], [1])
+    stored = slow_store.now(builds.find, "b-1")
+    assert stored is not None
+    assert stored.document  # which a try after a lost answer sends
+
+
+def test_a_new_build_that_nobody_wants_since_it_was_read_is_not_sent(slow_store: SlowStore, clock: Clock) -> None:
+    outside, job = Outside(clock), new(slow_store, clock)
+    slow_store.now(removals.want, Removal("b-1", "acme/site", None, RemovalReason.BY_HAND, "by hand"), 0.0)
+    with pytest.raises(NotBuilt, match="nobody wants it any more"):
+        result_of(start(make_builder(slow_store, outside).start(job)))
+    assert (outside.started, state_of(slow_store)) == ([], BuildState.CANCELLED)
 
 
 def test_a_build_that_another_node_took_meanwhile_is_not_sent(slow_store: SlowStore, clock: Clock) -> None:
@@ -184,7 +213,7 @@ def test_the_trouble_with_its_configuration_does_not_count_when_a_build_is_start
     slow_store: SlowStore, clock: Clock
 ) -> None:
     outside = Outside(clock)
-    builder = make_builder(slow_store, outside, Prepared)
+    builder = make_builder(slow_store, outside)
     troubled = evolve(claimed(slow_store, clock), effort=Effort(9, clock.seconds() - 80_000))
     slow_store.now(builds.postpone, troubled, due_at=clock.seconds(), error="Bitbucket is down", now=clock.seconds())
     for expected in (troubled.effort, Effort(0, None)):
