@@ -37,9 +37,7 @@ class OwnProjects:
     store: Database
     accounts: OwnAccounts
     hand_out_tokens: bool
-    _ids: dict[str, str] = field(
-        factory=dict, init=False
-    )  # of repositories by their identity, which keep them for good
+    _ids: dict[str, str] = field(factory=dict, init=False)  # by identity: repositories keep them for good
 
     async def of(self, build: Build) -> dict[str, Any]:
         identity = build.repository.identity
