@@ -67,16 +67,17 @@ def test_what_is_pending_is_listed_in_the_order_of_its_application(url: str) -> 
     engine.close()
 
 
-def test_a_start_imports_neither_alembic_nor_psycopg_when_it_does_not_need_them(tmp_path: Path) -> None:
+def test_a_start_imports_only_what_it_needs(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     upgrade(Engine(url))
     start = f"""if True:
         import sys
+        import probo_bitbucket.service
         import probo_bitbucket.tap
         from probo_bitbucket.store import Engine
         from probo_bitbucket.store.migrate import upgrade
         upgrade(Engine({url!r}))
-        print(*sorted({{"alembic", "psycopg"}} & set(sys.modules)))
+        print(*sorted({{"alembic", "jinja2", "psycopg", "sqlalchemy.dialects.postgresql"}} & set(sys.modules)))
     """
     assert subprocess.run([sys.executable, "-c", start], capture_output=True, check=True, text=True).stdout == "\n"
 
