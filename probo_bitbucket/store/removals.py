@@ -53,7 +53,7 @@ def want(tx: sa.Connection, removal: Removal, now: float) -> bool:
     wanted = insert(tx, removals).values(build_id=removal.build_id, **values)
     given_up = _failed(removal.build_id)
     told = wanted.on_conflict_do_update(index_elements=["build_id"], set_=values, where=given_up)
-    return bool(tx.execute(told).rowcount)
+    return tx.scalar(told.returning(removals.c.build_id)) is not None
 
 
 _WANTED = sa.select(removals.c.build_id).where(removals.c.build_id == sa.bindparam("_build_id"))

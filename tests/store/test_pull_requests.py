@@ -107,6 +107,36 @@ def test_a_removal_that_was_given_up_is_tried_again_for_the_next_reason(tx: sa.C
     assert failures.given_up(tx) == []
 
 
+def test_who_wants_a_build_gone_learns_whether_that_is_new(tx: sa.Connection) -> None:
+    def is_new() -> bool:
+        return removals.want(tx, REMOVAL, 1.0)
+
+    assert [is_new(), is_new()] == [True, False]
+    removals.give_up(tx, "b-1", "down", 2.0)
+    assert [is_new(), is_new()] == [True, False]
+    removals.end(tx, "b-1", 3.0)
+    assert not is_new()
+
+
+def test_a_build_is_going_unless_it_is_pinned_and_to_be_tried_again(tx: sa.Connection) -> None:
+    def pinned() -> None:
+        (job,) = removals.claim_pending(tx, Lease("north", 100.0), 10)
+        removals.postpone(tx, evolve(job, pinned=True), due_at=0.0, error="it is pinned", now=100.0)
+
+    assert not removals.is_going(tx, "b-1")
+    removals.want(tx, REMOVAL, 1.0)
+    assert removals.is_going(tx, "b-1")
+    pinned()
+    assert not removals.is_going(tx, "b-1")
+    removals.give_up(tx, "b-1", "down", 2.0)
+    assert removals.is_going(tx, "b-1")
+    removals.send_again(tx, "b-1", 3.0)
+    assert removals.is_going(tx, "b-1")
+    pinned()
+    removals.end(tx, "b-1", 4.0)
+    assert removals.is_going(tx, "b-1")
+
+
 def test_what_was_given_up_on_is_listed_and_done_again_when_an_operator_says_so(tx: sa.Connection) -> None:
     removals.want(tx, REMOVAL, 2.0)
     removals.give_up(tx, "b-1", "down", 1.0)
