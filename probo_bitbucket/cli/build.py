@@ -10,8 +10,6 @@ from probo_bitbucket.cli.daemon import daemon
 from probo_bitbucket.cli.options import settings_files
 from probo_bitbucket.cli.screen import as_json, print_json
 
-_SHORTEST_HASH = 7  # digits; no repository has as many pull requests
-
 
 @click.command()
 @settings_files
@@ -24,7 +22,9 @@ def build(*, files: tuple[Path, ...], in_json: bool, repository: str, what: str)
     A pull request is named by its NUMBER, a commit by 7 digits of its hash or more. The daemon, which must run, asks
     Bitbucket for it: webhooks that got lost do not matter.
     """
-    is_number = what.isascii() and what.isdecimal() and len(what) < _SHORTEST_HASH
+    from probo_bitbucket.model import SHORTEST_HASH
+
+    is_number = what.isascii() and what.isdecimal() and len(what) < SHORTEST_HASH  # no repository has as many
     wanted = {"pull_request": int(what)} if is_number else {"commit": what}
     told = daemon(files).post("/api/builds", repository=repository, **wanted)
     if in_json:
