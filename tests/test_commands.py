@@ -242,6 +242,16 @@ class Approval(StageTestCase):
         await self.settled()
         assert len(self.started()) == 1  # another commit needs another approval
 
+    async def test_a_rebuild_of_what_an_operator_had_built_needs_the_approval_too(self) -> None:
+        order = {"repository": "acme/site", "pull_request": self.pull_request.number}
+        assert (await self.call("POST", "/api/builds", order)).status == 202
+        await self.built(self.pull_request)
+        self.pull_request.comment("probo rebuild", AUTHOR)
+        assert f"`{self.line()}`" in await self.answered()
+        await self.settled()
+        assert len(self.started()) == 1
+        assert set(self.states(self.pull_request).values()) == {"SUCCESSFUL"}
+
     async def test_the_first_word_of_a_pull_request_can_be_its_approval(self) -> None:
         fork = self.cloud.repositories["stranger/site"]
         self.pull_request = self.unannounced(source=fork, title="Lost", branch="lost", files={"l": b"l"})

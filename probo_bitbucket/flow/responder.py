@@ -101,7 +101,8 @@ class Responder:
         """Show why there will be no build, unless there is one: then somebody has asked for it, and it is shown."""
         same = builds.claimant(tx, build)
         if same is not None and same.state not in NOT_THERE:
-            return _known(same.build)
+            known = _known(same.build)
+            return evolve(known, reason=f"{known.reason}, although the rules say: {words}")
         self.announcement.refused(tx, build, words, build.created_at)
         return Response(DeliveryState.REFUSED, words)
 
