@@ -231,6 +231,7 @@ def test_keys_of_the_container_manager_do_nothing(write: Write) -> None:
         ({"hostname": "10.0.0.1"}, "http://10.0.0.1:3012", True),
         ({"listen": "tcp:8080"}, "http://127.0.0.1:8080", True),
         ({"listen": "tcp:8080"}, "http://localhost:3012", False),
+        ({"listen": "tcp:80"}, "http://localhost", True),
         ({"internalListen": "tcp:port=3013:interface=127.0.0.1"}, "http://localhost:3013", True),
         ({"publicUrl": "https://probo.example.org"}, "https://probo.example.org", True),
     ],

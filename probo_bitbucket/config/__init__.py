@@ -120,6 +120,7 @@ def _leading_back(values: Mapping[str, Any]) -> Iterator[str]:
     for provider in ("github", "gitlab", "stash"):
         url = values[f"forward_{provider}"]
         parts = urlsplit(url)
-        here = parts.hostname in (*_HERE, values["hostname"]) and parts.port in ports
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        here = parts.hostname in (*_HERE, values["hostname"]) and port in ports
         if url and (here or url == values["public_url"]):
             yield _LEADS_BACK.format(provider=provider, url=url)
