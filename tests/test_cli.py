@@ -80,6 +80,8 @@ class Asking(CommandTestCase):
         self.assertEqual(said, f"{build['id']}: is taken down\n")
         await self.settled()
         self.assertEqual((await self.document("builds"))["items"][0]["outcome"], "removed")
+        for command in (["builds"], ["deliveries"], ["pull-requests"], ["builds", "show", build["id"]]):
+            self.assertIn(" taken down", await self.command(*command))
 
     async def test_pull_requests_and_repositories_are_listed(self) -> None:
         await self.built(self.repository.open_pull_request("A title", "a-branch", {"a": b"1"}))

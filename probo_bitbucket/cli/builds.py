@@ -14,6 +14,7 @@ from probo_bitbucket.cli.lists import (
     after_option,
     build_argument,
     failed_option,
+    outcome,
     print_happenings,
     print_page,
     search_option,
@@ -60,7 +61,7 @@ def _row(each: dict[str, Any]) -> Sequence[object]:
         time(each["created_at"]),
         target(each),
         each["commit"][:8],
-        each["outcome"],
+        outcome(each),
         each["reason"] or each["title"],
     )
 
@@ -115,7 +116,7 @@ def print_build(story: dict[str, Any]) -> None:
 
 def print_ended(builds: list[dict[str, Any]]) -> None:
     """The builds that a delivery has ended, and how far that is."""
-    rows = ((short(each["id"]), each["commit"][:8], each["outcome"], _going(each), each["reason"]) for each in builds)
+    rows = ((short(each["id"]), each["commit"][:8], outcome(each), _going(each), each["reason"]) for each in builds)
     print_table(("ENDED BUILD", "COMMIT", "OUTCOME", "TAKEN DOWN", "WHY"), rows, "")
 
 
@@ -137,7 +138,7 @@ def _story_of_build(build: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Build", build["id"]
     yield "Where", f"{target(build)} {build['branch']} {build['commit']}"
     yield "Title", build["title"]
-    yield "Outcome", build["outcome"]
+    yield "Outcome", outcome(build)
     yield "Why", build["reason"]
     yield "Wanted", time(build["created_at"])
     yield "Asked for by", build["origin"]

@@ -15,6 +15,7 @@ from probo_bitbucket.cli.lists import (
     after_option,
     failed_option,
     id_argument,
+    outcome,
     print_happenings,
     print_page,
     search_option,
@@ -59,7 +60,7 @@ def _row(each: dict[str, Any]) -> Sequence[object]:
         time(each["received_at"]),
         each["event_key"],
         target(each),
-        each["outcome"] or each["state"],
+        outcome(each) or each["state"],
         ": ".join(filter(None, (each["title"], each["reason"]))),
     )
 

@@ -28,6 +28,12 @@ def short(id: str) -> str:
     return id[:8] if sys.stdout.isatty() else id
 
 
+def outcome(line: dict[str, Any]) -> str:
+    """The outcome of a line's build in the words of the dashboard; empty where there is none."""
+    told = line["outcome"] or ""
+    return "taken down" if told == "removed" else str(told)
+
+
 def tries(taken: dict[str, Any]) -> str:
     """How many, and the last trouble among them."""
     return f"{taken['count']}, {taken['trouble']}" if taken["trouble"] else str(taken["count"])

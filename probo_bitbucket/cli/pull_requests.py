@@ -10,7 +10,7 @@ from urllib.parse import quote
 import click
 
 from probo_bitbucket.cli.daemon import daemon
-from probo_bitbucket.cli.lists import after_option, failed_option, print_page, search_option, short, target
+from probo_bitbucket.cli.lists import after_option, failed_option, outcome, print_page, search_option, short, target
 from probo_bitbucket.cli.options import settings_files
 from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
 
@@ -46,7 +46,7 @@ def _row(each: dict[str, Any]) -> Sequence[object]:
         target(each),
         (each["pull_request_state"] or "").lower(),
         short(each["id"]),
-        each["outcome"],
+        outcome(each),
         time(each["changed_at"]),
         each["title"],
     )
@@ -78,4 +78,4 @@ def show_pull_request(*, files: tuple[Path, ...], in_json: bool, after: str | No
 
 
 def _build(each: dict[str, Any]) -> Sequence[object]:
-    return (short(each["id"]), time(each["created_at"]), short(each["commit"]), each["outcome"], each["reason"])
+    return (short(each["id"]), time(each["created_at"]), short(each["commit"]), outcome(each), each["reason"])

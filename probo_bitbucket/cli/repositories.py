@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from probo_bitbucket.cli.daemon import daemon
-from probo_bitbucket.cli.lists import after_option, print_page
+from probo_bitbucket.cli.lists import after_option, outcome, print_page
 from probo_bitbucket.cli.options import settings_files
 from probo_bitbucket.cli.screen import as_json, print_json, time
 
@@ -33,7 +33,7 @@ def _row(each: dict[str, Any]) -> Sequence[object]:
         each["repository"],
         time(each["delivered_at"]),
         time(each["built_at"]),
-        each["outcome"],
+        outcome(each),
         _hook(each["hook"]),
     )
 
