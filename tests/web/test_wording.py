@@ -9,6 +9,7 @@ import pytest
 from probo_bitbucket.flow.verdict import Grade
 from probo_bitbucket.model import BuildState, DeliveryState, PullRequestState, StatusState
 from probo_bitbucket.store.views.outcome import Outcome, outcome
+from probo_bitbucket.web.pages import _environment
 from probo_bitbucket.web.wording import STAGES, ago, badge, clock, span
 
 
@@ -40,3 +41,10 @@ def test_times_read_as_people_say_them() -> None:
     ]  # fmt: skip
     assert ago(90.0, 0.0) == "in 1 min"
     assert [span(each) for each in (0.0421, 1.25, 75.0, 720.0)] == ["42 ms", "1.2 s", "75 s", "12 min"]
+
+
+def test_what_was_before_a_story_began_has_no_time_since_then() -> None:
+    """As what Bitbucket was told by an earlier build of the commit."""
+    exactly = _environment().get_template("parts.html").module.exactly  # type: ignore[attr-defined]
+    assert "+1.0 s" in exactly(61.0, 60.0)
+    assert "faint" not in exactly(59.0, 60.0)
