@@ -62,6 +62,9 @@ class Webhooks(DashboardTestCase):
         self.assertIn("Test acme/site: works, ", await self.page("/hooks?done=acme%2Fsite"))
         self.assertEqual(len(self.cloud.requests), requests)  # what is known is shown
         self.assertIn("Remove acme/site: removed", await self.done("remove"))
+        self.assertIn(
+            f"there is no webhook to {self.stage.url}/bitbucket-webhook. Add makes it so.", await self.done("test")
+        )
 
     async def test_a_name_that_is_none_is_told_beside_the_field_on_a_page_that_can_be_loaded_again(self) -> None:
         token, requests = await self.token(), len(self.cloud.requests)
