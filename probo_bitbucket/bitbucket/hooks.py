@@ -13,7 +13,7 @@ from attrs import frozen
 
 from probo_bitbucket.bitbucket.caller import Access, Caller, decode
 from probo_bitbucket.errors import NotFound
-from probo_bitbucket.model import Repository, check_slug
+from probo_bitbucket.model import InvalidName, Repository, check_slug
 
 # The events that a webhook must have, with the names that Bitbucket's page of triggers gives them. `updated` also
 # comes with new commits. `commit_status_created` is what tells that a webhook works.
@@ -39,6 +39,10 @@ class Place:
     @classmethod
     def parse(cls, text: str) -> Place:
         """Read `workspace` or `workspace/slug`. Raises InvalidName."""
+        if "://" in text:
+            raise InvalidName(
+                f"{text[:80]!r} is an address; enter workspace/repository or workspace, such as acme/site"
+            )
         workspace, slash, slug = text.partition("/")
         return cls(check_slug(workspace), check_slug(slug) if slash else "")
 

@@ -94,3 +94,8 @@ def test_another_refusal_is_no_missing_scope(setting: Setting, error: object) ->
 def test_a_place_that_must_not_reach_a_url_is_refused(text: str) -> None:
     with pytest.raises(InvalidName):
         Place.parse(text)
+
+
+def test_the_address_of_a_repository_is_no_name_of_it() -> None:
+    with pytest.raises(InvalidName, match="is an address; enter workspace/repository or workspace, such as acme/site"):
+        Place.parse("https://bitbucket.org/acme/site")
