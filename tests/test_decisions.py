@@ -110,7 +110,10 @@ class Decisions(StageTestCase):
         await self.decided(1)
         await self.settled()
         ((state, reason),) = self.rows("SELECT state, reason FROM builds")
-        assert (state, reason) == ("cancelled", "commit 0123456789ab is not in acme/site any more")
+        assert (state, reason) == (
+            "cancelled",
+            "Bitbucket has no commit 0123456789ab in acme/site, or does not show it to us",
+        )
         assert self.started() == []
 
     async def test_a_display_name_never_reaches_the_container_manager_as_a_name(self) -> None:
