@@ -64,7 +64,7 @@ class Ending:
         ended = evolve(self, teardown=not self.coordinated)._end_all(tx, found, why, now)
         if self.coordinated and any(stored.state in _SENT for stored in found):
             return "the coordinator takes environments down, and only when their pull request is closed"
-        return "" if ended else "nothing is there that is not being taken down already"
+        return "" if ended else "there is nothing to take down, or it is being taken down already"
 
     def close(self, tx: Transaction, repository: Repository, number: int, words: str, origin: str, now: float) -> int:
         """Have no more of all builds of a pull request. Returns how many there were."""
