@@ -52,7 +52,7 @@ class Standing:
             return Verdict.ok(subject, "given; Bitbucket does not tell how long they are good for")
         chain, now = await access.newest(), self.clock.seconds()
         left, age = chain.expires_at - now, now - chain.refreshed_at
-        words = f"an access token for another {left / 60:.0f} minutes, renewed {age / 60:.0f} minutes ago"
+        words = f"an access token for another {left / 60:.0f} min, renewed {age / 60:.0f} min ago"
         return Verdict.ok(subject, words + ("; by refresh token" if chain.refresh_token else "; by client credentials"))
 
     async def _sample(self, account: Account, access: Access, known: list[Repository]) -> Repository | None:
