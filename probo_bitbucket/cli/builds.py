@@ -44,7 +44,8 @@ def builds(
 ) -> None:
     """Show the builds, the latest first.
 
-    `show`, `rebuild` and `take-down` take a build's id or the first 6 characters of it, or a commit: its newest build.
+    `show`, `rebuild` and `take-down` take a build's id or the first 6 characters of it, or the first 7 of a commit: its
+    newest build.
     """
     if context.invoked_subcommand:
         return
