@@ -95,7 +95,7 @@ class Handler(Service):
         for worker in self._parts.workers:
             worker.startService()
         for each in opened:
-            self.log.info("Listening on {address}", address=each.port.getHost(), event="daemon.listening")
+            self.log.info("Listening on {address}", address=each.address, event="daemon.listening")
 
     def _with_our_store(self, settings: Settings) -> Settings:
         if settings.database_url != self.settings.database_url:

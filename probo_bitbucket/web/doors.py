@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any, cast
 
 from attrs import evolve, frozen
+from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
@@ -109,6 +111,14 @@ class OpenDoor:
     door: Door
     port: IListeningPort
     certificate: Certificate | None
+
+    @property
+    def address(self) -> str:
+        """Where it is, as people write it."""
+        host: Any = self.port.getHost()
+        if isinstance(host, UNIXAddress):
+            return f"unix:{os.fsdecode(host.name or b'')}"
+        return f"[{host.host}]:{host.port}" if isinstance(host, IPv6Address) else f"{host.host}:{host.port}"
 
     def hand_to(self, door: Door, certificate: Certificate | None) -> None:
         """Let those behind *door* answer from the next request on, also where a connection is open already."""

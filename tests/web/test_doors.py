@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from unittest import mock
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 from treq.client import HTTPClient
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.pages import notFound
@@ -23,7 +25,7 @@ from probo_bitbucket import config
 from probo_bitbucket.errors import Temporary
 from probo_bitbucket.upstream import Upstream, http_client
 from probo_bitbucket.web.access import Rules
-from probo_bitbucket.web.doors import CannotListen, Door
+from probo_bitbucket.web.doors import CannotListen, Door, OpenDoor
 from probo_bitbucket.web.site import BoundedSite
 from tests.web.certificates import write_certificates
 
@@ -174,3 +176,17 @@ def test_systemd_can_open_the_socket(directory: Path) -> None:
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=30) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (IPv4Address("TCP", "127.0.0.1", 3012), "127.0.0.1:3012"),
+        (IPv6Address("TCP", "::1", 3012), "[::1]:3012"),
+        (UNIXAddress(b"/run/probo/web.sock"), "unix:/run/probo/web.sock"),
+        (UNIXAddress(None), "unix:"),
+    ],
+)
+def test_the_log_tells_where_a_door_is_as_people_write_it(host: object, words: str) -> None:
+    port = mock.Mock(getHost=lambda: host)
+    assert OpenDoor(Door("listen", "", BoundedSite(notFound(), RULES)), port, None).address == words
