@@ -270,3 +270,12 @@ def test_a_shell_is_told_the_commands() -> None:
     code = "from probo_bitbucket.cli import main; main(prog_name='probo-bitbucket')"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "plain,hooks\n"
+
+
+def test_check_without_settings_asks_for_them() -> None:
+    """A daemon may run with settings of its own: that none starts would be no answer."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROBO_BITBUCKET_")}
+    command = [sys.executable, "-m", "probo_bitbucket", "check"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "give the daemon's settings with -c" in done.stdout
+    assert "does not start" not in done.stdout

@@ -47,7 +47,8 @@ def _verdicts(files: tuple[Path, ...]) -> list[dict[str, Any]]:
     except config.SettingsError as error:
         if error.elsewhere:
             return _seen_by_the_daemon(files, error.problems)
-        return [_verdict("settings", "wrong", problem, "the daemon does not start") for problem in error.problems]
+        advice = "the daemon does not start" if files else "give the daemon's settings with -c"
+        return [_verdict("settings", "wrong", problem, advice) for problem in error.problems]
     return [*map(asdict, checkup.look_at_files(settings, files)), *_rest(settings)]
 
 
