@@ -58,6 +58,8 @@ class Asking(CommandTestCase):
         story = await self.command("deliveries", "show", row.split()[0])
         for words in ("X-Hook-UUID", "A title", "ProboCI/env", "SUCCESSFUL"):
             self.assertIn(words, story)
+        self.assertIn("\n\nBuild ", story)
+        self.assertNotIn("Ended by", story)
         [build] = (await self.document("builds"))["items"]
         self.assertIn("ProboCI/Shell/Hello", await self.command("builds", "show", build["id"]))
 
@@ -279,3 +281,8 @@ def test_check_without_settings_asks_for_them() -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "give the daemon's settings with -c" in done.stdout
     assert "does not start" not in done.stdout
+
+
+def test_rows_have_no_blanks_at_their_end(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.print_table(("KIND", "WHY"), [("build", "many words"), ("status", None)], "")
+    assert capsys.readouterr().out == "KIND    WHY\nbuild   many words\nstatus\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -110,14 +111,16 @@ def _named(ours: Daemon, name: str) -> Any:
 def print_build(story: dict[str, Any]) -> None:
     """The story of a build, and its steps."""
     build = story["build"]
-    print_table((), _story_of_build(build), "")
+    print_table((), filter(itemgetter(1), _story_of_build(build)), "")
     print_happenings(story["happenings"])
+    click.echo()
     print_table(("STEP", "STATE", "BEGAN", "REPORTED", "WHAT", "TRIES"), map(_step, build["statuses"]), "No statuses.")
 
 
 def print_ended(builds: list[dict[str, Any]]) -> None:
     """The builds that a delivery has ended, and how far that is."""
     rows = ((short(each["id"]), each["commit"][:8], outcome(each), _going(each), each["reason"]) for each in builds)
+    click.echo()
     print_table(("ENDED BUILD", "COMMIT", "OUTCOME", "TAKEN DOWN", "WHY"), rows, "")
 
 

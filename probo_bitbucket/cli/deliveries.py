@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -76,9 +77,10 @@ def show_delivery(*, files: tuple[Path, ...], in_json: bool, id_: str) -> None:
         print_json(told)
         return
     delivery = told["delivery"]
-    print_table((), _story_of_delivery(delivery, told["headers"]), "")
+    print_table((), filter(itemgetter(1), _story_of_delivery(delivery, told["headers"])), "")
     print_happenings(told["happenings"])
     if told["build"]:
+        click.echo()
         print_build(told["build"])
     if told["ended"]:
         print_ended(told["ended"])

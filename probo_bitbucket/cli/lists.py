@@ -46,6 +46,7 @@ def print_happenings(happenings: list[dict[str, Any]]) -> None:
         for each in happenings
     ]
     if rows:
+        click.echo()
         print_table(("HAPPENED", "UNTIL", "TIMES", "TO", "WHAT"), rows, "")
 
 

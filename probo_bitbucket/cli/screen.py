@@ -36,10 +36,13 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]], nothing
         table.add_column(title, overflow="fold", no_wrap=title in _WHOLE)
     for row in rows:
         table.add_row(*map(_cell, row))
-    if table.row_count:
-        _console().print(table)
-    else:
+    if not table.row_count:
         click.echo(nothing)
+        return
+    console = _console()
+    with console.capture() as shown:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in shown.get().splitlines()))
 
 
 def _cell(value: object) -> Text:
