@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
-MANY = 4  # deliveries that are accepted at once, from which on they come thick and fast
+MANY = 8  # deliveries that are accepted at once, from which on they come thick and fast
 LASTING = 0.2  # seconds for which that is believed: their answers come in one burst after each commit
 
 
