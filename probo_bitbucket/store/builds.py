@@ -16,6 +16,7 @@ from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, pull_requests, removals
 from probo_bitbucket.store.sql import (
     ANEW,
+    LEASE,
     Claims,
     Effort,
     Lease,
@@ -27,6 +28,9 @@ from probo_bitbucket.store.sql import (
 )
 from probo_bitbucket.store.statuses import withdraw
 
+# Seconds after a lease in which what was sent under it may still arrive: that is sent at most 10 after the lease began,
+# is given 30 to be answered, and the clock of another node may be 10 ahead.
+IN_FLIGHT = 10.0 + 30.0 + 10.0 - LEASE
 TICK = 0.001  # seconds between two builds of a lane at least: the Container Manager is told no less
 
 
@@ -103,15 +107,18 @@ def request_now(tx: sa.Connection, build: Build, lease: Lease) -> StoredBuild:
 
 
 _ORDER = ("created_at", "id")
-_CLAIMS = Claims(builds, sa.select(builds).where(first_of_lane(builds, *_ORDER)).order_by(*_ORDER))
+_NOT_IN_FLIGHT = sa.or_(builds.c.state != BuildState.STARTING, builds.c.leased_until <= sa.bindparam("landed"))
+_CLAIMS = Claims(builds, sa.select(builds).where(first_of_lane(builds, *_ORDER), _NOT_IN_FLIGHT).order_by(*_ORDER))
 
 
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredBuild]:
     """Lease up to *limit* builds that are to be started, each the oldest of its lane, oldest first.
 
-    Those of the repositories named in *busy* are passed over.
+    Those of the repositories named in *busy* are passed over, and those that a node has sent of which nothing was heard
+    since, until that has arrived: before, nobody could tell whether the Container Manager is going to have them.
     """
-    return [evolve(_stored(row), leased_by=lease.holder) for row in _CLAIMS.take(tx, lease, limit, busy)]
+    rows = _CLAIMS.take(tx, lease, limit, busy, landed=lease.now - IN_FLIGHT)
+    return [evolve(_stored(row), leased_by=lease.holder) for row in rows]
 
 
 def _stored(row: sa.Row[Any]) -> StoredBuild:

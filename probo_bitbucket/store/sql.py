@@ -90,9 +90,11 @@ class Claims:
             .values(leased_by=sa.bindparam("_holder"), leased_until=sa.bindparam("_until"))
         )
 
-    def take(self, tx: sa.Connection, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[sa.Row[Any]]:
-        """Lease up to *limit* rows, but none of the owners named in *busy*."""
-        rows = tx.execute(self._query, {"now": lease.now, "busy": list(busy), "limit": limit}).all()
+    def take(
+        self, tx: sa.Connection, lease: Lease, limit: int, busy: Collection[str], **values: float
+    ) -> Sequence[sa.Row[Any]]:
+        """Lease up to *limit* rows, but none of the owners named in *busy*. *values* are those that the query binds."""
+        rows = tx.execute(self._query, {"now": lease.now, "busy": list(busy), "limit": limit, **values}).all()
         if rows:
             held = {"_holder": lease.holder, "_until": lease.until}
             names = self._keys

@@ -35,6 +35,7 @@ MINUTE = 0.5  # seconds; of these an hour has 60, in which there are as many req
 SHORTER: tuple[tuple[Any, str, float], ...] = (
     (sql, "LEASE", LEASE),
     (nodes, "LEASE", LEASE),
+    (builds, "IN_FLIGHT", LEASE / 3 + REQUEST_TIMEOUT + 2.0 - LEASE),
     (periodic, "LEASE", LEASE),
     (credentials, "LOCK", 3 * REQUEST_TIMEOUT),
     (upstream, "REQUEST_TIMEOUT", REQUEST_TIMEOUT),

@@ -34,6 +34,16 @@ def test_a_node_that_stood_still_does_not_start_what_another_one_took_over(tx: s
     builds.advance(tx, taken, BuildState.STARTING, LEASE + 1)
 
 
+def test_what_a_dead_node_has_sent_has_time_to_arrive_before_another_one_asks(tx: sa.Connection) -> None:
+    builds.request(tx, BUILD, 0.0)
+    [stored] = builds.claim_pending(tx, Lease("dead", 0.0), 1)
+    builds.advance(tx, stored, BuildState.STARTING, 1.0)
+    expired = 1.0 + LEASE
+    assert builds.claim_pending(tx, Lease("other", expired + builds.IN_FLIGHT - 0.1), 1) == []
+    [taken] = builds.claim_pending(tx, Lease("other", expired + builds.IN_FLIGHT), 1)
+    assert taken.state is BuildState.STARTING
+
+
 def test_a_build_that_goes_on_is_kept_for_another_lease(tx: sa.Connection) -> None:
     builds.request(tx, BUILD, 0.0)
     [stored] = builds.claim_pending(tx, Lease("slow", 0.0), 1)
