@@ -14,7 +14,9 @@ async def started(scene: Scene) -> dict[str, float]:
     Of a start that finds its tables: the first one of all has to make them.
     """
     data = scene.folder / "resting"
-    (await scene.daemon(OURS, dataDir=str(data))).stop()
+    first = await scene.daemon(OURS, dataDir=str(data))
+    await scene.until_idle(first)
+    first.stop()
     daemon = await scene.daemon(OURS, dataDir=str(data))
     try:
         await scene.until_idle(daemon)
