@@ -241,15 +241,21 @@ class Again(ApiTestCase):
         answered = await self.post(f"/api/builds/{newest['id']}/rebuild")
         self.assertEqual((answered.status, "merged" in answered.json["error"]), (409, True))
 
-    async def test_a_delivery_that_is_sent_again_is_decided_anew(self) -> None:
+    async def test_a_delivery_that_is_sent_again_and_asks_for_nothing_more_tells_what_it_led_to(self) -> None:
         await self.built(self.repository.open_pull_request("Once", "once", {"a": b"1"}))
         (delivery,) = (await self.get("/api/deliveries"))["items"]
         self.assertEqual((await self.post(f"/api/deliveries/{delivery['id']}/send-again")).status, 202)
         ((_, state, reason),) = await self.decided(1)
-        self.assertEqual((state, "is known already" in reason), ("ignored", True))
+        self.assertEqual((state, reason), ("accepted", delivery["reason"]))
         self.assertEqual(len(self.started()), 1)
         told = await self.get(f"/api/deliveries/{delivery['id']}")
-        before, again = told["happenings"]
+        self.assertEqual((told["delivery"]["build"], told["delivery"]["outcome"]), (delivery["build"], "succeeded"))
+        before, again, nothing = told["happenings"]
+        self.assertEqual(
+            nothing["words"],
+            f"Nothing new: {delivery['reason'].replace('a build of', 'commit')} is known already: "
+            f"it is build {delivery['build']}",
+        )
         self.assertEqual(before["words"], f"Decided: accepted, {delivery['reason']}, build {delivery['build']}")
         self.assertEqual((before["at"], again["words"]), (delivery["decided_at"], "Sent again"))
         page = (await self.call("GET", f"/deliveries/{delivery['id']}")).body.decode()
@@ -259,7 +265,7 @@ class Again(ApiTestCase):
             "Configuration read",
             "Build started",
             "Sent again",
-            "Decided: ignored",
+            "Nothing new",
         )
         places = [page.index(f"<h3>{words}") for words in order]
         self.assertEqual(places, sorted(places))

@@ -139,6 +139,15 @@ class Commands(CommandsOnStage):
         told = (await self.call("GET", "/api/deliveries/3")).json
         assert [build["id"] for build in told["ended"]] == [made["id"]]
 
+    async def test_its_delivery_tells_of_the_build_also_after_it_was_sent_again(self) -> None:
+        await self.say("probo rebuild")
+        made = (await self.call("GET", "/api/deliveries/2")).json["delivery"]["build"]
+        await self.call("POST", "/api/deliveries/2/send-again", b"")
+        assert (await self.decided(2))[-1][1:] == ("accepted", "probo rebuild")
+        told = (await self.call("GET", "/api/deliveries/2")).json
+        assert told["delivery"]["build"] == made
+        assert told["happenings"][-1]["words"] == "Nothing new: the command is known already"
+
     async def test_who_cannot_write_is_told_so_and_nothing_is_done(self) -> None:
         self.patch(commander, "REFUSED", 0.0)
         for reader in (False, True):

@@ -51,7 +51,10 @@ class Decision:
         response = self.responder.respond(tx, event, now, f"delivery {job.id}{found}")
         if self.reconcile and event.repository is not None:
             repositories.active(tx, event.repository, now, self.reconcile)
-        deliveries.decide(tx, job.id, response.state, response.reason, now, build_id=response.build_id)
+        if job.accepted and response.state is DeliveryState.IGNORED:
+            deliveries.let_stand(tx, job, response.reason, now)
+        else:
+            deliveries.decide(tx, job.id, response.state, response.reason, now, build_id=response.build_id)
         return response
 
     def _log(self, job: WaitingDelivery, response: Response) -> None:

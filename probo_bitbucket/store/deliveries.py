@@ -16,13 +16,14 @@ from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, first_o
 
 @frozen
 class WaitingDelivery:
-    """A delivery that is to be decided."""
+    """A delivery that is to be decided. *accepted* is why it was accepted before it was sent again, or empty."""
 
     id: int
     repository: str
     delivery: Delivery
     effort: Effort
     pull_request: int | None
+    accepted: str
 
 
 _RECORD = sa.insert(deliveries).returning(deliveries.c.id)
@@ -67,12 +68,15 @@ def claim_waiting(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
 
 def _waiting(row: sa.Row[Any]) -> WaitingDelivery:
     delivery = Delivery(row.event_key, row.body, row.received_at, row.hook_uuid, row.request_uuid, row.attempt)
-    return WaitingDelivery(row.id, row.repository, delivery, Effort.of(row), row.pull_request)
+    return WaitingDelivery(row.id, row.repository, delivery, Effort.of(row), row.pull_request, row.reason)
 
 
 _UPDATE = sa.update(deliveries).where(deliveries.c.id == sa.bindparam("_id"))
 _UPDATE_PENDING = _UPDATE.where(deliveries.c.pending)
-_DECIDE = _UPDATE_PENDING.values(**done(deliveries))
+_BUILD: sa.ColumnElement[Any] = sa.func.coalesce(
+    sa.bindparam("_build_id"), deliveries.c.build_id
+)  # one that it led to stays told
+_DECIDE = _UPDATE_PENDING.values(**done(deliveries), build_id=_BUILD)
 
 
 def decide(
@@ -82,8 +86,20 @@ def decide(
 
     *build_id* is the build that it led to, or that was there already: the first of them.
     """
-    decision = {"state": state, "reason": reason, "build_id": build_id, "decided_at": now}
-    tx.execute(_DECIDE, {"_id": id, **decision})
+    _decide(tx, id, state, reason, now, build_id)
+
+
+def let_stand(tx: sa.Connection, waiting: WaitingDelivery, why: str, now: float) -> None:
+    """Let stand what was decided before a delivery was sent again: it asks for nothing more, and this is *why*."""
+    if _decide(tx, waiting.id, DeliveryState.ACCEPTED, waiting.accepted, now):
+        happenings.note(tx, "delivery", str(waiting.id), f"Nothing new: {why}", now)
+
+
+def _decide(
+    tx: sa.Connection, id: int, state: DeliveryState, reason: str, now: float, build_id: str | None = None
+) -> bool:
+    decision = {"state": state, "reason": reason, "_build_id": build_id, "decided_at": now}
+    return bool(tx.execute(_DECIDE, {"_id": id, **decision}).rowcount)
 
 
 def led_to(tx: sa.Connection, id: int, build_id: str) -> None:
@@ -106,8 +122,7 @@ def postpone(tx: sa.Connection, waiting: WaitingDelivery, *, due_at: float, erro
 
 def give_up(tx: sa.Connection, id: int, error: str, now: float) -> None:
     """Leave a delivery undecided, with its *error*, unless another node has decided it meanwhile."""
-    values = {"state": DeliveryState.FAILED, "reason": error, "build_id": None, "decided_at": now}
-    if tx.execute(_DECIDE, {"_id": id, **values}).rowcount:
+    if _decide(tx, id, DeliveryState.FAILED, error, now):
         happenings.note(tx, "delivery", str(id), happenings.given_up(error), now)
 
 
@@ -115,14 +130,18 @@ _DECISION = sa.select(*(deliveries.c[name] for name in ("state", "reason", "buil
 
 
 def send_again(tx: sa.Connection, id: int, now: float) -> None:
-    """Have a delivery decided anew, as if it had just come in. What was decided before stays in its story."""
+    """Have a delivery decided anew, as if it had just come in. What was decided before stays in its story.
+
+    What one was accepted for stays with it, and the build: it may ask for nothing more.
+    """
     old = tx.execute(_DECISION.where(deliveries.c.id == id)).one()
     if old.state != DeliveryState.FAILED:  # that it was given up on is there already
         built = f"build {old.build_id}" if old.build_id else ""
         words = ", ".join(filter(None, (f"Decided: {old.state}", old.reason, built)))
         happenings.note(tx, "delivery", str(id), words, old.decided_at)
     happenings.note(tx, "delivery", str(id), happenings.SENT_AGAIN, now)
-    anew = {"state": DeliveryState.WAITING, "reason": "", "build_id": None, "decided_at": None}
+    accepted = old.reason if old.state == DeliveryState.ACCEPTED else ""
+    anew = {"state": DeliveryState.WAITING, "reason": accepted, "decided_at": None}
     tx.execute(_UPDATE, {"_id": id, **ANEW, **anew})
 
 
