@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 from probo_bitbucket.model import FULL_HASH, SHORT_HASH, Build, BuildState, PullRequestState, Repository
 from probo_bitbucket.store import happenings, watches
 from probo_bitbucket.store.columns import dump, load
+from probo_bitbucket.store.removals import GOING
 from probo_bitbucket.store.schema import builds, pull_requests, removals
 from probo_bitbucket.store.sql import (
     ANEW,
@@ -350,8 +351,8 @@ def ask_about_others(tx: sa.Connection, build: Build, now: float) -> None:
     """Have it asked what became of the other builds of the commit of *build*, which wrote over what they told."""
     others = (builds.c.source == build.source.full_name, builds.c.commit == build.commit, builds.c.id != build.id)
     there = builds.c.state.in_((BuildState.RUNNING, BuildState.ENDED))
-    unwanted = sa.exists().where(removals.c.build_id == builds.c.id)
-    asked = sa.update(builds).where(*others, there, ~unwanted).values(state=BuildState.RUNNING)
+    going = sa.exists().where(removals.c.build_id == builds.c.id, GOING)
+    asked = sa.update(builds).where(*others, there, ~going).values(state=BuildState.RUNNING)
     for id in tx.scalars(asked.returning(builds.c.id)).all():
         watches.heard(tx, id, build.source.full_name, now, due_at=now)
 

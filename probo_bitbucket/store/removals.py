@@ -64,7 +64,8 @@ def is_wanted(tx: sa.Connection, build_id: str) -> bool:
     return tx.scalar(_WANTED, {"_build_id": build_id}) is not None
 
 
-_GOING = _WANTED.where(sa.not_(sa.and_(removals.c.pinned, removals.c.pending)))
+GOING = sa.not_(sa.and_(removals.c.pinned, removals.c.pending))  # of a removal: nobody keeps the environment
+_GOING = _WANTED.where(GOING)
 
 
 def is_going(tx: sa.Connection, build_id: str) -> bool:

@@ -14,9 +14,11 @@ from probo_bitbucket.model import (
     PullRequestChanged,
     PullRequestClosed,
     PullRequestState,
+    RemovalReason,
     Repository,
 )
-from probo_bitbucket.store import LEASE, Lease, LeaseLost, builds, pull_requests
+from probo_bitbucket.store import LEASE, Lease, LeaseLost, builds, pull_requests, removals, watches
+from probo_bitbucket.store.removals import Removal
 
 SITE = Repository("acme", "site")
 PULL_REQUEST = PullRequest(7, "Title", "", "", "", "", PullRequestState.OPEN, "feature", "a" * 12, SITE)
@@ -109,3 +111,16 @@ def test_the_newest_build_of_a_branch_is_the_last_one_also_where_a_clock_was_ahe
     for id, created_at in (("b1", 103.0), ("b2", 102.0)):
         builds.request(tx, evolve(BUILD, id=id, commit=id[1] * 40, created_at=created_at), created_at)
     assert builds.newest_of_branch(tx, BUILD).build.id == "b2"  # type: ignore[union-attr]
+
+
+def test_other_builds_of_a_commit_are_asked_about_unless_they_are_going(tx: sa.Connection) -> None:
+    """One that somebody has pinned stays, and what it tells is shown."""
+    for name in ("ours", "wanted", "pinned", "going"):
+        builds.request(tx, evolve(BUILD, id=name, branch=name), 0.0)
+        builds.conclude(tx, name, BuildState.ENDED, 0.0)
+    for name in ("pinned", "going"):
+        removal = Removal(name, SITE.full_name, None, RemovalReason.BY_HAND, "taken down by hand")
+        removals.want(tx, removal, 1.0)
+        removals.postpone(tx, evolve(removal, pinned=name == "pinned"), due_at=9.0, error="not yet", now=1.0)
+    builds.ask_about_others(tx, evolve(BUILD, id="ours"), 2.0)
+    assert {each.build_id for each in watches.claim_due(tx, Lease("north", 3.0), 10)} == {"wanted", "pinned"}
