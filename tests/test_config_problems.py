@@ -211,3 +211,18 @@ def test_nested_aliases_do_not_multiply(tmp_path: Path) -> None:
     names = [f"a{number}" for number in range(40)]
     lines = ["a0: &a0 x"] + [f"{b}: &{b} [*{a}, *{a}, *{a}]" for a, b in pairwise(names)]
     assert len(problems_of(tmp_path, "\n".join(lines))) == len(names)
+
+
+@pytest.mark.parametrize("endpoint", ["tcp:bad", "tcp:bad:interface=127.0.0.1", "tcp:port=80x", "ssl:x:privateKey=k"])
+def test_an_endpoint_whose_port_is_no_number_is_told_as_any_other_setting(tmp_path: Path, endpoint: str) -> None:
+    problem = problem_in(tmp_path, f"listen: ['{endpoint}']\n")
+    assert problem.endswith(
+        f"'{endpoint}' came; a Twisted endpoint, such as tcp:3012 or unix:/run/bitbucket.sock is expected"
+    )
+
+
+@pytest.mark.parametrize("endpoint", ["tcp:80", "tcp:port=80", "tcp:interface=::1:port=80", "tcp:80:interface=h"])
+def test_a_port_may_stand_wherever_twisted_takes_it(tmp_path: Path, endpoint: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(f"{API}listen: ['{endpoint}']\n")
+    assert config.load([path], {}, {}).listen == (endpoint,)

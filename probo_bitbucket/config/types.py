@@ -205,7 +205,11 @@ EMAIL = matching("an e-mail address", r"[!-9;-?A-~]+@[!-?A-~]+")
 WEBHOOK_PATH = Type(
     "a path that starts with /, has no other signs than - . _ ~ in it, and is none of our other routes", _webhook_path
 )
-ENDPOINT = matching("a Twisted endpoint, such as tcp:3012 or unix:/run/bitbucket.sock", r"[a-z0-9]+:[^\x00-\x20]+")
+ENDPOINT = matching(
+    "a Twisted endpoint, such as tcp:3012 or unix:/run/bitbucket.sock",
+    # A port that is none, first or by its name, would be Twisted's to find, which says nothing of it but ValueError.
+    r"(?!(?:tcp|ssl):(?:port=)?(?![0-9]+(?::|\Z))[^:=]*(?::|\Z))[a-z0-9]+:[^\x00-\x20]+",
+)
 NETWORK = Type("an address or network, such as 10.1.2.3 or 2001:db8::/32", _network)
 PATH_TOKEN = matching("at least 16 characters of a-z, A-Z, 0-9 and - . _ ~", "[A-Za-z0-9._~-]{16,}")
 CA_FILE = Type("a readable PEM file with certificates", _ca_file)
