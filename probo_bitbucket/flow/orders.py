@@ -72,10 +72,9 @@ class Orders:
         return await self._want(self._ask, build)
 
     async def _repository(self, full_name: str) -> Repository:
-        """With its uuid where anybody knows it, so that the build belongs to the same project as all others."""
         named = Repository.parse(full_name)
         check_covered(self.anew.repositories, named.full_name)
-        return await self.store.transact(builds.repository_named, named.full_name) or named
+        return await self.store.transact(builds.identified, named)
 
     async def _look_up(self, repository: Repository, number: int) -> News:
         try:

@@ -38,7 +38,7 @@ class HashRequests:
         Raises InvalidName, NotWanted or UpstreamError. What may heal is tried again later all the same.
         """
         now = self.clock.seconds()
-        repository = await self._repository(slug, uuid)
+        repository = await self.store.transact(builds.identified, Repository.parse(slug, uuid))
         if not covers(self.repositories, repository.full_name):
             raise NotWanted(f"{repository.full_name} is not among the `repositories` of the settings")
         id, commit = str(uuid4()), check_hash(sha)
@@ -49,10 +49,3 @@ class HashRequests:
             return await self.builder.start(await self.store.transact(builds.request_now, build, lease))
         finally:
             self.leases.let_go(lease)  # where it is not done, the worker has it when the lease ends
-
-    async def _repository(self, slug: str, uuid: str) -> Repository:
-        """With its uuid where anybody knows it, so that the build belongs to the same project as all others."""
-        repository = Repository.parse(slug, uuid)
-        if uuid:
-            return repository
-        return await self.store.transact(builds.repository_named, repository.full_name) or repository

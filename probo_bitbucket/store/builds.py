@@ -156,11 +156,16 @@ def home_of_pull_request(tx: sa.Connection, source: str, number: int) -> Reposit
     return None if row is None else _stored(row).build.repository
 
 
-def repository_named(tx: sa.Connection, full_name: str) -> Repository | None:
-    """The repository of that name, with its uuid, if we built any pull request of it."""
-    query = sa.select(builds).where(builds.c.repository == full_name).order_by(builds.c.created_at.desc()).limit(1)
-    row = tx.execute(query).first()
-    return None if row is None else _stored(row).build.repository
+def identified(tx: sa.Connection, named: Repository) -> Repository:
+    """A repository with its uuid, where we built anything of it: so a build belongs to the same project as all others.
+
+    Where its uuid is told, it is the one that counts.
+    """
+    if named.uuid:
+        return named
+    same = builds.c.repository == named.full_name
+    row = tx.execute(sa.select(builds).where(same).order_by(builds.c.created_at.desc()).limit(1)).first()
+    return named if row is None else _stored(row).build.repository
 
 
 _WANTED = (BuildState.QUEUED, BuildState.READY, BuildState.STARTING, BuildState.RUNNING, BuildState.ENDED)
