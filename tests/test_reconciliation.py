@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from twisted.logger import capturedLogs
 
+from probo_bitbucket.sandbox.commits import uuid_of
 from probo_bitbucket.sandbox.faults import JSON, Answer, Fault
 from probo_bitbucket.sandbox.pullrequest import PullRequest, PullRequestState
 from probo_bitbucket.sandbox.server import Recorded
@@ -140,6 +141,22 @@ class Reconciliation(Looking):
             assert set(self.states(missed).values()) == {"SUCCESSFUL"}
             skipped = [each for each in events if each.get("event") == "reconciliation.skipped"]
             assert [each["pull_request"] for each in skipped] == [pull_request.number]
+
+    async def test_a_repository_that_has_taken_the_name_of_a_renamed_one_is_not_taken_for_it(self) -> None:
+        pull_request = await self.known()
+        environments = self.environments()
+        full_name = self.repository.full_name
+        self.cloud.rename_repository(self.repository, "acme/renamed")
+        other = self.cloud.add_repository(full_name, {".probo.yaml": CONFIGURATION})
+        other.uuid = uuid_of("another one")
+        its_own = self.quietly(other.open_pull_request)
+        self.assertEqual(its_own.number, pull_request.number)
+        for change in (its_own.push, its_own.merge):
+            self.quietly(change)
+            with capturedLogs() as events:
+                await self.look()
+            self.assertEqual(self.environments(), environments)
+            self.assertIn("reconciliation.skipped", [each.get("event") for each in events])
 
     async def test_a_repository_is_looked_at_less_and_less_often_until_something_happens(self) -> None:
         await self.known()

@@ -23,6 +23,7 @@ _OPEN_FIELDS = ",".join(
         *(f"values.{name}" for name in ("id", "state", "title", "description", "draft", "updated_on")),
         *(f"values.author.{name}" for name in ("display_name", "nickname", "uuid")),
         "values.links.html.href",
+        *(f"values.destination.repository.{name}" for name in ("full_name", "uuid")),
         *(
             f"values.source.{name}"
             for name in ("repository.full_name", "repository.uuid", "branch.name", "commit.hash")

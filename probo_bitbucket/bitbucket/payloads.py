@@ -64,11 +64,15 @@ def found(repository: Repository, document: bytes) -> bytes:
     return b'{"repository":%s,"pullrequest":%s}' % (home, document)
 
 
+def home(document: bytes) -> Repository:
+    """The repository that a pull request is in, by the API's *document* of it. Raises PayloadError."""
+    destination = decode(document, shapes.Homed, PayloadError).destination
+    return _repository(destination.repository, "destination.repository")
+
+
 def read_document(document: bytes, site_url: str) -> News:
     """Read what the API's *document* of a pull request tells. Raises PayloadError."""
-    destination = decode(document, shapes.Homed, PayloadError).destination
-    home = _repository(destination.repository, "destination.repository")
-    return _read_pull_request(found(home, document), site_url)
+    return _read_pull_request(found(home(document), document), site_url)
 
 
 def _read_pull_request(body: bytes, site_url: str) -> News:

@@ -102,12 +102,18 @@ class Reconciler:
 
     def _read(self, repository: Repository, number: int, document: bytes) -> Found | None:
         """The news in a *document*; None where it cannot be read, which must not hide those of the others."""
-        body = payloads.found(repository, document)
         try:
-            return Found(body, payloads.read(FOUND, body, self.site_url))
+            return self._news(repository, document)
         except PayloadError as error:
             self._log_skipped(repository, number, error)
             return None
+
+    def _news(self, repository: Repository, document: bytes) -> Found:
+        """Raises PayloadError, also where the repository was renamed and has left its name to another one."""
+        if repository.uuid and payloads.home(document).uuid != repository.uuid:
+            raise PayloadError(f"another repository is called {repository.full_name} now")
+        body = payloads.found(repository, document)
+        return Found(body, payloads.read(FOUND, body, self.site_url))
 
     def _log_skipped(self, repository: Repository, number: int, error: Exception) -> None:
         self.log.info(
