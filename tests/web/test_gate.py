@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import DeferredList
 from twisted.logger import capturedLogs
@@ -19,7 +18,7 @@ from probo_bitbucket.sandbox.stage import HOOK_SECRET
 from probo_bitbucket.web import channel, site
 from probo_bitbucket.web.access import Rules
 from probo_bitbucket.web.gate import Gate, Rooms
-from tests.canaries import canary
+from tests.canaries import MARK
 from tests.staged import StageTestCase
 from tests.web.hostile import EVENT, get, post, pull_request
 from tests.web.wire import connect, exchange, status
@@ -40,7 +39,7 @@ INTERNAL = (
 )
 INSIDE = b"/pull-request/acme/site/x"  # answered with 400 once it is let in
 STRANGERS = ["203.0.113.0/24"]
-TOKEN = canary("only-for-the-container-manager")
+TOKEN = f"only-for-the-container-manager-{MARK}"  # one that is a letter short has no mark
 
 
 def delivery(body: bytes = pull_request(), signature: str | None = None, headers: bytes = b"") -> bytes:
@@ -114,7 +113,6 @@ class WithToken(GateTestCase):
             )
         self.assertNotIn(TOKEN, repr([event for event in events if event["log_namespace"].startswith("probo")]))
 
-    @pytest.mark.secret_in("log", "a token that opens nothing is told like any other path")
     async def test_another_does_not(self) -> None:
         for path in (b"/branches/acme/site", b"/t/wrong/branches/acme/site", b"/t/%s" % TOKEN[:-1].encode()):
             self.assertEqual(await self.ask(get(path)), [403])
