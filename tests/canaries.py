@@ -23,7 +23,8 @@ from probo_bitbucket.flow import setup
 from probo_bitbucket.log_file import LogFile
 from probo_bitbucket.log_output import FORMS
 from probo_bitbucket.sandbox import credentials, stage
-from probo_bitbucket.store import hooks
+from probo_bitbucket.store import hooks, house
+from probo_bitbucket.web import sessions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,11 +63,17 @@ def canary(name: str) -> str:
 
 def recognisable() -> None:
     """Let every secret have MARK in it that the simulators or the handler make up from now on."""
-    marked: Any = SimpleNamespace(token_urlsafe=lambda size: canary(secrets.token_urlsafe(size)))
+    marked: Any = SimpleNamespace(
+        token_urlsafe=lambda size: canary(secrets.token_urlsafe(size)),
+        # At its end: the beginning of one of them is no secret (see flow.trail).
+        token_hex=lambda size: f"{secrets.token_hex(size)[: -len(MARK)]}{MARK}",
+    )
     stage.SECRET, stage.HOOK_SECRET = canary("consumer-secret"), canary("hook-secret")
     vars(credentials)["secrets"] = marked  # codes, access tokens and refresh tokens
     vars(setup)["secrets"] = marked  # codes that open the set-up page
     vars(hooks)["random"] = marked  # webhooks' secrets
+    vars(sessions)["secrets"] = marked  # cookies, tokens of the set-up page's forms, and `state`
+    vars(house)["secrets"] = marked  # the key that handles are signed with, and the token of our own pages' forms
 
 
 def songs(text: str) -> list[str]:

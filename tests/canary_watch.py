@@ -45,11 +45,16 @@ ASKED = (
     _place(r"\APOST \S*/startbuild\?(?s:.*?)\nauthorization: ", r'"service_auth": ?\{[^}]*\}'),
     _place("", r"(?m)^authorization: .*?$"),
     _place(r"\APOST \S*/site/oauth2/access_token\?", r"\n\n.*"),
+    _place(r"\A(GET|POST) \S*/site/oauth2/authorize\?", r"\bstate=[\w-]+"),
     _place(r"\A(POST|PUT) \S*/2\.0/\S+/hooks", r'"secret": ?"[^"]*"'),
     _place(r"\APOST \S*/projects/tokens\?", r"(?m)^(token|refreshtoken|previousrefreshtoken): .*?$"),
 )
 ANSWERED = (
     _place(r"\A\S*/auth_lookup\n", r'"access_token": ?"[^"]*"'),
+    _place(r"\A/setup\n", r"(?mi)^set-cookie: probo_bitbucket_setup=.*?$"),
+    _place(r"\A/setup\n", r"/site/oauth2/authorize\?[^\s\"]*?\bstate=[\w-]+"),
+    _place(r"\A/setup\S*\n", r'name="csrf" value="[\w-]+"'),
+    _place("", r'<input type="hidden" name="token" value="\w+">'),  # of our own pages' forms
     _place(r"\A/setup/callback\n", r"bb(Refresh|Access)Token: &#39;[^&]+&#39;"),  # which the operator is to copy, once
 )
 

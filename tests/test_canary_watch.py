@@ -19,7 +19,8 @@ import pytest
 from twisted.logger import Logger
 from twisted.trial.unittest import TestCase
 
-from probo_bitbucket.store import credentials
+from probo_bitbucket.store import credentials, house
+from probo_bitbucket.web.sessions import Session
 from tests.canaries import canary
 from tests.immediate import ImmediateStore
 from tests.staged import StageTestCase
@@ -34,6 +35,9 @@ class Logs(TestCase):
     def test_log_in_base64(self):
         Logger().debug(base64.b64encode(f"key:{SECRET}".encode()).decode())
 
+    def test_log_of_what_the_handler_makes_up(self):
+        Logger().debug(Session(0.0).leave("default", "key", SECRET, 0.0))
+
     @pytest.mark.secret_in("log", "it is what this is about")
     def test_expected(self):
         Logger().debug(SECRET)
@@ -45,6 +49,10 @@ class Logs(TestCase):
 
 def test_log_of_a_process(tmp_path):
     (tmp_path / "bitbucket.log").write_text(SECRET)
+
+
+def test_log_of_the_key_of_handles(tmp_path):
+    (tmp_path / "bitbucket.log").write_text(ImmediateStore(tmp_path / "store").now(house.secret, "handle key"))
 
 
 def test_store(tmp_path):
@@ -78,8 +86,10 @@ class Wire(StageTestCase):
 FOUND = {
     "test_log": "log",
     "test_log_in_base64": "log",
+    "test_log_of_what_the_handler_makes_up": "log",
     "test_expected_elsewhere": "log",
     "test_log_of_a_process": "log bitbucket.log",
+    "test_log_of_the_key_of_handles": "log bitbucket.log",
     "test_store": "store",
     "test_store_that_is_gone": "store",
     "test_asked": "asked GET /builds/c4n4ry-secret",
