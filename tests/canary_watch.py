@@ -90,11 +90,11 @@ class Watch:
         for observer in self._observers:
             globalLogPublisher.addObserver(observer)  # type: ignore[arg-type]
 
-    def end(self, *folders: Path) -> list[Heard]:
-        """All that was heard, also in the logs and databases of *folders*."""
+    def end(self) -> list[Heard]:
+        """All that was heard, also in the logs and databases of the folders that are still there."""
         for observer in self._observers:
             globalLogPublisher.removeObserver(observer)  # type: ignore[arg-type]
-        for folder in (*folders, *self._folders):
+        for folder in self._folders:
             self.search(folder)
         for (_, path), answer in self._answers.items():
             whole = without(ANSWERED, f"{path}\n{answer.decode('latin-1')}")
