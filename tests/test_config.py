@@ -244,15 +244,15 @@ def test_a_handler_that_is_ourselves_is_warned_of(given: dict[str, str], url: st
 
 def test_repr_shows_no_secret() -> None:
     secrets = [key for key in config.KEYS if key.secret and key.attribute != "credentials"]
-    given = {key.name: f"canary-{number}-is-long-enough" for number, key in enumerate(secrets)} | {
-        "database": "postgresql://a:canary@b/c"
+    given = {key.name: f"c4n4ry-{number}-is-long-enough" for number, key in enumerate(secrets)} | {
+        "database": "postgresql://a:c4n4ry@b/c"
     }
-    consumer = {"bbClientKey": "k", "bbClientSecret": "canary", "bbRefreshToken": "canary", "bbAccessToken": "canary"}
-    for credentials in (consumer, {"bbAccessToken": "canary"}, {"bbEmail": "a@b", "bbApiToken": "canary"}):
+    consumer = {"bbClientKey": "k", "bbClientSecret": "c4n4ry", "bbRefreshToken": "c4n4ry", "bbAccessToken": "c4n4ry"}
+    for credentials in (consumer, {"bbAccessToken": "c4n4ry"}, {"bbEmail": "a@b", "bbApiToken": "c4n4ry"}):
         options = given | credentials | ({} if credentials is consumer else {"api.token": None})
         settings = load(options=options)
-        assert settings.internal_token.startswith("canary")
-        assert "canary" not in repr(settings)
+        assert settings.internal_token.startswith("c4n4ry")
+        assert "c4n4ry" not in repr(settings)
 
 
 def test_every_attribute_of_settings_comes_from_a_key() -> None:

@@ -224,21 +224,21 @@ def test_a_status_without_a_branch_has_no_refname(setting: Setting) -> None:
 
 
 def test_a_token_that_is_refused_is_replaced_once(setting: Setting) -> None:
-    setting.access.tokens = ["one", "two"]
+    setting.access.tokens = ["c4n4ry-1", "c4n4ry-2"]
     setting.wire.say(401)
     setting.wire.say(201, {"type": "build"})
     run(setting.bitbucket.post_status(STATUS))
-    assert [asked.authorization for asked in setting.wire.asked] == ["Bearer one", "Bearer two"]
+    assert [asked.authorization for asked in setting.wire.asked] == ["Bearer c4n4ry-1", "Bearer c4n4ry-2"]
     assert setting.wire.asked[0].body == setting.wire.asked[1].body
-    assert setting.access.refusals == ["Bearer one"]
+    assert setting.access.refusals == ["Bearer c4n4ry-1"]
 
 
 def test_a_second_refusal_ends_the_call_and_is_remembered(setting: Setting) -> None:
-    setting.access.tokens = ["one", "two", "three"]
+    setting.access.tokens = ["c4n4ry-1", "c4n4ry-2", "c4n4ry-3"]
     setting.wire.say(401)
     with pytest.raises(Unauthorized):
         run(setting.bitbucket.post_status(STATUS))
-    assert setting.access.refusals == ["Bearer one", "Bearer two"]
+    assert setting.access.refusals == ["Bearer c4n4ry-1", "Bearer c4n4ry-2"]
     assert len(setting.wire.asked) == 2
 
 

@@ -62,11 +62,16 @@ def test_those_of_a_workspace_are_asked_for_with_the_credentials_that_cover_all_
 
 def test_a_change_names_the_webhook_in_braces_and_says_everything(setting: Setting) -> None:
     setting.wire.say(200, SHOWN)
-    run(webhooks(setting).update(SITE, "d96c25c4", "https://x/", "a secret"))
+    run(webhooks(setting).update(SITE, "d96c25c4", "https://x/", "c4n4ry-secret"))
     [asked] = setting.wire.asked
     assert (asked.method, asked.url) == ("PUT", f"{API}/repositories/acme/site/hooks/%7Bd96c25c4%7D")
     body = json.loads(asked.body)
-    assert (body["url"], body["secret"], body["active"], body["events"]) == ("https://x/", "a secret", True, [*EVENTS])
+    assert (body["url"], body["secret"], body["active"], body["events"]) == (
+        "https://x/",
+        "c4n4ry-secret",
+        True,
+        [*EVENTS],
+    )
 
 
 def test_one_that_is_gone_is_deleted_already(setting: Setting) -> None:

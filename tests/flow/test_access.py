@@ -19,7 +19,7 @@ NOTHING = cast(Any, None)  # what is known of these credentials is not in the st
 
 @pytest.fixture
 def access(clock: Clock) -> FixedAccess:
-    return FixedAccess("acme", AccessToken("T"), Budget(clock, 1000), clock)
+    return FixedAccess("acme", AccessToken("c4n4ry-T"), Budget(clock, 1000), clock)
 
 
 def refuse(access: FixedAccess) -> None:
@@ -49,7 +49,7 @@ def test_refused_credentials_are_told_once_and_shown_again_once_in_a_while(
 def test_one_caller_only_finds_out_whether_they_live_again(access: FixedAccess, clock: Clock) -> None:
     refuse(access)
     clock.advance(PROBE)
-    assert run(access.authorization()) == "Bearer T"
+    assert run(access.authorization()) == "Bearer c4n4ry-T"
     with pytest.raises(DeadCredentials):
         run(access.authorization())
 
@@ -61,11 +61,11 @@ def test_credentials_that_bitbucket_takes_again_are_used_by_all_at_once(
     clock.advance(PROBE)
     run(access.authorization())
     access.accepted()
-    assert [run(access.access_token()) for _ in range(3)] == ["T"] * 3
+    assert [run(access.access_token()) for _ in range(3)] == ["c4n4ry-T"] * 3
     assert (access.trouble(NOTHING), told(logged, "credentials.alive")) == ("", [("acme", LogLevel.info)])
 
 
 def test_a_users_token_is_called_by_its_name(clock: Clock) -> None:
-    access = FixedAccess("ada", ApiToken("ada@example.com", "T"), Budget(clock, 1000), clock)
+    access = FixedAccess("ada", ApiToken("ada@example.com", "c4n4ry-T"), Budget(clock, 1000), clock)
     refuse(access)
     assert access.trouble(NOTHING) == "Bitbucket answered 401 to the API token"

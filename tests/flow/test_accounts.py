@@ -83,7 +83,7 @@ def test_what_is_set_up_for_all_others_ends_their_waiting(store: ImmediateStore,
     accounts = made(store, ("acme", "acme/*"), clock=clock)
     with pytest.raises(DeadCredentials):
         run(accounts.of(Repository("other", "site")).authorization())
-    accounts.adopt(Account("default", AccessToken("T"), ("*",)))
+    accounts.adopt(Account("default", AccessToken("c4n4ry-T"), ("*",)))
     assert store.now(accounts.troubles) == {"acme": "", "default": ""}
 
 
@@ -164,11 +164,11 @@ def test_a_refresh_token_follows_its_chain_to_the_account_that_holds_it_now(
     """What was at the top level was given a name, and something else was put in its place."""
     chain = store.now(credentials.begin, "default", "c4n4ry-R0")
     store.now(credentials.succeed, chain, credentials.Chain(chain.origin, "c4n4ry-R1", "c4n4ry-A1"))
-    store.now(credentials.begin, "default", "X0")
+    store.now(credentials.begin, "default", "c4n4ry-X0")
     with pytest.raises(NotOurs):
         run(accounts.by_token("c4n4ry-R1"))
     store.now(credentials.begin, "acme", "c4n4ry-R0")
-    found = [run(accounts.by_token(token))[0].name for token in ("c4n4ry-R0", "c4n4ry-R1", "X0")]
+    found = [run(accounts.by_token(token))[0].name for token in ("c4n4ry-R0", "c4n4ry-R1", "c4n4ry-X0")]
     assert found == ["acme", "acme", "default"]
 
 
@@ -179,13 +179,13 @@ def test_a_handle_of_a_repository_with_dots_in_its_name_is_read(accounts: OwnAcc
 
 
 def test_a_user_shows_email_and_token_and_has_none_for_a_download() -> None:
-    access = FixedAccess("ada", ApiToken("ada@example.com", "ü:t"), Budget(Clock(), 1000), Clock())
+    access = FixedAccess("ada", ApiToken("ada@example.com", "ü:c4n4ry-t"), Budget(Clock(), 1000), Clock())
     scheme, _, pair = run(access.authorization()).partition(" ")
-    assert (scheme, base64.b64decode(pair).decode()) == ("Basic", "ada@example.com:ü:t")
+    assert (scheme, base64.b64decode(pair).decode()) == ("Basic", "ada@example.com:ü:c4n4ry-t")
     with pytest.raises(DeadCredentials, match="Bearer"):
         run(access.access_token())
 
 
 def test_an_access_token_is_what_it_is() -> None:
-    access = FixedAccess("acme", AccessToken("T"), Budget(Clock(), 1000), Clock())
-    assert (run(access.authorization()), run(access.access_token())) == ("Bearer T", "T")
+    access = FixedAccess("acme", AccessToken("c4n4ry-T"), Budget(Clock(), 1000), Clock())
+    assert (run(access.authorization()), run(access.access_token())) == ("Bearer c4n4ry-T", "c4n4ry-T")

@@ -224,9 +224,9 @@ def test_a_new_chain_in_the_store_revives_the_account_at_once(
     chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
 ) -> None:
     dead(chain, endpoint)
-    again = chain_of(endpoint, store, clock, "N0")
-    renewed(again, endpoint, "c4n4ry-A1", "N1")
-    assert endpoint.shown == ["c4n4ry-R0", "N0"]
+    again = chain_of(endpoint, store, clock, "c4n4ry-N0")
+    renewed(again, endpoint, "c4n4ry-A1", "c4n4ry-N1")
+    assert endpoint.shown == ["c4n4ry-R0", "c4n4ry-N0"]
     assert stored(store).dead == ""
 
 

@@ -94,9 +94,9 @@ def test_a_new_token_that_an_operator_gave_the_coordinator_is_used_at_once(desk:
     desk.endpoint.refuse(DeadCredentials("revoked"))
     with pytest.raises(DeadCredentials):
         result_of(asking)
-    desk.has("N0")
-    get(desk, SITE, "c4n4ry-A1", "N1")
-    assert desk.endpoint.shown == ["c4n4ry-R0", "N0"]
+    desk.has("c4n4ry-N0")
+    get(desk, SITE, "c4n4ry-A1", "c4n4ry-N1")
+    assert desk.endpoint.shown == ["c4n4ry-R0", "c4n4ry-N0"]
 
 
 def test_new_credentials_of_a_project_leave_the_others_on_their_chain(desk: Desk, store: ImmediateStore) -> None:
@@ -104,11 +104,11 @@ def test_new_credentials_of_a_project_leave_the_others_on_their_chain(desk: Desk
     get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
     desk.has("c4n4ry-R0", "p-2")
     assert run(desk.accounts.of(SHOP).authorization()) == "Bearer c4n4ry-A1"
-    desk.has("N0", "p-1")
-    get(desk, SITE, "B1", "N1")
+    desk.has("c4n4ry-N0", "p-1")
+    get(desk, SITE, "c4n4ry-B1", "c4n4ry-N1")
     desk.has("c4n4ry-R0", "p-2")
     assert run(desk.accounts.of(SHOP).authorization()) == "Bearer c4n4ry-A1"
-    tokens = {"c4n4ry-R0": "c4n4ry-A1", "c4n4ry-R1": "c4n4ry-A1", "N0": "B1", "N1": "B1"}
+    tokens = {"c4n4ry-R0": "c4n4ry-A1", "c4n4ry-R1": "c4n4ry-A1", "c4n4ry-N0": "c4n4ry-B1", "c4n4ry-N1": "c4n4ry-B1"}
     assert {token: run(run(desk.accounts.by_token(token))[0].access_token()) for token in tokens} == tokens
     assert store.now(credentials.holders, "c4n4ry-R1") == ["project p-2"]
 
@@ -193,20 +193,20 @@ def test_a_project_is_kept_without_its_credentials_and_sent_with_those_that_it_h
     projects = CoordinatorProjects(desk.accounts.coordinator, desk.accounts)
     desk.has("c4n4ry-R0")
     assert run(projects.of(BUILD)) == {"id": "p-1"}
-    desk.has("N0")
-    assert run(projects.with_service_auth({"id": "p-1"}, BUILD))["service_auth"] == {"refreshToken": "N0"}
+    desk.has("c4n4ry-N0")
+    assert run(projects.with_service_auth({"id": "p-1"}, BUILD))["service_auth"] == {"refreshToken": "c4n4ry-N0"}
 
 
 def test_a_token_that_was_sent_with_a_build_may_be_asked_with_at_once(desk: Desk) -> None:
     projects = CoordinatorProjects(desk.accounts.coordinator, desk.accounts)
     desk.has("c4n4ry-R0")
     get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
-    desk.has("N0")
+    desk.has("c4n4ry-N0")
     run(projects.with_service_auth({"id": "p-1"}, BUILD))
-    access, _ = run(desk.accounts.by_token("N0"))
+    access, _ = run(desk.accounts.by_token("c4n4ry-N0"))
     asking = start(access.access_token())
-    desk.endpoint.grant("B1", "N1")
-    assert result_of(asking) == "B1"
+    desk.endpoint.grant("c4n4ry-B1", "c4n4ry-N1")
+    assert result_of(asking) == "c4n4ry-B1"
 
 
 def test_a_repository_without_a_project_waits_for_nothing(desk: Desk) -> None:

@@ -131,7 +131,7 @@ def test_a_pair_that_came_while_the_one_before_was_told_is_told_as_well(desk: De
 def test_what_an_operator_gave_the_coordinator_is_not_overwritten(desk: Desk) -> None:
     desk.wire.say(200)
     desk.renew(1)
-    desk.store.now(credentials.begin, NAME, "N0")
+    desk.store.now(credentials.begin, NAME, "c4n4ry-N0")
     desk.wait()
     assert desk.told() == []
 
@@ -140,7 +140,7 @@ def test_those_who_still_share_a_chain_are_told_when_another_project_has_left_it
     desk.wire.say(200)
     desk.renew(1)
     desk.store.now(credentials.begin, "project p-2", "c4n4ry-R0")
-    desk.store.now(credentials.begin, NAME, "N0")
+    desk.store.now(credentials.begin, NAME, "c4n4ry-N0")
     desk.wait()
     assert desk.told() == [("c4n4ry-R0", "c4n4ry-R1")]
     assert desk.wire.asked[0].headers["projectid"] == ["p-2"]

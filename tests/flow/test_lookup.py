@@ -94,7 +94,7 @@ class Desk:
 @pytest.fixture
 def desk(store: ImmediateStore, clock: Clock) -> Desk:
     wire, woken = Wire(), list[None]()
-    access = Troubled("acme", AccessToken("T"), Budget(clock, 1000), clock)
+    access = Troubled("acme", AccessToken("c4n4ry-T"), Budget(clock, 1000), clock)
     accounts = OneAccount(access)
     lookup = Lookup(
         store,
@@ -116,12 +116,12 @@ def built(desk: Desk) -> Build:
 
 
 def test_a_handle_gets_a_token(desk: Desk) -> None:
-    assert run(desk.lookup.access_token("handle")) == "T"
+    assert run(desk.lookup.access_token("handle")) == "c4n4ry-T"
 
 
 def test_anything_else_gets_none(desk: Desk) -> None:
     with pytest.raises(NotOurs):
-        run(desk.lookup.access_token("T"))
+        run(desk.lookup.access_token("c4n4ry-T"))
     assert desk.access.asked == 0
 
 
@@ -129,7 +129,7 @@ def test_a_passing_trouble_is_waited_out(desk: Desk, clock: Clock) -> None:
     desk.access.troubles = [Temporary("503")] * 3
     asking = start(desk.lookup.access_token("handle"))
     clock.pump([PAUSE] * 3)
-    assert result_of(asking) == "T"
+    assert result_of(asking) == "c4n4ry-T"
     assert desk.woken == []
 
 

@@ -31,27 +31,27 @@ def newest(store: ImmediateStore, name: str) -> str:
 def test_another_consumer_without_refresh_token_does_not_go_on_with_the_first_ones(
     store: ImmediateStore, clock: Clock, name: str
 ) -> None:
-    starts(store, clock, name, OAuthConsumer("A", "secret", "c4n4ry-R0"))
+    starts(store, clock, name, OAuthConsumer("A", "c4n4ry-secret", "c4n4ry-R0"))
     store.now(credentials.begin, name, "c4n4ry-R0")
-    starts(store, clock, name, OAuthConsumer("B", "secret"))
+    starts(store, clock, name, OAuthConsumer("B", "c4n4ry-secret"))
     assert newest(store, name) == ""
 
 
 @NAMES
 def test_the_same_settings_go_on_with_the_stored_tokens(store: ImmediateStore, clock: Clock, name: str) -> None:
     for _ in range(2):
-        starts(store, clock, name, OAuthConsumer("A", "secret", "c4n4ry-R0"))
+        starts(store, clock, name, OAuthConsumer("A", "c4n4ry-secret", "c4n4ry-R0"))
         assert store.now(credentials.begin, name, "c4n4ry-R0").origin == credentials.digest("c4n4ry-R0")
     assert newest(store, name) == "c4n4ry-R0"
 
 
 @NAMES
-@pytest.mark.parametrize("given", [OAuthConsumer("B", "secret"), AccessToken("T")])
+@pytest.mark.parametrize("given", [OAuthConsumer("B", "c4n4ry-secret"), AccessToken("c4n4ry-T")])
 def test_what_was_set_up_gives_way_to_newer_settings_with_its_tokens(
     store: ImmediateStore, clock: Clock, name: str, given: Credentials
 ) -> None:
-    starts(store, clock, name, OAuthConsumer("A", "secret", "c4n4ry-R0"))
-    store.now(save, name, "K", "secret", Grant("c4n4ry-A1", "c4n4ry-R1", 7200.0, ()), 0.0)
+    starts(store, clock, name, OAuthConsumer("A", "c4n4ry-secret", "c4n4ry-R0"))
+    store.now(save, name, "K", "c4n4ry-secret", Grant("c4n4ry-A1", "c4n4ry-R1", 7200.0, ()), 0.0)
     starts(store, clock, name, given)
     assert (store.now(consumers.by_account), newest(store, name)) == ({}, "")
 
@@ -59,17 +59,17 @@ def test_what_was_set_up_gives_way_to_newer_settings_with_its_tokens(
 def test_a_change_of_one_account_leaves_the_others_alone(store: ImmediateStore, clock: Clock) -> None:
     for key in ("A", "B"):
         accounts = [
-            Account("acme", OAuthConsumer(key, "secret"), ("acme/*",)),
-            Account("globex", OAuthConsumer("G", "s"), ()),
+            Account("acme", OAuthConsumer(key, "c4n4ry-secret"), ("acme/*",)),
+            Account("globex", OAuthConsumer("G", "c4n4ry-secret"), ()),
         ]
         store.now(SetUp(accounts, store, clock, NOBODY, NOBODY, NOBODY, "").begin)
         if key == "A":
             for name in ("acme", "globex"):
-                store.now(credentials.begin, name, f"R-{name}")
-    assert (newest(store, "acme"), newest(store, "globex")) == ("", "R-globex")
+                store.now(credentials.begin, name, f"c4n4ry-{name}")
+    assert (newest(store, "acme"), newest(store, "globex")) == ("", "c4n4ry-globex")
 
 
 def test_all_that_the_accounts_do_not_cover_can_be_set_up_too() -> None:
-    acme, top = Account("acme", None, ("acme/*",)), Account(ALL_OTHERS, AccessToken("T"), ("*",))
+    acme, top = Account("acme", None, ("acme/*",)), Account(ALL_OTHERS, AccessToken("c4n4ry-T"), ("*",))
     assert choices([acme]) == (acme, Account(ALL_OTHERS, None, ("*",)))
     assert choices([acme, top]) == (acme, top)

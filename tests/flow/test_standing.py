@@ -15,7 +15,7 @@ from tests.immediate import run
 from tests.wire import Wire
 
 API = "https://api.example/2.0"
-TOKEN = AccessToken("token")
+TOKEN = AccessToken("c4n4ry-token")
 
 
 def looked(wire: Wire, *globs: str, known: tuple[Repository, ...] = ()) -> list[tuple[str, str, str]]:

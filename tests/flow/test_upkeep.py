@@ -14,20 +14,26 @@ from tests.immediate import ImmediateStore, result_of, start
 
 def test_idle_credentials_are_refreshed_and_those_in_use_are_not(store: ImmediateStore, clock: Clock) -> None:
     idle, used = Endpoint(), Endpoint()
-    chains = [chain_of(idle, store, clock, "I0", name="idle"), chain_of(used, store, clock, "U0", name="used")]
+    chains = [
+        chain_of(idle, store, clock, "c4n4ry-I0", name="idle"),
+        chain_of(used, store, clock, "c4n4ry-U0", name="used"),
+    ]
     asking = start(chains[1].access_token())
-    used.grant("c4n4ry-A1", "U1")
+    used.grant("c4n4ry-A1", "c4n4ry-U1")
     result_of(asking)
     clock.advance(IDLE - 1)
     start(Upkeep(store, lambda _: chains).round())
-    assert (idle.shown, used.shown) == (["I0"], ["U0"])
+    assert (idle.shown, used.shown) == (["c4n4ry-I0"], ["c4n4ry-U0"])
 
 
 def test_credentials_that_are_dead_do_not_keep_the_others_from_being_refreshed(
     store: ImmediateStore, clock: Clock, logged: list[LogEvent]
 ) -> None:
     dead, alive = Endpoint(), Endpoint()
-    chains = [chain_of(dead, store, clock, "D0", name="dead"), chain_of(alive, store, clock, "c4n4ry-A0", name="alive")]
+    chains = [
+        chain_of(dead, store, clock, "c4n4ry-D0", name="dead"),
+        chain_of(alive, store, clock, "c4n4ry-A0", name="alive"),
+    ]
     clock.advance(IDLE)
     round = start(Upkeep(store, lambda _: chains).round())
     dead.refuse(DeadCredentials("revoked"))

@@ -37,7 +37,7 @@ def test_what_waits_is_counted_and_what_is_done_is_not(tx: sa.Connection) -> Non
 def test_the_oldest_renewal_is_told_where_there_was_one(tx: sa.Connection) -> None:
     assert credentials.oldest_renewal(tx) is None
     for name, renewed in (("a", 100.0), ("b", 50.0), ("c", 0.0)):
-        credentials.begin_anew(tx, name, Chain(name, f"token-{name}", refreshed_at=renewed))
+        credentials.begin_anew(tx, name, Chain(name, f"c4n4ry-{name}", refreshed_at=renewed))
     assert credentials.oldest_renewal(tx) == 50.0
 
 

@@ -99,9 +99,9 @@ def test_a_command_that_was_given_up_on_is_listed_and_carried_out_after_all(tx: 
 
 
 def test_tokens_that_were_not_handed_on_are_listed_and_handed_on_after_all(tx: sa.Connection) -> None:
-    chain = Chain("origin", "second", refreshed_at=1.0)
+    chain = Chain("origin", "c4n4ry-second", refreshed_at=1.0)
     credentials.begin_anew(tx, "project p-1", chain)
-    hand_ons.note(tx, evolve(chain, refresh_token="first"), chain)
+    hand_ons.note(tx, evolve(chain, refresh_token="c4n4ry-first"), chain)
     [told] = hand_ons.claim_pending(tx, Lease("north", 2.0), 10)
     hand_ons.give_up(tx, told, "the coordinator answered 400")
     assert failures.given_up(tx) == [
