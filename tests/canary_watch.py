@@ -1,7 +1,9 @@
 """The watch: hears every canary that sings where it does not belong, while any test runs.
 
 It listens to the log at its finest level in every form, to all that the simulators are asked and all that the handler
-answers, and looks into the logs and the databases that a test made before they are gone.
+answers, and to what processes say that a test waits for (`subprocess.run`, `communicate`). It looks into the logs and
+the databases that a test made before they are gone. It does not hear what is read from a process line by line or from
+a terminal, and secrets that another process makes up have no mark.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -64,7 +67,7 @@ LOGGED = (_place("", r"/setup\?code=[\w-]+(?= with a browser)"),)  # for whoever
 
 @frozen
 class Heard:
-    """A song, and where it was heard: `log`, `store`, `asked …` or `answered …`."""
+    """A song, and where it was heard: `log`, `store`, `said`, `asked …` or `answered …`."""
 
     place: str
     song: str
@@ -119,6 +122,10 @@ class Watch:
     def answered(self, connection: int, path: str, part: bytes) -> None:
         """The handler wrote a part of an answer."""
         self._answers[connection, path] += part
+
+    def said(self, text: str) -> None:
+        """A process said *text* on its standard output or error."""
+        self._hear("said", without(LOGGED, text))
 
     def search(self, folder: Path) -> None:
         """Look into the logs and the SQLite files in *folder*."""
@@ -185,6 +192,7 @@ def listen_in() -> None:
     """Have *watch* hear of every request to a simulator, every answer of a handler, and every folder of a test."""
     _hear_requests()
     _hear_answers()
+    _hear_processes()
     _see_folders()
 
 
@@ -215,6 +223,18 @@ def _hear_answers() -> None:
         channel.transport.writeSequence = lambda parts: heard(b"".join(parts))
 
     BoundedChannel.connectionMade = connection_made  # type: ignore[method-assign, assignment]
+
+
+def _hear_processes() -> None:
+    communicate = subprocess.Popen.communicate
+
+    def heard(process: Any, *arguments: Any, **named: Any) -> Any:
+        said = communicate(process, *arguments, **named)
+        for part in filter(None, said):
+            watch.said(part if isinstance(part, str) else part.decode(errors="replace"))
+        return said
+
+    subprocess.Popen.communicate = heard  # type: ignore[method-assign, assignment]
 
 
 def _see_folders() -> None:

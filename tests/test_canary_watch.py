@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LEAKS = """
-import base64, sqlite3
+import base64, sqlite3, subprocess, sys
 from contextlib import closing
 
 import pytest
@@ -49,6 +49,10 @@ class Logs(TestCase):
 
 def test_log_of_a_process(tmp_path):
     (tmp_path / "bitbucket.log").write_text(SECRET)
+
+
+def test_said_by_a_process():
+    subprocess.run([sys.executable, "-c", f"print({SECRET!r})"], stdout=subprocess.PIPE)
 
 
 def test_log_of_the_key_of_handles(tmp_path):
@@ -89,6 +93,7 @@ FOUND = {
     "test_log_of_what_the_handler_makes_up": "log",
     "test_expected_elsewhere": "log",
     "test_log_of_a_process": "log bitbucket.log",
+    "test_said_by_a_process": "said",
     "test_log_of_the_key_of_handles": "log bitbucket.log",
     "test_store": "store",
     "test_store_that_is_gone": "store",
