@@ -59,7 +59,7 @@ class WithDaemon(CheckTestCase):
                 "webhook acme/site",
             ],
         )
-        self.assertRegex(found["credentials default"]["what"], r"^an access token for another 1\d\d minutes")
+        self.assertRegex(found["credentials default"]["what"], r"^an access token for another 1\d\d min")
 
     async def test_people_get_a_line_each(self) -> None:
         said = await self.command("check")
