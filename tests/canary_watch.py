@@ -49,6 +49,7 @@ ASKED = (
     _place("", r"(?m)^authorization: .*?$"),
     _place(r"\APOST \S*/site/oauth2/access_token\?", r"\n\n.*"),
     _place(r"\A(GET|POST) \S*/site/oauth2/authorize\?", r"\bstate=[\w-]+"),
+    _place("", r"(?m)^referer: \S*/site/oauth2/authorize\?\S*$"),  # Bitbucket's page asks for what it shows
     _place(r"\A(POST|PUT) \S*/2\.0/\S+/hooks", r'"secret": ?"[^"]*"'),
     _place(r"\APOST \S*/projects/tokens\?", r"(?m)^(token|refreshtoken|previousrefreshtoken): .*?$"),
 )

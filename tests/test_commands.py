@@ -120,7 +120,7 @@ class Commands(CommandsOnStage):
         assert await self.say("probo stop") == []
         assert self.environments() == []
         [answer] = await self.say("probo stop")
-        assert answer.startswith("Not stopped: nothing is there")
+        assert answer.startswith("Not stopped: there is nothing to take down")
 
     async def test_the_story_of_its_delivery_goes_on_with_what_it_asked_for(self) -> None:
         lines: list[LogEvent] = []

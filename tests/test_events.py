@@ -765,7 +765,7 @@ class OnProjects(Events):
 
     @row(OPEN, "a coordinator has no project for the repository")
     async def test_a_repository_without_a_project(self) -> None:
-        self.repository.open_pull_request()
+        self.unannounced().edit(title="Told of alone, and not besides a push")
         await self.settled()
         assert self.rows("SELECT reason FROM builds") == [("the coordinator has no project for acme/site",)]
 

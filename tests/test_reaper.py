@@ -148,4 +148,4 @@ class WebApp(StageTestCase):
     async def test_a_build_by_hash_that_cannot_be_says_why(self) -> None:
         answer = await self.call("POST", "/builds/hash", {"project": {"slug": "acme/site"}, "sha": "0123456789ab"})
         assert answer.status == 502
-        assert "0123456789ab is not in acme/site" in answer.json["error"]
+        assert "Bitbucket has no commit 0123456789ab in acme/site" in answer.json["error"]

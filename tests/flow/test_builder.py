@@ -193,7 +193,7 @@ def test_a_node_that_stood_still_does_not_speak_over_the_one_that_took_the_build
     builder, job = make_builder(slow_store, outside), claimed(slow_store, clock)
 
     def taken() -> None:
-        clock.advance(LEASE)
+        clock.advance(LEASE + builds.IN_FLIGHT)
         [other] = slow_store.now(builds.claim_pending, Lease("there", clock.seconds()), 1)
         slow_store.now(builds.advance, other, BuildState.STARTING, clock.seconds())
         slow_store.now(builds.started, "b-1", clock.seconds())
