@@ -10,6 +10,8 @@ from enum import IntEnum, StrEnum
 
 from attrs import field, frozen
 
+from probo_bitbucket import origins
+
 # What Bitbucket allows in workspace ids and repository slugs. They reach upstream URLs, and the Container Manager
 # puts them into a shell line, so nothing else may pass.
 _SLUG = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.-]{1,128}")
@@ -230,7 +232,7 @@ class Build:
     @property
     def by_hand(self) -> bool:
         """Whether somebody asked for just this commit: their word stands above the author's."""
-        return not self.origin.startswith("delivery ")
+        return not origins.is_delivery(self.origin)
 
     @property
     def claim(self) -> str:

@@ -9,6 +9,7 @@ from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from probo_bitbucket import origins
 from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.anew import Anew, NotNow, check_covered, check_started
 from probo_bitbucket.flow.ending import Ending
@@ -18,10 +19,6 @@ from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.statuses import StoredStatus
 from probo_bitbucket.store.views import deliveries as delivery_views
 from probo_bitbucket.store.views.deliveries import DeliveryLine
-
-OPERATOR = "an operator"  # the origin of what one of them asks for
-
-_REBUILD = "rebuild of "  # begins the origin of a build that is made once more; what asked for the first follows
 
 
 class NotThere(Exception):
@@ -85,8 +82,8 @@ class Again:
     def _rebuild(self, tx: Transaction, id: str) -> Build:
         old = _build(tx, id)
         check_started(old)
-        origin = f"{_REBUILD}{old.build.origin.removeprefix(_REBUILD)}"
-        new = evolve(old.build, id=str(uuid4()), created_at=self.clock.seconds(), origin=origin)
+        made, origin = self.clock.seconds(), origins.rebuild(old.build.origin)
+        new = evolve(old.build, id=str(uuid4()), created_at=made, origin=origin)
         self.anew.build(tx, new)
         return new
 
@@ -100,7 +97,7 @@ class Again:
 
     def _take_down(self, tx: Transaction, id: str) -> Build:
         stored = _build(tx, id)
-        if why := self.ending.end_by_hand(tx, [stored], "taken down by hand", OPERATOR, self.clock.seconds()):
+        if why := self.ending.end_by_hand(tx, [stored], "taken down by hand", origins.OPERATOR, self.clock.seconds()):
             raise NotNow(why)
         return stored.build
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from probo_bitbucket.flow import log_fields, rules
+from probo_bitbucket import origins
+from probo_bitbucket.flow import rules
 from probo_bitbucket.flow.anew import Anew, NotNow
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.requests import NotWanted
@@ -35,9 +36,9 @@ class ByHand:
 
         What is built of it belongs to the story of the delivery that told of the comment.
         """
-        origin = f"comment {job.comment.comment_id} of {job.origin}"
+        origin = origins.comment(job.comment.comment_id, job.origin)
         answer = self._carry_out(tx, job, now, origin)
-        delivery, made = log_fields.delivery_of(job.origin), builds.asked_for_by(tx, origin)
+        delivery, made = origins.delivery_of(job.origin), builds.asked_for_by(tx, origin)
         if delivery is not None and made is not None:
             deliveries.led_to(tx, delivery, made)
         return answer

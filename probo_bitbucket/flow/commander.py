@@ -8,9 +8,9 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from probo_bitbucket import origins
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.errors import Permanent
-from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.by_hand import ByHand
 from probo_bitbucket.model import Comment, Commented, Repository
 from probo_bitbucket.store import Database, Lease, Transaction, commands
@@ -101,7 +101,7 @@ class Commander:
         self.log.info(
             words,
             event=event,
-            delivery=log_fields.delivery_of(job.origin),
+            delivery=origins.delivery_of(job.origin),
             repository=job.comment.repository.full_name,
             pull_request=job.comment.number,
             command=job.command,

@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 from attrs import define
 from twisted.logger import Logger
 
+from probo_bitbucket import origins
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.bitbucket.scopes import ScopeMissing
 from probo_bitbucket.errors import Permanent
-from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.comment import marker
 from probo_bitbucket.store import Database, Lease, comments
 from probo_bitbucket.store.comments import StoredComment
@@ -75,7 +75,7 @@ class Commenter:
         self.log.info(
             words,
             event=event,
-            delivery=log_fields.delivery_of(job.origin),
+            delivery=origins.delivery_of(job.origin),
             build=job.build_id,
             repository=job.desired.repository.full_name,
             pull_request=job.desired.pull_request,

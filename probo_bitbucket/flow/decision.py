@@ -9,6 +9,7 @@ from attrs import define
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from probo_bitbucket import origins
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.responder import Responder, Response
@@ -47,8 +48,8 @@ class Decision:
     def _decide(self, tx: Transaction, job: WaitingDelivery, event: Event) -> Response:
         """Respond and write the decision down, in one transaction: that is what makes it one build."""
         now = self.clock.seconds()
-        found = ", found by reconciliation" if job.delivery.event_key == payloads.FOUND else ""
-        response = self.responder.respond(tx, event, now, f"delivery {job.id}{found}")
+        origin = origins.delivery(job.id, found=job.delivery.event_key == payloads.FOUND)
+        response = self.responder.respond(tx, event, now, origin)
         if self.reconcile and event.repository is not None:
             repositories.active(tx, event.repository, now, self.reconcile)
         if job.accepted and response.state is DeliveryState.IGNORED:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from probo_bitbucket import origins
 from probo_bitbucket.model import Build
 from probo_bitbucket.store.statuses import StoredStatus
-
-_DELIVERY = re.compile(r"\bdelivery (\d+)")
 
 
 def of_build(build: Build) -> dict[str, Any]:
     return {
-        "delivery": delivery_of(build.origin),
+        "delivery": origins.delivery_of(build.origin),
         "build": build.id,
         "repository": build.repository.full_name,
         "pull_request": build.pull_request.number if build.pull_request else None,
@@ -23,7 +21,7 @@ def of_build(build: Build) -> dict[str, Any]:
 
 def of_status(status: StoredStatus) -> dict[str, Any]:
     return {
-        "delivery": delivery_of(status.origin),
+        "delivery": origins.delivery_of(status.origin),
         "build": status.build_id,
         "repository": status.desired.repository.full_name,
         "pull_request": status.pull_request,
@@ -31,9 +29,3 @@ def of_status(status: StoredStatus) -> dict[str, Any]:
         "key": status.desired.key,
         "state": status.desired.state,
     }
-
-
-def delivery_of(origin: str) -> int | None:
-    """The delivery that something began with: of `delivery 17, found by …` as of `rebuild of delivery 17`."""
-    found = _DELIVERY.search(origin)
-    return int(found[1]) if found else None

@@ -9,12 +9,13 @@ from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from probo_bitbucket import origins
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.bitbucket.payloads import News, PayloadError
 from probo_bitbucket.errors import NotFound, Temporary
 from probo_bitbucket.flow import log_fields
-from probo_bitbucket.flow.again import OPERATOR, NotThere
+from probo_bitbucket.flow.again import NotThere
 from probo_bitbucket.flow.anew import Anew, NotNow, check_covered
 from probo_bitbucket.flow.responder import Responder, build_of
 from probo_bitbucket.model import (
@@ -68,7 +69,9 @@ class Orders:
         except NotFound as error:
             raise NotThere(f"Bitbucket has no commit {wanted} in {full_name}, or does not show it to us") from error
         id, now = str(uuid4()), self.clock.seconds()
-        build = Build(id, BuildKind.HASH, repository, repository, commit.hash, commit.message, now, origin=OPERATOR)
+        build = Build(
+            id, BuildKind.HASH, repository, repository, commit.hash, commit.message, now, origin=origins.OPERATOR
+        )
         return await self._want(self._ask, build)
 
     async def _repository(self, full_name: str) -> Repository:
@@ -90,9 +93,9 @@ class Orders:
     def _take_news(self, tx: Transaction, event: PullRequestChanged) -> Build:
         now = self.clock.seconds()
         known = pull_requests.find(tx, event.repository.full_name, event.number)
-        if late := self.responder.take_note(tx, event, known, now, OPERATOR):
+        if late := self.responder.take_note(tx, event, known, now, origins.OPERATOR):
             raise NotNow(late.reason)
-        return self._ask(tx, evolve(build_of(event, now), origin=OPERATOR))
+        return self._ask(tx, evolve(build_of(event, now), origin=origins.OPERATOR))
 
     def _ask(self, tx: Transaction, build: Build) -> Build:
         self.anew.build(tx, build)

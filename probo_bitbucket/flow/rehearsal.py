@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from probo_bitbucket import origins
 from probo_bitbucket.flow.intake import understood
 from probo_bitbucket.flow.responder import Responder
 from probo_bitbucket.model import DeliveryState
@@ -13,8 +14,6 @@ from probo_bitbucket.store import Transaction
 from probo_bitbucket.store.views import builds
 from probo_bitbucket.store.views.builds import BuildLine
 from probo_bitbucket.store.views.filters import Filter
-
-ORIGIN = "a rehearsal"
 
 
 @frozen
@@ -41,7 +40,7 @@ class Rehearsal:
         event = understood(event_key, body, self.site_url, self.repositories)
         repository = event.repository.full_name if event.repository else ""
         before = _builds(tx, repository)
-        response = self.responder.respond(tx, event, now, ORIGIN)
+        response = self.responder.respond(tx, event, now, origins.REHEARSAL)
         after = _builds(tx, repository)
         return Foreseen(
             response.state,

@@ -9,13 +9,12 @@ from uuid import uuid4
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
+from probo_bitbucket import origins
 from probo_bitbucket.credentials import covers
 from probo_bitbucket.flow.builder import Builder
 from probo_bitbucket.flow.leases import Leases
 from probo_bitbucket.model import Build, BuildKind, Repository, check_hash
 from probo_bitbucket.store import Database, builds
-
-ORIGIN = "the web app"
 
 
 class NotWanted(Exception):
@@ -42,7 +41,7 @@ class HashRequests:
         if not covers(self.repositories, repository.full_name):
             raise NotWanted(f"{repository.full_name} is not among the `repositories` of the settings")
         id, commit = str(uuid4()), check_hash(sha)
-        build = Build(id, BuildKind.HASH, repository, repository, commit, sha, now, origin=ORIGIN)
+        build = Build(id, BuildKind.HASH, repository, repository, commit, sha, now, origin=origins.WEB_APP)
         lease = self.leases.new()
         self.leases.hold(lease)
         try:

@@ -9,6 +9,7 @@ from attrs import define, evolve
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from probo_bitbucket import origins
 from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.flow.environments import Environments
@@ -98,6 +99,6 @@ def _fields(job: Removal, reason: str) -> dict[str, Any]:
         "build": job.build_id,
         "repository": job.repository,
         "pull_request": job.pull_request,
-        "ending_delivery": log_fields.delivery_of(job.origin),
+        "ending_delivery": origins.delivery_of(job.origin),
         "reason": reason,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from functools import cache
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import evolve, frozen
 
+from probo_bitbucket import origins
 from probo_bitbucket.model import FULL_HASH, SHORT_HASH, Build, BuildState, PullRequestState, Repository
 from probo_bitbucket.store import happenings, watches
 from probo_bitbucket.store.columns import dump, load
@@ -334,12 +334,9 @@ def ready(tx: sa.Connection, id: str, now: float) -> None:
     tx.execute(_READY, {"_id": id, "_now": now})
 
 
-_AROUND_DELIVERY = re.compile(r"\Acomment \d+ of |,.*")
-
-
 def ended(tx: sa.Connection, id: str, origin: str) -> None:
-    """Note what wanted no more of a build: `delivery 17`, also where that was found, or told of a comment."""
-    _update(tx, id, {"ended_by": _AROUND_DELIVERY.sub("", origin)})
+    """Note what told that a build is not wanted any more."""
+    _update(tx, id, {"ended_by": origins.teller(origin)})
 
 
 def explain(tx: sa.Connection, id: str, reason: str) -> None:

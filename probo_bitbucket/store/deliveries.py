@@ -73,9 +73,7 @@ def _waiting(row: sa.Row[Any]) -> WaitingDelivery:
 
 _UPDATE = sa.update(deliveries).where(deliveries.c.id == sa.bindparam("_id"))
 _UPDATE_PENDING = _UPDATE.where(deliveries.c.pending)
-_BUILD: sa.ColumnElement[Any] = sa.func.coalesce(
-    sa.bindparam("_build_id"), deliveries.c.build_id
-)  # one that it led to stays told
+_BUILD: Any = sa.func.coalesce(sa.bindparam("_build_id"), deliveries.c.build_id)  # one that it led to stays told
 _DECIDE = _UPDATE_PENDING.values(**done(deliveries), build_id=_BUILD)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import frozen
 
+from probo_bitbucket import origins
 from probo_bitbucket.model import SHORTEST_HASH, Build, BuildKind, BuildState, PullRequestState, Status, StatusState
 from probo_bitbucket.store import happenings
 from probo_bitbucket.store.columns import inside, load
@@ -172,7 +173,7 @@ def story_of(tx: sa.Connection, id: str) -> BuildStory | None:
 
 def ended_by(tx: sa.Connection, delivery: int) -> Sequence[BuildLine]:
     """The builds that a delivery has ended, the latest first: as many as fit on a page."""
-    return cut_builds(tx, sa.select(builds).where(builds.c.ended_by == f"delivery {delivery}")).items
+    return cut_builds(tx, sa.select(builds).where(builds.c.ended_by == origins.delivery(delivery))).items
 
 
 def ids_of(tx: sa.Connection, name: str) -> list[str]:
