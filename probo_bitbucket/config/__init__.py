@@ -6,7 +6,6 @@ Every value is kept as it was written until all sources are merged (`sources`), 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from probo_bitbucket.config.accounts import CredentialReader, beyond_accounts, s
 from probo_bitbucket.config.keys import KEYS, Key
 from probo_bitbucket.config.settings import Settings, Whereabouts
 from probo_bitbucket.config.sources import gather
-from probo_bitbucket.config.types import Forks, HandOut, LogFormat, Pushes, ShownStatuses
+from probo_bitbucket.config.types import Forks, HandOut, LogFormat, Pushes, ShownStatuses, port_of
 from probo_bitbucket.config.values import Reader
 from probo_bitbucket.config.written import Findings, SettingsError
 from probo_bitbucket.credentials import Account, ApiToken
@@ -46,10 +45,7 @@ _NO_DOWNLOAD = (
     "needs a Bearer token: builds of its repositories will fail there; use an OAuth consumer or an access token"
 )
 
-
 _LEADS_BACK = "forward.{provider}: {url} is this handler itself; give the URL of the handler for {provider}"
-
-_PORT = re.compile(r"(?:tcp[46]?|ssl):(?:port=)?(\d+)")  # of an endpoint, as Twisted describes it
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -114,7 +110,7 @@ def _unshareable(values: Mapping[str, Any]) -> Iterator[str]:
 def _leading_back(values: Mapping[str, Any]) -> Iterator[str]:
     """Warnings of updates that would come back, where that is plain from the settings."""
     endpoints = (*values["listen"], *values["internal_listen"])
-    ports = {int(found[1]) for endpoint in endpoints if (found := _PORT.match(endpoint))}
+    ports = {int(port) for port in map(port_of, endpoints) if port}
     if not values["listen"]:
         ports.add(values["port"])
     for provider in ("github", "gitlab", "stash"):

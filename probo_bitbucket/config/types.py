@@ -178,6 +178,20 @@ def _glob(text: str) -> str:
     return glob if "/" in glob else f"{glob}/*"
 
 
+def port_of(endpoint: str) -> str | None:
+    """What an endpoint has in the place of its port, first or by its name; None where it has none there."""
+    found = re.match(r"(?:tcp[46]?|ssl):(?:port=)?([^:=]*)(?::|\Z)", endpoint)
+    return found and found[1]
+
+
+def _endpoint(text: str) -> str:
+    endpoint = _match(r"[a-z0-9]+:[^\x00-\x20]+", text).group()
+    port = port_of(endpoint)
+    # Twisted would find it, but say nothing of it but ValueError.
+    _check(port is None or bool(re.fullmatch("[0-9]+", port)))
+    return endpoint
+
+
 def _network(text: str) -> Network:
     # One address is a network of one. Bits behind the prefix are refused: 10.1.2.3/8 may be meant as either.
     return ip_network(_text(text))
@@ -205,11 +219,7 @@ EMAIL = matching("an e-mail address", r"[!-9;-?A-~]+@[!-?A-~]+")
 WEBHOOK_PATH = Type(
     "a path that starts with /, has no other signs than - . _ ~ in it, and is none of our other routes", _webhook_path
 )
-ENDPOINT = matching(
-    "a Twisted endpoint, such as tcp:3012 or unix:/run/bitbucket.sock",
-    # A port that is none, first or by its name, would be Twisted's to find, which says nothing of it but ValueError.
-    r"(?!(?:tcp|ssl):(?:port=)?(?![0-9]+(?::|\Z))[^:=]*(?::|\Z))[a-z0-9]+:[^\x00-\x20]+",
-)
+ENDPOINT = Type("a Twisted endpoint, such as tcp:3012 or unix:/run/bitbucket.sock", _endpoint)
 NETWORK = Type("an address or network, such as 10.1.2.3 or 2001:db8::/32", _network)
 PATH_TOKEN = matching("at least 16 characters of a-z, A-Z, 0-9 and - . _ ~", "[A-Za-z0-9._~-]{16,}")
 CA_FILE = Type("a readable PEM file with certificates", _ca_file)
