@@ -42,6 +42,15 @@ class Environments(StageTestCase):
         await self.built(pull_request)
         return commit.hash
 
+    async def pinned_while_it_runs(self, *, step_time: float) -> tuple[PullRequest, str]:
+        """A pull request whose build is at its first step and pinned, and the build's id."""
+        self.container_manager.setting.step_time = step_time
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Hello") == "INPROGRESS")
+        (build_id,) = self.container_manager.builds
+        self.container_manager.pin(build_id, True)
+        return pull_request, build_id
+
 
 class Told(Environments):
     async def closed(self) -> list[str]:
@@ -278,12 +287,8 @@ class Renamed(Environments):
 
 class Pinned(Environments):
     async def test_a_pinned_build_that_is_replaced_while_it_runs_goes_on_to_show_what_it_does(self) -> None:
-        self.container_manager.setting.step_time = 1.0
-        pull_request = self.repository.open_pull_request()
+        pull_request, build_id = await self.pinned_while_it_runs(step_time=1.0)
         old = pull_request.commit
-        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Hello") == "INPROGRESS")
-        (build_id,) = self.container_manager.builds
-        self.container_manager.pin(build_id, True)
         self.container_manager.setting.step_time = 0.0
         pull_request.push()
         await self.until(lambda: self.rows("SELECT 1 FROM removals WHERE pinned"))
@@ -306,11 +311,7 @@ class Pinned(Environments):
         return commit.hash
 
     async def test_a_pinned_build_that_is_unpinned_while_it_runs_is_shown_as_stopped(self) -> None:
-        self.container_manager.setting.step_time = 5.0
-        pull_request = self.repository.open_pull_request()
-        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Hello") == "INPROGRESS")
-        (build_id,) = self.container_manager.builds
-        self.container_manager.pin(build_id, True)
+        pull_request, build_id = await self.pinned_while_it_runs(step_time=5.0)
         pull_request.decline()
         await self.until(lambda: self.rows("SELECT 1 FROM removals WHERE pinned"))
         await self.until(lambda: self.states(pull_request)["ProboCI/Shell/Hello"] == "INPROGRESS")
@@ -460,11 +461,7 @@ class GivenUp(Environments):
         assert len(self.standing()) == 1
 
     async def test_a_pinned_build_that_is_given_up_on_while_it_runs_is_shown_as_stopped(self) -> None:
-        self.container_manager.setting.step_time = 30.0
-        pull_request = self.repository.open_pull_request()
-        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Hello") == "INPROGRESS")
-        (build_id,) = self.container_manager.builds
-        self.container_manager.pin(build_id, True)
+        pull_request, build_id = await self.pinned_while_it_runs(step_time=30.0)
         pull_request.decline()
         await self.until(lambda: self.rows("SELECT 1 FROM removals WHERE pinned"))
         await self.until(lambda: self.states(pull_request)["ProboCI/Shell/Hello"] == "INPROGRESS")
