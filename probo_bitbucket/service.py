@@ -137,17 +137,17 @@ class Handler(Service):
         try:
             for each in doors:
                 await each.close()
-            await self._end(parts)
-            for each in doors:
-                each.door.site.hang_up()
+            await self._end(parts, doors)
         except Exception:  # noqa: BLE001 (the new ones work)
             self.log.failure("What there was before a reload did not end well", event="daemon.unsettled")
 
-    async def _end(self, parts: Parts) -> None:
-        """Let what *parts* have in hand end, and put back the rest."""
+    async def _end(self, parts: Parts, doors: Iterable[OpenDoor]) -> None:
+        """Let what *parts* have in hand end, hang up on who is at *doors* still, and put back the rest."""
         answers = [gate.at_rest().addTimeout(LAST_REQUESTS, self._reactor) for gate in parts.gates]
         works = [worker.stopService() for worker in parts.workers]
         await DeferredList([*answers, *works], consumeErrors=True)
+        for each in doors:
+            each.door.site.hang_up()  # who asked only now could begin a refresh that nobody waits for any more
         refreshes = [chain.at_rest().addTimeout(LAST_REFRESH, self._reactor) for chain in parts.chains]
         await DeferredList(refreshes, consumeErrors=True)
         with suppress(StoreUnavailable):  # the leases end by themselves
@@ -157,6 +157,6 @@ class Handler(Service):
     async def _stop(self) -> None:
         async with self._changing:
             await DeferredList([Deferred.fromCoroutine(each.close()) for each in self._open])
-            await DeferredList([*self._retiring, Deferred.fromCoroutine(self._end(self._parts))])
+            await DeferredList([*self._retiring, Deferred.fromCoroutine(self._end(self._parts, self._open))])
             await self._foundation.close()
             globalLogPublisher.removeObserver(self.metrics)

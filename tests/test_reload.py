@@ -179,6 +179,12 @@ class Reload(ReloadTestCase):
         await self.stage.stop_handler()
         assert self.rows("SELECT state, leased_by FROM builds") == [("running", "")]
 
+    async def test_a_stop_hangs_up_on_who_is_connected_and_asks_nothing(self) -> None:
+        wire = await connect(self.handler.port)
+        assert await self.answered(wire, delivery(HOOK_SECRET)) == 200
+        await self.stage.stop_handler()
+        await wire.closed
+
     async def test_a_reload_that_comes_after_the_stop_does_nothing(self) -> None:
         handler = self.handler
         await self.stage.stop_handler()

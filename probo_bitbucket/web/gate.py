@@ -86,9 +86,13 @@ class Gate(Resource):
         self._note(wanted.notifyFinish())
         return room.render(request)
 
-    def at_rest(self) -> Deferred[Any]:
-        """Fires when all requests that were let in before are answered, or their clients gone."""
-        return DeferredList(list(self._in_hand))
+    def at_rest(self) -> Deferred[None]:
+        """Fires when all requests are answered, or their clients gone: also those that came in meanwhile."""
+        return Deferred.fromCoroutine(self._emptied())
+
+    async def _emptied(self) -> None:
+        while self._in_hand:
+            await DeferredList(list(self._in_hand))
 
     def _note(self, finished: Deferred[None]) -> None:
         self._in_hand.add(finished)

@@ -162,6 +162,29 @@ class Invited(TestCase):
         self.assertEqual(self.ask(b"/guest", internal=False), 403)
 
 
+class AtRest(TestCase):
+    """Whoever stops waits until the gate is."""
+
+    def let_in(self, gate: Gate) -> Any:
+        """A request that is being answered."""
+        request: Any = DummyRequest([])
+        request.path, request.client, request.too_large = b"/guest", IPv4Address("TCP", "127.0.0.1", 1), False
+        request.getClientAddress = lambda: request.client
+        gate.render(request)
+        return request
+
+    def test_it_waits_for_what_came_in_meanwhile_too(self) -> None:
+        gate = Gate(Rooms("/hook", None, _Here(), lambda _: True), Rules((), (), (), TOKEN))
+        first = self.let_in(gate)
+        rest = gate.at_rest()
+        second = self.let_in(gate)
+        first.finish()
+        self.assertNoResult(rest)
+        second.finish()
+        self.successResultOf(rest)
+        self.successResultOf(gate.at_rest())
+
+
 class _Here(Resource):
     isLeaf = True
 
