@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,8 +28,13 @@ class Grant:
     scopes: tuple[str, ...]
 
 
+def fingerprint(key: str, secret: str) -> str:
+    """Tells a consumer with its secret from others, and nothing of them."""
+    return hashlib.sha256(f"{key}:{secret}".encode()).hexdigest()
+
+
 class OAuth:
-    """The token endpoint as one consumer uses it.
+    """The token endpoint as one consumer uses it, which *consumer* tells from others.
 
     All grants raise DeadCredentials when Bitbucket refuses, Temporary when it could not be asked.
     """
@@ -37,6 +43,7 @@ class OAuth:
         self._upstream = upstream
         self._site_url = site_url
         self._key = key
+        self.consumer = fingerprint(key, secret)
         self._basic = base64.b64encode(f"{key}:{secret}".encode()).decode()
         hide(self._basic)
 

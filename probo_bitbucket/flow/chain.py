@@ -68,6 +68,7 @@ class TokenChain:
         self._chain: Chain | None = None
         self._waiting: list[Deferred[Chain]] = []
         self._dead_until = 0.0
+        self._not_ours = ""  # why Bitbucket refused our consumer a chain that is another one's
         self._refusals = 0  # access tokens that Bitbucket refused since it took one
 
     async def authorization(self) -> str:
@@ -105,8 +106,8 @@ class TokenChain:
         self._refusals = 0
 
     def trouble(self, tx: Transaction) -> str:
-        """Why Bitbucket refuses the chain; empty where it does not."""
-        return self.begin(tx).dead
+        """Why Bitbucket refuses the chain, or us alone; empty where it does not."""
+        return self.begin(tx).dead or self._not_ours
 
     async def newest(self) -> Chain:
         """The newest pair, with an access token that has life left."""
@@ -176,9 +177,9 @@ class TokenChain:
             chain = await self._store.transact(self._lock, Lease(self._holder, now))
             if chain is None:
                 await deferLater(self._clock, PAUSE)
-            elif chain.dead and now < self._dead_until:
+            elif (reason := chain.dead or self._not_ours) and now < self._dead_until and not self._fresh(chain):
                 await self._store.transact(credentials.unlock, chain, chain.dead)
-                raise DeadCredentials(chain.dead)
+                raise DeadCredentials(reason)
             else:
                 return chain
 
@@ -192,12 +193,18 @@ class TokenChain:
         return await self._oauth.client_credentials()
 
     async def _mourn(self, chain: Chain, reason: str) -> bool:
-        """Write down that the chain is dead. It is not where another node renewed it while this one slept."""
-        if not await self._store.transact(credentials.unlock, chain, reason):
+        """Write down that the chain is dead. It is not where another node renewed it while this one slept.
+
+        Where another consumer renews it, it is for that one to say: Bitbucket gives us no token of somebody else's.
+        """
+        ours = chain.consumer in ("", self._oauth.consumer)
+        if not await self._store.transact(credentials.unlock, chain, reason if ours else chain.dead):
             return False
         self._dead_until = self._clock.seconds() + DEAD_PAUSE
-        if not chain.dead:
-            tell_dead(self.name, reason)
+        known = chain.dead or self._not_ours
+        self._not_ours = "" if ours else f"{reason}; the refresh token was renewed with another consumer"
+        if not known:
+            tell_dead(self.name, self._not_ours or reason)
         return True
 
     async def _keep(self, chain: Chain, grant: Grant) -> Chain:
@@ -210,6 +217,7 @@ class TokenChain:
             expires_at=now + grant.expires_in,
             refreshed_at=now,
             dead="",
+            consumer=self._oauth.consumer,
         )
         while True:
             try:
@@ -220,6 +228,7 @@ class TokenChain:
             else:
                 break
         self._chain = kept
+        self._not_ours = ""
         self.log.info("Access token renewed", event="credentials.renewed", account=self.name, seconds=grant.expires_in)
         return kept
 

@@ -14,7 +14,7 @@ from attrs import astuple, define, evolve, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from probo_bitbucket.bitbucket.oauth import Grant, OAuth
+from probo_bitbucket.bitbucket.oauth import Grant, OAuth, fingerprint
 from probo_bitbucket.credentials import Account, Credentials, OAuthConsumer
 from probo_bitbucket.flow.accounts import OwnAccounts
 from probo_bitbucket.logs import hide
@@ -42,7 +42,8 @@ def save(tx: Transaction, account: str, key: str, secret: str, grant: Grant, now
     consumers.save(tx, Consumer(account, key, secret, now))
     origin = credentials.digest(grant.refresh_token)
     pair = (grant.refresh_token, grant.access_token)
-    fresh = Chain(origin, *pair, expires_at=now + grant.expires_in, refreshed_at=now)
+    whose = fingerprint(key, secret)
+    fresh = Chain(origin, *pair, expires_at=now + grant.expires_in, refreshed_at=now, consumer=whose)
     credentials.begin_anew(tx, account, fresh)
 
 

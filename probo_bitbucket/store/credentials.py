@@ -27,7 +27,10 @@ def digest(token: str) -> str:
 
 @frozen
 class Chain:
-    """The newest pair of tokens. An access token is reused until *expires_at*."""
+    """The newest pair of tokens. An access token is reused until *expires_at*.
+
+    *Consumer* tells whose tokens they are, where they were renewed: the digest of its key and secret.
+    """
 
     origin: str
     refresh_token: str = field(repr=False)
@@ -35,6 +38,7 @@ class Chain:
     expires_at: float = 0.0
     refreshed_at: float = 0.0
     dead: str = ""
+    consumer: str = ""
 
     def __attrs_post_init__(self) -> None:
         """Whatever has tokens in hand can come to a log line with them."""
@@ -236,4 +240,6 @@ def _unchanged(chain: Chain) -> sa.ColumnElement[bool]:
 
 
 def _chain(row: sa.Row[Any]) -> Chain:
-    return Chain(row.origin, row.refresh_token, row.access_token, row.expires_at, row.refreshed_at, row.dead)
+    return Chain(
+        row.origin, row.refresh_token, row.access_token, row.expires_at, row.refreshed_at, row.dead, row.consumer
+    )

@@ -295,6 +295,8 @@ chains = Table(
     Column("expires_at", Double, nullable=False),
     Column("refreshed_at", Double, nullable=False),
     Column("dead", Text, nullable=False),  # why Bitbucket does not accept it any more
+    # Digest of the consumer that it was renewed with last; empty where nobody knows.
+    Column("consumer", String(64), nullable=False, default="", server_default=""),
     Column("leased_by", String(64), nullable=False, default="", server_default=""),
     Column("leased_until", Double, nullable=False, default=0.0, server_default="0"),
 )

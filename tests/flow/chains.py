@@ -18,7 +18,8 @@ HOUR = 3600.0
 class Endpoint(OAuth):
     """Keeps the refresh tokens that it was shown (empty for client credentials), and answers in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, consumer: str = "") -> None:
+        self.consumer = consumer
         self.shown: list[str] = []
         self._waiting: list[Deferred[Grant]] = []
 

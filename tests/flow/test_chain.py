@@ -251,6 +251,52 @@ def test_a_trouble_of_the_endpoint_does_not_bring_the_dead_to_life(
     assert len(deaths(logged)) == 1
 
 
+def test_a_consumer_whose_chain_it_is_not_waits_alone(
+    store: ImmediateStore, clock: Clock, logged: list[LogEvent]
+) -> None:
+    """Two accounts of the settings have tokens of one chain, and each a consumer of its own."""
+    right, wrong = Endpoint("right"), Endpoint("wrong")
+    its = chain_of(right, store, clock, name="its")
+    renewed(its, right)
+    stranger = chain_of(wrong, store, clock, "c4n4ry-R1", node="node 2", name="stranger")
+    clock.advance(3 * HOUR)
+    for _ in range(2):
+        dead(stranger, wrong)
+        with pytest.raises(DeadCredentials, match="400; the refresh token was renewed with another consumer"):
+            run(stranger.access_token())
+        assert store.now(its.trouble) == ""
+        assert "another consumer" in store.now(stranger.trouble)
+        clock.advance(DEAD_PAUSE)
+    assert [event["account"] for event in deaths(logged)] == ["stranger"]
+    renewed(its, right, "c4n4ry-A2", "c4n4ry-R2")
+    assert run(stranger.access_token()) == "c4n4ry-A2"
+
+
+def test_a_chain_that_its_own_consumer_is_refused_is_dead_for_all_who_share_it(
+    chain: TokenChain, endpoint: Endpoint, store: ImmediateStore, clock: Clock
+) -> None:
+    renewed(chain, endpoint)
+    clock.advance(3 * HOUR)
+    dead(chain, endpoint)
+    other = chain_of(Endpoint("wrong"), store, clock, "c4n4ry-R1", name="stranger")
+    assert store.now(other.trouble) == store.now(chain.trouble) != ""
+
+
+def test_a_chain_that_another_consumer_can_renew_is_that_ones(store: ImmediateStore, clock: Clock) -> None:
+    """The consumer, or its secret, was replaced in the settings; the token was not."""
+    before, after = Endpoint("before"), Endpoint("after")
+    renewed(chain_of(before, store, clock), before)
+    clock.advance(3 * HOUR)
+    again = chain_of(after, store, clock)
+    dead(again, after)
+    clock.advance(DEAD_PAUSE)
+    renewed(again, after, "c4n4ry-A2", "c4n4ry-R2")
+    assert store.now(again.trouble) == ""
+    clock.advance(3 * HOUR)
+    dead(again, after)
+    assert stored(store).dead
+
+
 def refused_twice(chain: TokenChain, endpoint: Endpoint) -> None:
     """Have Bitbucket refuse c4n4ry-A1, and c4n4ry-A2 that follows it."""
     renewed(chain, endpoint)
@@ -336,9 +382,10 @@ def test_a_refresh_token_that_does_not_rotate_is_kept(chain: TokenChain, endpoin
 
 
 def test_tokens_of_4000_characters_are_kept_whole(chain: TokenChain, endpoint: Endpoint, store: ImmediateStore) -> None:
-    renewed(chain, endpoint, "a" * 4000, "r" * 4000)
-    assert (stored(store).access_token, stored(store).refresh_token) == ("a" * 4000, "r" * 4000)
-    assert store.now(credentials.holders, "r" * 4000) == ["default"]
+    access, refresh = "c4n4ry-a" * 500, "c4n4ry-r" * 500
+    renewed(chain, endpoint, access, refresh)
+    assert (stored(store).access_token, stored(store).refresh_token) == (access, refresh)
+    assert store.now(credentials.holders, refresh) == ["default"]
 
 
 def test_the_newest_pair_has_life_left(chain: TokenChain, endpoint: Endpoint) -> None:

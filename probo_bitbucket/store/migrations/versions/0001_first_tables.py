@@ -341,6 +341,7 @@ def _credentials() -> None:
         sa.Column("expires_at", sa.Double, nullable=False),
         sa.Column("refreshed_at", sa.Double, nullable=False),
         sa.Column("dead", sa.Text, nullable=False),
+        sa.Column("consumer", sa.String(64), nullable=False, server_default=""),
         sa.Column("leased_by", sa.String(64), nullable=False, server_default=""),
         sa.Column("leased_until", sa.Double, nullable=False, server_default="0"),
     )
