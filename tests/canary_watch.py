@@ -1,9 +1,8 @@
 """The watch: hears every canary that sings where it does not belong, while any test runs.
 
 It listens to the log at its finest level in every form, to all that the simulators are asked and all that the handler
-answers, and to what processes say that a test waits for (`subprocess.run`, `communicate`). It looks into the logs and
-the databases that a test made before they are gone. It does not hear what is read from a process line by line or from
-a terminal, and secrets that another process makes up have no mark.
+answers, and to what processes say that a test reads. It looks into the logs and the databases that a test made before
+they are gone. What is read from a terminal it has to be told (`typed`).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from probo_bitbucket import logs
 from probo_bitbucket.log_output import FORMS
 from probo_bitbucket.sandbox import server
 from probo_bitbucket.web.channel import BoundedChannel
-from tests.canaries import shown, songs
+from tests.canaries import hidden, secretive, shown, songs, unmarked
 
 
 @frozen
@@ -43,6 +42,8 @@ def _place(where: str, secret: str) -> Place:
     return Place(re.compile(where), re.compile(secret, re.DOTALL))
 
 
+NO_TOKEN = "Bearer undefined"  # what the Container Manager says where it has none
+
 ASKED = (
     # A coordinator, which alone wants to know who asks for a build, has given the tokens itself.
     _place(r"\APOST \S*/startbuild\?(?s:.*?)\nauthorization: ", r'"service_auth": ?\{[^}]*\}'),
@@ -51,6 +52,8 @@ ASKED = (
     _place(r"\A(GET|POST) \S*/site/oauth2/authorize\?", r"\bstate=[\w-]+"),
     _place("", r"(?m)^referer: \S*/site/oauth2/authorize\?\S*$"),  # Bitbucket's page asks for what it shows
     _place(r"\A(POST|PUT) \S*/2\.0/\S+/hooks", r'"secret": ?"[^"]*"'),
+    # What is of another provider goes on to its handler as it came.
+    _place(r"\APOST \S*/github/", r'"service_auth": ?\{[^}]*\}'),
     _place(r"\APOST \S*/projects/tokens\?", r"(?m)^(token|refreshtoken|previousrefreshtoken): .*?$"),
 )
 ANSWERED = (
@@ -64,11 +67,17 @@ ANSWERED = (
 
 
 LOGGED = (_place("", r"/setup\?code=[\w-]+(?= with a browser)"),)  # for whoever can read the log
+# The set-up by a person at a terminal, who copies addresses there and back, and lines for the settings.
+TYPED = (
+    _place(r"Secret \(is not shown\): ", r"/site/oauth2/authorize\?\S*"),
+    _place(r"Secret \(is not shown\): ", r"Address: \S*/setup/callback\?\S*"),
+    _place(r"Secret \(is not shown\): ", r"bb(Refresh|Access)Token: '[^']+'"),
+)
 
 
 @frozen
 class Heard:
-    """A song, and where it was heard: `log`, `store`, `said`, `asked …` or `answered …`."""
+    """A song, and where it was heard: `log`, `store`, `said`, `typed`, `asked …` or `answered …`."""
 
     place: str
     song: str
@@ -82,12 +91,14 @@ class Watch:
     """What was heard since it was begun."""
 
     heard: list[Heard] = field(factory=list)
+    silent: set[str] = field(factory=set)  # secrets that have no mark, so that nobody would hear them
     _folders: set[Path] = field(factory=set)
     _answers: defaultdict[tuple[int, str], bytearray] = field(factory=lambda: defaultdict(bytearray))
     _observers: tuple[Callable[[LogEvent], None], ...] = ()
 
     def begin(self) -> None:
         self.heard.clear()
+        self.silent.clear()
         self._folders.clear()
         self._answers.clear()
         self._observers = tuple(logs.LineObserver(self._logged, "trace", form) for form in FORMS.values())
@@ -105,6 +116,10 @@ class Watch:
             self._hear(f"answered {path}", whole.partition("\n")[2])
         return self.heard
 
+    def keeps(self, secrets: Iterable[str]) -> None:
+        """Something has *secrets*."""
+        self.silent.update(unmarked(secrets))
+
     def made(self, folder: Path) -> None:
         """*folder* is a test's, and is searched before it is removed."""
         self._folders.add(folder)
@@ -118,6 +133,8 @@ class Watch:
         """A simulator got a request; the names of the *headers* are in lower case."""
         head = (f"{method} {path}?{query}", *(f"{name}: {value}" for name, value in headers.items()))
         text = "\n".join((*head, "", body.decode("utf-8", "replace")))
+        if headers.get("authorization") != NO_TOKEN:
+            self.keeps([headers.get("authorization", "")])
         self._hear(f"asked {method} {path}", without(ASKED, text))
 
     def answered(self, connection: int, path: str, part: bytes) -> None:
@@ -127,6 +144,10 @@ class Watch:
     def said(self, text: str) -> None:
         """A process said *text* on its standard output or error."""
         self._hear("said", without(LOGGED, text))
+
+    def typed(self, text: str) -> None:
+        """A terminal shows *text*."""
+        self._hear("typed", without(TYPED, text))
 
     def search(self, folder: Path) -> None:
         """Look into the logs and the SQLite files in *folder*."""
@@ -195,6 +216,7 @@ def listen_in() -> None:
     _hear_answers()
     _hear_processes()
     _see_folders()
+    _see_secrets()
 
 
 def _hear_requests() -> None:
@@ -226,8 +248,37 @@ def _hear_answers() -> None:
     BoundedChannel.connectionMade = connection_made  # type: ignore[method-assign, assignment]
 
 
+class _Overheard:
+    """What a process says, as it is read."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipe, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        for line in self._pipe:
+            self._hear(line)
+            yield line
+
+    def readline(self) -> Any:
+        return self._hear(self._pipe.readline())
+
+    def read(self, *size: int) -> Any:
+        return self._hear(self._pipe.read(*size))
+
+    def _hear(self, part: Any) -> Any:
+        watch.said(part if isinstance(part, str) else part.decode(errors="replace"))
+        return part
+
+
 def _hear_processes() -> None:
-    communicate = subprocess.Popen.communicate
+    begin, communicate = subprocess.Popen.__init__, subprocess.Popen.communicate
+
+    def begin_heard(process: Any, *arguments: Any, **named: Any) -> None:
+        begin(process, *arguments, **named)
+        process.stdout = process.stdout and _Overheard(process.stdout)
 
     def heard(process: Any, *arguments: Any, **named: Any) -> Any:
         said = communicate(process, *arguments, **named)
@@ -235,6 +286,7 @@ def _hear_processes() -> None:
             watch.said(part if isinstance(part, str) else part.decode(errors="replace"))
         return said
 
+    subprocess.Popen.__init__ = begin_heard  # type: ignore[method-assign, assignment]
     subprocess.Popen.communicate = heard  # type: ignore[method-assign, assignment]
 
 
@@ -253,3 +305,18 @@ def _see_folders() -> None:
 
     tempfile.mkdtemp = mkdtemp
     shutil.rmtree = rmtree  # type: ignore[assignment]
+
+
+def _see_secrets() -> None:
+    for kind in secretive():
+        _see_secrets_of(kind)
+
+
+def _see_secrets_of(kind: type[Any]) -> None:
+    begin = kind.__init__
+
+    def begin_seen(thing: Any, *arguments: Any, **named: Any) -> None:
+        begin(thing, *arguments, **named)
+        watch.keeps(hidden(thing))
+
+    kind.__init__ = begin_seen

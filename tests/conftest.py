@@ -37,6 +37,16 @@ def _no_canary_is_heard(_nothing_hidden: None, request: pytest.FixtureRequest) -
         pytest.fail("\n".join(["Secrets where they do not belong:", *map(str, unexpected[:20])]), pytrace=False)
 
 
+@pytest.fixture(autouse=True)
+def _all_secrets_are_canaries(_no_canary_is_heard: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test with a secret that would not be heard, unless it is marked with why it has such a one."""
+    yield
+    canary_watch.watch.keeps(canaries.hidden_from_log())
+    silent = canary_watch.watch.silent
+    if silent and request.node.get_closest_marker("silent_secret") is None:
+        pytest.fail(f"Secrets without the mark of a canary: {sorted(silent)[:20]}", pytrace=False)
+
+
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Path:
     """pytest's, which the watch looks into at the end."""

@@ -19,9 +19,13 @@ import pytest
 from twisted.logger import Logger
 from twisted.trial.unittest import TestCase
 
+from probo_bitbucket import config
+from probo_bitbucket.logs import hide
+from probo_bitbucket.sandbox.credentials import Consumer
 from probo_bitbucket.store import credentials, house
 from probo_bitbucket.web.sessions import Session
 from tests.canaries import canary
+from tests.canary_watch import watch
 from tests.immediate import ImmediateStore
 from tests.staged import StageTestCase
 
@@ -53,6 +57,42 @@ def test_log_of_a_process(tmp_path):
 
 def test_said_by_a_process():
     subprocess.run([sys.executable, "-c", f"print({SECRET!r})"], stdout=subprocess.PIPE)
+
+
+def test_said_line_by_line():
+    with subprocess.Popen([sys.executable, "-c", f"print({SECRET!r})"], stdout=subprocess.PIPE) as process:
+        next(iter(process.stdout))
+
+
+def test_said_of_what_a_process_made_up():
+    subprocess.run([sys.executable, "-c", "import secrets; print(secrets.token_hex(32))"], stdout=subprocess.PIPE)
+
+
+def test_typed():
+    watch.typed(f"Key: {SECRET}")
+
+
+def test_log_of_a_sandbox_that_is_a_process(tmp_path):
+    code = "from probo_bitbucket.sandbox import stage; print(stage.SECRET)"
+    subprocess.run([sys.executable, "-c", code], stdout=(tmp_path / "sandbox.log").open("w"))
+
+
+def test_unmarked_in_settings():
+    config.load([], {}, {"api.url": "http://cm", "bbAccessToken": "a-plain-one", "database": "postgresql://a:b@c/d"})
+
+
+def test_unmarked_in_the_store(tmp_path):
+    ImmediateStore(tmp_path / "store").now(credentials.begin, "default", "a-plain-one")
+
+
+def test_unmarked_at_bitbucket_and_in_the_log():
+    Consumer("key", "a-plain-one", "", frozenset())
+    hide("another-plain-one")
+
+
+@pytest.mark.silent_secret("it is what this is about")
+def test_unmarked_as_expected():
+    Consumer("key", "a-plain-one", "", frozenset())
 
 
 def test_log_of_the_key_of_handles(tmp_path):
@@ -94,11 +134,21 @@ FOUND = {
     "test_expected_elsewhere": "log",
     "test_log_of_a_process": "log bitbucket.log",
     "test_said_by_a_process": "said",
+    "test_said_line_by_line": "said",
+    "test_said_of_what_a_process_made_up": "said",
+    "test_typed": "typed",
+    "test_log_of_a_sandbox_that_is_a_process": "log sandbox.log",
     "test_log_of_the_key_of_handles": "log bitbucket.log",
     "test_store": "store",
     "test_store_that_is_gone": "store",
     "test_asked": "asked GET /builds/c4n4ry-secret",
     "test_answered": "answered /update",
+}
+
+UNMARKED = {
+    "test_unmarked_in_settings": ["a-plain-one", "b"],
+    "test_unmarked_in_the_store": ["a-plain-one"],
+    "test_unmarked_at_bitbucket_and_in_the_log": ["a-plain-one", "another-plain-one"],
 }
 
 
@@ -112,12 +162,21 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_each_leak_fails_its_test_and_nothing_else_does(said: str) -> None:
-    assert set(re.findall(r"(?m)^ERROR .*::(\w+)", said)) == set(FOUND), said
+    assert set(re.findall(r"(?m)^ERROR .*::(\w+)", said)) == {*FOUND, *UNMARKED}, said
     assert "FAILED" not in said
 
 
 @pytest.mark.parametrize(("name", "place"), FOUND.items())
 def test_a_failure_names_the_place(said: str, name: str, place: str) -> None:
+    assert f"\n{place}: …" in failure(said, name)
+
+
+@pytest.mark.parametrize(("name", "secrets"), UNMARKED.items())
+def test_a_secret_without_the_mark_fails_the_test_that_has_it(said: str, name: str, secrets: list[str]) -> None:
+    assert f"Secrets without the mark of a canary: {secrets}" in failure(said, name)
+
+
+def failure(said: str, name: str) -> str:
     told = re.search(rf"(?s)_ ERROR at teardown of (?:\w+\.)?{name} _(.*?)(?:\n_{{3}}|\n={{3}})", said)
     assert told is not None, said
-    assert f"\n{place}: …" in told[1]
+    return told[1]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from probo_bitbucket import config
+from tests.canaries import MARK
 
 API = "api: {url: 'http://cm:3020'}\n"
 
@@ -118,7 +119,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["'{BITBUCKET_CLIENT_KEY}'", "{BITBUCKET_CLIENT_KEY}", "<your key>"])
 def test_a_placeholder_is_not_taken_for_a_value(tmp_path: Path, value: str) -> None:
-    problem = problem_in(tmp_path, f"bbClientKey: {value}\nbbClientSecret: s")
+    problem = problem_in(tmp_path, f"bbClientKey: {value}\nbbClientSecret: c4n4ry-s")
     assert problem == ":1: bbClientKey: is still the placeholder of an example; put your own value there"
 
 
@@ -145,46 +146,46 @@ def test_what_our_documents_show_in_place_of_a_secret_is_none(tmp_path: Path, li
 @pytest.mark.parametrize("name", ["bbWebhookSecret", "bbAccessToken", "api.token"])
 def test_a_secret_that_is_too_short_is_warned_about_and_taken_as_the_node_handlers_took_it(name: str) -> None:
     def warnings(secret: str) -> list[str]:
-        consumer = {"bbClientKey": "consumer-key", "bbClientSecret": "consumer-secret"} if name == "api.token" else {}
+        consumer = {"bbClientKey": "consumer-key", "bbClientSecret": "c4n4ry-secret"} if name == "api.token" else {}
         given = config.load([], {}, {"api.url": "http://cm:3020", **consumer, name: secret}).warnings
         return [warning for warning in given if "characters" in warning]
 
-    assert warnings("8-signs!") == []
-    [warning] = warnings("7-signs")
+    assert warnings("8-c4n4ry") == []
+    [warning] = warnings("7c4n4ry")
     assert "has fewer than 8 characters: it is cut off, or easily guessed" in warning
-    assert "7-signs" not in warning
+    assert "7c4n4ry" not in warning
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "bbClientSecret: [canary]",
-        "bbClientSecret: {canary: canary}",
-        "bbClientSecret: 'canary canary'",
-        "bbClientSecret: *canary",
-        "bbClientSecret: !canary",
-        "bbClientSecret: !canary!x y",
-        "bbClientSecret: canary: canary",
-        "{bbClientSecret:canary}",
-        "bbClientSecret:canary",
-        "bbClientSecret: '<canary>'",
-        "bbClientSecret: |\n  canary\n",
-        "bbWebhookSecret: " + "canary" * 22,
-        "bbWebhookSecret: [a, [canary]]",
-        "database: mysql://me:canary@db/probo",
-        "database: 'postgresql://me:canary canary@db/probo'",
-        "bbApiUrl: http://me:canary@api",
-        "api: {url: 'http://a', token: 'canary canary'}",
-        "accounts: [{name: a, repositories: a, bbAccessToken: 'canary canary'}]",
-        "bbEmail: a@b\nbbClientSecret: canary",
+        "bbClientSecret: [c4n4ry]",
+        "bbClientSecret: {c4n4ry: c4n4ry}",
+        "bbClientSecret: 'c4n4ry c4n4ry'",
+        "bbClientSecret: *c4n4ry",
+        "bbClientSecret: !c4n4ry",
+        "bbClientSecret: !c4n4ry!x y",
+        "bbClientSecret: c4n4ry: c4n4ry",
+        "{bbClientSecret:c4n4ry}",
+        "bbClientSecret:c4n4ry",
+        "bbClientSecret: '<c4n4ry>'",
+        "bbClientSecret: |\n  c4n4ry\n",
+        "bbWebhookSecret: " + "c4n4ry" * 22,
+        "bbWebhookSecret: [a, [c4n4ry]]",
+        "database: mysql://me:c4n4ry@db/probo",
+        "database: 'postgresql://me:c4n4ry c4n4ry@db/probo'",
+        "bbApiUrl: http://me:c4n4ry@api",
+        "api: {url: 'http://a', token: 'c4n4ry c4n4ry'}",
+        "accounts: [{name: a, repositories: a, bbAccessToken: 'c4n4ry c4n4ry'}]",
+        "bbEmail: a@b\nbbClientSecret: c4n4ry",
     ],
 )
 def test_no_message_shows_a_secret(tmp_path: Path, text: str) -> None:
-    assert "canary" not in "".join(problems_of(tmp_path, text))
+    assert MARK not in "".join(problems_of(tmp_path, text))
 
 
 def test_a_secret_is_given_once(tmp_path: Path) -> None:
-    problem = problem_in(tmp_path, "bbAccessToken: a\nbbAccessTokenFile: b")
+    problem = problem_in(tmp_path, "bbAccessToken: c4n4ry-a\nbbAccessTokenFile: b")
     assert problem.startswith(":2: bbAccessTokenFile: stands beside ")
     assert problem.endswith("s.yaml:1: bbAccessToken; give one of the two")
 

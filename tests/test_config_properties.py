@@ -6,11 +6,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from probo_bitbucket import config
+
+pytestmark = pytest.mark.silent_secret("hypothesis makes them up")
 
 LEAVES = [key.name.rpartition(".")[2] for key in config.KEYS]
 names = st.sampled_from([*LEAVES, "api", "logFile", "name", "repositories", "bbApiTokenFile", "auth", "<<"]) | st.text()

@@ -41,7 +41,7 @@ class Coordinated(StageTestCase):
             "owner": owner,
             "repo": repo,
             "slug": full_name,
-            "service_auth": {"token": "T", "refreshToken": token, "type": "token"},
+            "service_auth": {"token": canary("T"), "refreshToken": token, "type": "token"},
             "provider": {"type": "bitbucket", "slug": "bitbucket"},
             "organization": {"name": "Acme"},
         }

@@ -227,7 +227,7 @@ class Unsigned(DashboardTestCase):
 
     async def test_other_settings_are_looked_at_when_they_are_read(self) -> None:
         with capturedLogs() as logged:
-            await self.stage.reload(bbWebhookSecret="long enough")
+            await self.stage.reload(bbWebhookSecret="c4n4ry-long-enough")
             self.assertNotIn("settings.doubtful", [event.get("event") for event in logged])
             self.assertNotIn(self.words, await self.page("/"))
             await self.stage.reload(bbWebhookSecret=None)

@@ -20,6 +20,7 @@ from probo_bitbucket.sandbox.faults import Answer, Fault
 from probo_bitbucket.sandbox.pullrequest import PullRequest, PullRequestState
 from probo_bitbucket.sandbox.repository import Change
 from probo_bitbucket.store import Engine, pull_requests
+from tests.canaries import canary
 from tests.staged import PENDING, StageTestCase
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "events.md"
@@ -756,8 +757,8 @@ class OnNoPushes(Events):
 
 class OnProjects(Events):
     async def prepare(self) -> None:
-        self.coordinator = Coordinator(reactor, self.container_manager, token="the-token", projects={})
-        self.stage._given["api"] = {"url": await self.coordinator.listen(reactor), "token": "the-token"}
+        self.coordinator = Coordinator(reactor, self.container_manager, token=canary("the-token"), projects={})
+        self.stage._given["api"] = {"url": await self.coordinator.listen(reactor), "token": canary("the-token")}
 
     async def tearDown(self) -> None:  # type: ignore[override]
         await super().tearDown()

@@ -81,14 +81,14 @@ class Made(HookTestCase):
 
     async def test_two_of_it_become_one(self) -> None:
         for _ in range(2):
-            self.cloud.add_hook("acme/site", f"{self.stage.url}/bitbucket-webhook", EVENTS, "x")
+            self.cloud.add_hook("acme/site", f"{self.stage.url}/bitbucket-webhook", EVENTS, "c4n4ry-x")
         [report] = await self.listed("acme/site")
         self.assertIn("there are two", report["what"])
         await self.change("repair")
         self.hook()
 
     async def test_webhooks_of_others_are_left_alone(self) -> None:
-        other = self.cloud.add_hook("acme/site", "https://other.example/hook", ["repo:push"], "x")
+        other = self.cloud.add_hook("acme/site", "https://other.example/hook", ["repo:push"], "c4n4ry-x")
         await self.change("add")
         self.assertEqual(await self.change("remove"), ["removed"])
         self.assertEqual(self.cloud.hooks["acme/site"], [other])

@@ -127,11 +127,11 @@ def test_the_unit_gives_up_where_the_settings_are_wrong_and_reloads_by_sighup() 
 def test_a_secret_in_the_units_directory_is_named_as_the_unit_says(tmp_path: Path) -> None:
     """systemd names the files of a directory by the credential's name, an underscore and their own."""
     (credential,) = [line.partition("=")[2] for line in lines(UNIT) if line.startswith("LoadCredential=")]
-    (tmp_path / f"{credential.partition(':')[0]}_client-secret").write_text("consumers-secret\n")
+    (tmp_path / f"{credential.partition(':')[0]}_client-secret").write_text("c4n4ry-consumers-secret\n")
     (written,) = [line.removeprefix("# ") for line in UNIT.read_text().splitlines() if line.startswith("# bbClient")]
     (tmp_path / "settings.yaml").write_text(f"{written}\nbbClientKey: key\napi: {{url: 'http://cm:3020'}}\n")
     settings = config.load([tmp_path / "settings.yaml"], {"CREDENTIALS_DIRECTORY": str(tmp_path)}, {})
-    assert "consumers-secret" in secrets_of(settings)
+    assert "c4n4ry-consumers-secret" in secrets_of(settings)
     assert f"# {written}" in (ROOT / "etc" / "probo-bitbucket.yaml").read_text().splitlines()
 
 

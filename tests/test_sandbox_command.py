@@ -23,13 +23,12 @@ from probo_bitbucket.sandbox.play import NotThere, Play
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from tests.staged import StageTestCase
 
-ROOT = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-m", "probo_bitbucket")
 ANY_PORTS = ("--bitbucket-port=0", "--handler-port=0", "--container-manager-port=0")
 
 
 def environment(temporary: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
+    return {**os.environ, "TMPDIR": str(temporary)}
 
 
 def probo_bitbucket(temporary: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -412,9 +412,9 @@ class UnderAnotherName(SetupTestCase):
 
 def test_a_state_is_good_for_ten_minutes_and_once() -> None:
     session = Sessions(reactor).begin()
-    late = session.leave("default", "key", "secret", 1000.0)
+    late = session.leave("default", "key", "c4n4ry-secret", 1000.0)
     assert not session.comes_back(late, 1000.0 + STATE_LIFE)
-    state = session.leave("default", "key", "secret", 2000.0)
+    state = session.leave("default", "key", "c4n4ry-secret", 2000.0)
     assert session.comes_back(state, 2001.0)
     assert not session.comes_back(state, 2002.0)
     assert not session.comes_back("", 2003.0)

@@ -13,6 +13,7 @@ from twisted.internet.threads import deferToThread
 
 from probo_bitbucket.sandbox.stage import KEY, SECRET
 from tests.canaries import canary
+from tests.canary_watch import watch
 from tests.staged import StageTestCase
 
 
@@ -63,6 +64,7 @@ class Setup(StageTestCase):
             said += asked + self.hear(ours, None)
             process.wait()
         os.close(ours)
+        watch.typed(said)
         return said
 
     def choose(self, terminal: int) -> str:

@@ -9,6 +9,7 @@ from twisted.internet.threads import deferToThread
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from probo_bitbucket.sandbox.stage import KEY, SECRET
 from tests.browser import Browser
+from tests.canaries import canary
 from tests.staged import StageTestCase
 
 NOTHING = {"bbClientKey": "", "bbClientSecret": "", "bbRefreshToken": ""}
@@ -150,17 +151,17 @@ class Troubles(InBrowser):
         await deferToThread(self.mistype)
 
     def mistype(self) -> None:
-        self.enter(secret="a-secret-of-another-consumer")
+        self.enter(secret=canary("a-secret-of-another-consumer"))
         self.consent("Grant access")
         self.browser.await_text("does not accept this key with this secret")
-        assert "a-secret-of-another-consumer" not in self.browser.source
+        assert canary("a-secret-of-another-consumer") not in self.browser.source
         self.browser.look("setup-wrong-secret")
 
     async def test_a_secret_that_is_cut_off_is_told_before_bitbucket_is_asked(self) -> None:
         await deferToThread(self.cut_off)
 
     def cut_off(self) -> None:
-        self.enter(secret="half")
+        self.enter(secret="c4n4ry")
         self.browser.await_text("Enter the secret of the consumer, all of it.")
         assert self.browser.labelled("Key").get_attribute("value") == KEY
         assert self.browser.labelled("Secret").get_attribute("value") == ""

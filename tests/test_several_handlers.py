@@ -52,7 +52,7 @@ class BothHandlers(StageTestCase):
             "owner": "hub",
             "repo": "site",
             "provider_id": 1234,
-            "service_auth": {"token": "GH", "type": "token"},
+            "service_auth": {"token": canary("GH"), "type": "token"},
             "provider": {"type": "github", "slug": "github"},
             **project,
         }

@@ -24,7 +24,6 @@ from probo_bitbucket import __version__, logs, service, tap
 from probo_bitbucket.daemon import STOP_SECONDS, Daemon
 from tests.waiting import until
 
-ROOT = Path(__file__).parent.parent
 TWISTD = Path(sys.executable).with_name("twistd")
 
 SETTINGS = """
@@ -50,11 +49,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def twistd(*arguments: str) -> subprocess.CompletedProcess[str]:
     command: list[str | Path] = [TWISTD, *arguments]
-    return subprocess.run(command, check=False, env=environment(), capture_output=True, text=True, timeout=60)
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
 
 def gone(pid: int) -> bool:
@@ -123,12 +118,13 @@ def parse(*arguments: str) -> tap.Options:
 
 
 def test_options_win_over_files(directory: Path) -> None:
-    consumer = SETTINGS.replace("bbAccessToken: c4n4ry-access-token", "bbClientKey: key\nbbClientSecret: secret")
+    consumer = SETTINGS.replace("bbAccessToken: c4n4ry-access-token", "bbClientKey: key\nbbClientSecret: c4n4ry")
     (directory / "settings.yaml").write_text(consumer)  # what coordinator mode needs
-    short = parse("-c", "settings.yaml", "-p", "1", "-P", "/hook", "-s", "secret", "-a", "token").settings
-    assert (short.port, short.webhook_url, short.webhook_secrets, short.api_token) == (1, "/hook", ("secret",), "token")
-    long = ("--port=1", "--bitbucket-webhook-path=/hook", "--bitbucket-webhook-secret=secret")
-    assert parse("--config=settings.yaml", *long, "--bitbucket-api-token=token").settings == short
+    short = parse("-c", "settings.yaml", "-p", "1", "-P", "/hook", "-s", "c4n4ry", "-a", "c4n4ry2").settings
+    given = (short.port, short.webhook_url, short.webhook_secrets, short.api_token)
+    assert given == (1, "/hook", ("c4n4ry",), "c4n4ry2")
+    long = ("--port=1", "--bitbucket-webhook-path=/hook", "--bitbucket-webhook-secret=c4n4ry")
+    assert parse("--config=settings.yaml", *long, "--bitbucket-api-token=c4n4ry2").settings == short
 
 
 def test_later_files_win(directory: Path) -> None:
@@ -198,7 +194,7 @@ def test_systemd_is_told_when_a_reload_begins_and_ends_and_the_log_follows_the_s
         systemd.settimeout(30)
         process = subprocess.Popen(
             [TWISTD, "-n", "--pidfile=", "--rundir=/", "probo-bitbucket", "-c", "settings.yaml"],
-            env=environment() | {"NOTIFY_SOCKET": f"{directory}/notify"},
+            env=os.environ | {"NOTIFY_SOCKET": f"{directory}/notify"},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -219,7 +215,6 @@ def test_systemd_is_told_when_a_reload_begins_and_ends_and_the_log_follows_the_s
 def test_impatience_leaves_no_traceback(directory: Path) -> None:
     process = subprocess.Popen(
         [TWISTD, "-n", "--pidfile=", "probo-bitbucket", "-c", "settings.yaml"],
-        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -265,7 +260,7 @@ def test_in_the_foreground_it_logs_to_standard_output_tells_systemd_and_ends_by_
         systemd.settimeout(30)
         process = subprocess.Popen(
             [TWISTD, "-n", "--pidfile=", "probo-bitbucket", "-c", "settings.yaml"],
-            env=environment() | {"NOTIFY_SOCKET": f"{directory}/notify"},
+            env=os.environ | {"NOTIFY_SOCKET": f"{directory}/notify"},
             stdout=subprocess.PIPE,
             text=True,
         )

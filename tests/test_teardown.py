@@ -14,6 +14,7 @@ from probo_bitbucket.sandbox.faults import HTML, Answer, Cut, Fault, LoseAnswer,
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from probo_bitbucket.sandbox.server import Recorded
 from probo_bitbucket.sandbox.stage import KEY
+from tests.canaries import canary
 from tests.staged import StageTestCase
 
 BROKEN = b"steps: [{name: One, command: 'true'}"
@@ -359,7 +360,7 @@ class Remains(Environments):
             "owner": "acme",
             "repo": "site",
             "slug": "acme/site",
-            "service_auth": {"token": "t", "refreshToken": "r"},
+            "service_auth": {"token": canary("t"), "refreshToken": canary("r")},
             "provider": {"type": "bitbucket", "slug": "bitbucket"},
             **project,
         }
@@ -474,12 +475,12 @@ class GivenUp(Environments):
 
 class Coordinated(Environments):
     async def prepare(self) -> None:
-        auth = {"token": "t", "refreshToken": self.cloud.credentials.issue_refresh_token(KEY), "type": "token"}
+        auth = {"token": canary("t"), "refreshToken": self.cloud.credentials.issue_refresh_token(KEY), "type": "token"}
         provider = {"type": "bitbucket", "slug": "bitbucket"}
         project = {"id": "project-1", "owner": "acme", "repo": "site", "slug": "acme/site", "provider": provider}
         projects = {"acme/site": {**project, "service_auth": auth}}
-        self.coordinator = Coordinator(reactor, self.container_manager, token="the-token", projects=projects)
-        self.stage._given["api"] = {"url": await self.coordinator.listen(reactor), "token": "the-token"}
+        self.coordinator = Coordinator(reactor, self.container_manager, token=canary("the-token"), projects=projects)
+        self.stage._given["api"] = {"url": await self.coordinator.listen(reactor), "token": canary("the-token")}
 
     async def tearDown(self) -> None:  # type: ignore[override]
         await super().tearDown()

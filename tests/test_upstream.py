@@ -163,9 +163,9 @@ def asking(wire: Wire, clock: Clock | None = None) -> Upstream:
 def test_a_request_has_our_name_and_its_own_headers() -> None:
     wire = Wire()
     wire.say(200)
-    run(asking(wire).request("GET", "http://api/x", headers={"Authorization": "Bearer a"}))
+    run(asking(wire).request("GET", "http://api/x", headers={"Authorization": "Bearer c4n4ry"}))
     assert wire.asked[0].headers["user-agent"] == [USER_AGENT]
-    assert wire.asked[0].authorization == "Bearer a"
+    assert wire.asked[0].authorization == "Bearer c4n4ry"
 
 
 def test_json_and_forms_are_sent_as_what_they_are() -> None:
@@ -182,7 +182,7 @@ def test_json_and_forms_are_sent_as_what_they_are() -> None:
 def test_a_redirect_is_an_answer_and_not_followed() -> None:
     wire = Wire()
     wire.say(302, location="http://elsewhere/")
-    found = run(asking(wire).request("GET", "http://api/x", headers={"Authorization": "Bearer a"}))
+    found = run(asking(wire).request("GET", "http://api/x", headers={"Authorization": "Bearer c4n4ry"}))
     assert (found.status, found.header("location")) == (302, "http://elsewhere/")
     assert len(wire.asked) == 1
 

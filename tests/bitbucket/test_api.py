@@ -67,7 +67,7 @@ class Setting:
     """A client, and what it talks to."""
 
     wire: Wire = field(factory=Wire)
-    access: Keyring = field(factory=lambda: Keyring(Budget(Clock(), 1000), ["one"]))
+    access: Keyring = field(factory=lambda: Keyring(Budget(Clock(), 1000), ["c4n4ry-one"]))
 
     @property
     def bitbucket(self) -> Bitbucket:

@@ -18,7 +18,7 @@ from tests.wire import Wire
 PAIR = {"access_token": "c4n4ry-A1", "refresh_token": "c4n4ry-R1", "expires_in": 7200, "scopes": "pullrequest account"}
 
 
-def oauth(wire: Wire, secret: str = "") -> OAuth:
+def oauth(wire: Wire, secret: str = "c4n4ry-secret") -> OAuth:
     return OAuth(Upstream("Bitbucket's token endpoint", wire.client, Clock()), "https://site", "key", secret)
 
 
@@ -61,11 +61,11 @@ def test_a_refresh_token_that_is_not_given_is_empty(token: Any) -> None:
 
 def test_tokens_of_4000_characters_pass_both_ways() -> None:
     wire = Wire()
-    long = "r+/=&" * 800
-    wire.say(200, {"access_token": "a" * 4000, "refresh_token": long})
+    long = "c4n4ry-r+/=&" * 400
+    wire.say(200, {"access_token": "c4n4ry-a" * 500, "refresh_token": long})
     grant = run(oauth(wire).refresh(long))
     assert wire.asked[0].form["refresh_token"] == long
-    assert (len(grant.access_token), grant.refresh_token) == (4000, long)
+    assert (len(grant.access_token), len(long), grant.refresh_token) == (4000, 4800, long)
 
 
 @pytest.mark.parametrize("document", [None, [], "c4n4ry-A1", {}, {"access_token": 7}, {"access_token": ""}])
@@ -119,9 +119,9 @@ def test_each_grant_says_what_it_is() -> None:
 def test_the_consumer_shows_itself_with_key_and_secret() -> None:
     wire = Wire()
     wire.say(200, PAIR)
-    run(oauth(wire, "geh:eim ü").client_credentials())
+    run(oauth(wire, "c4n4ry:geh:eim ü").client_credentials())
     scheme, _, pair = wire.asked[0].authorization.partition(" ")
-    assert (scheme, base64.b64decode(pair).decode()) == ("Basic", "key:geh:eim ü")
+    assert (scheme, base64.b64decode(pair).decode()) == ("Basic", "key:c4n4ry:geh:eim ü")
 
 
 def test_the_address_of_the_consent_page_carries_the_state() -> None:

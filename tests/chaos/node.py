@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -46,9 +45,7 @@ class Node:
             self.starts += 1
             command = [sys.executable, "-m", "tests.chaos.launcher", self.bug, *self._arguments, str(self.port)]
             with self._log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    command, stdout=log, stderr=log, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
-                )
+                self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
 
     def kill(self) -> None:
         """End the daemon with SIGKILL; it is gone when this returns."""

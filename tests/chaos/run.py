@@ -27,7 +27,9 @@ from twisted.internet.task import LoopingCall, deferLater, react
 from twisted.internet.threads import deferToThread
 
 from probo_bitbucket.sandbox import ratelimit
-from probo_bitbucket.sandbox.stage import HOOK_SECRET, SECRET, Stage
+from probo_bitbucket.sandbox.stage import Stage
+from tests import canaries
+from tests.canary_watch import listen_in, watch
 from tests.chaos.launcher import BUGS, LEASE, MINUTE
 from tests.chaos.leftovers import leftovers
 from tests.chaos.load import CONFIGURATIONS, Load
@@ -115,11 +117,6 @@ class Theatre(Stage):
         for node in self.nodes:
             node.kill()
 
-    def secrets(self) -> set[str]:
-        """Everything that no log may show: what was in the settings, and every token that Bitbucket gave out."""
-        used = {request.headers.get("authorization", "").partition(" ")[2] for request in self.cloud.requests}
-        return {SECRET, HOOK_SECRET, self.refresh_token[:40], *(token[:40] for token in used if token)}
-
 
 class Play:
     """One run of *plan*."""
@@ -188,7 +185,9 @@ class Play:
         }
         judge(theatre.cloud, theatre.container_manager, verdict)
         log = theatre.log.read_text()
-        verdict.broken += [f"the log shows a secret: {secret[:4]}…" for secret in theatre.secrets() if secret in log]
+        if theatre.cluster:
+            watch.search_postgresql(theatre.settings().database_url)
+        verdict.broken += [f"a secret where it does not belong: {heard}" for heard in watch.end()]
         verdict.broken += [f"the log has an unexpected error: {line}" for line in log.splitlines() if _UNEXPECTED(line)]
         return verdict
 
@@ -238,6 +237,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=int(os.environ.get("CHAOS_SEED", randrange(10**6))))
     parser.add_argument("--bug", choices=BUGS, default="none", help="put a bug in, to see that it is found")
     plan = Plan(**vars(parser.parse_args()))
+    canaries.recognisable()
+    listen_in()
+    watch.begin()
     directory = Path(tempfile.mkdtemp(prefix="chaos-"))
     print(f"{plan.kills} kills, {plan.nodes} node(s), CHAOS_SEED={plan.seed}, log in {directory}", flush=True)  # noqa: T201
     verdicts: list[Verdict] = []

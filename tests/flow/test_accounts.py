@@ -18,6 +18,7 @@ from probo_bitbucket.flow.schedule import CREDENTIALS_PAUSE
 from probo_bitbucket.flow.wanting import WAITS, Wanting
 from probo_bitbucket.model import Build, BuildKind, Repository
 from probo_bitbucket.store import credentials
+from tests.canaries import canary
 from tests.immediate import ImmediateStore, run
 
 SHOP = Repository("acme", "shop")
@@ -25,14 +26,14 @@ BUILD = Build("b-1", BuildKind.HASH, SHOP, SHOP, "d96c25c4ae50", "n", 1.0)
 
 
 def made(store: ImmediateStore, *accounts: tuple[str, str], clock: Clock | None = None) -> OwnAccounts:
-    """Accounts, each a name and a glob. Each has its name for a token."""
+    """Accounts, each a name and a glob. Each has a canary of its name for a token."""
     budget = Budget(Clock(), 1000)
 
     def access(account: Account) -> OwnAccess:
         assert isinstance(account.credentials, AccessToken)
         return FixedAccess(account.name, account.credentials, budget, Clock())
 
-    listed = [Account(name, AccessToken(name), (glob,)) for name, glob in accounts]
+    listed = [Account(name, AccessToken(canary(name)), (glob,)) for name, glob in accounts]
     return OwnAccounts(listed, store, access, NoAccess("this repository", budget), Wanting(clock or Clock()))
 
 

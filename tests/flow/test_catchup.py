@@ -295,7 +295,7 @@ def test_a_build_that_cannot_be_asked_about_is_dead_after_a_day(desk: Desk, stat
 def test_a_coordinator_may_not_know_a_build_that_goes_on(desk: Desk, status: int, body: bytes) -> None:
     desk.catch_up.coordinated = True
     desk.catch_up.container_manager = ContainerManager(
-        Upstream("the coordinator", desk.wire.client, desk.clock), "http://coordinator", "t0ken"
+        Upstream("the coordinator", desk.wire.client, desk.clock), "http://coordinator", "c4n4ry-t0ken"
     )
     build = desk.running()
     desk.told(build, "Acme/env", Phase.RUNNING, "[▶] The hamsters")

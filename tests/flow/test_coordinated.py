@@ -44,7 +44,7 @@ class Desk:
 
 
 def coordinator(wire: Wire, clock: Clock) -> ContainerManager:
-    return ContainerManager(Upstream("the coordinator", wire.client, clock), "http://coordinator", "secret")
+    return ContainerManager(Upstream("the coordinator", wire.client, clock), "http://coordinator", "c4n4ry-secret")
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_a_token_admits_to_the_projects_of_its_chain_only(desk: Desk) -> None:
     desk.has("c4n4ry-R0", "p-1")
     get(desk, SITE, "c4n4ry-A1", "c4n4ry-R1")
     run(desk.accounts.admit("c4n4ry-R1", SITE))
-    desk.has("S0", "p-2")
+    desk.has("c4n4ry-S0", "p-2")
     with pytest.raises(NotOurs, match="not that of acme/shop"):
         run(desk.accounts.admit("c4n4ry-R1", SHOP))
 
@@ -174,13 +174,13 @@ def test_only_tokens_of_our_chains_are_answered(desk: Desk) -> None:
 def test_the_chains_of_all_projects_are_known_after_a_restart_each_once(
     desk: Desk, store: ImmediateStore, clock: Clock
 ) -> None:
-    for id, token in (("p-1", "c4n4ry-R0"), ("p-2", "c4n4ry-R0"), ("p-3", "T0")):
+    for id, token in (("p-1", "c4n4ry-R0"), ("p-2", "c4n4ry-R0"), ("p-3", "c4n4ry-T0")):
         store.now(credentials.begin, f"project {id}", token)
-    store.now(credentials.begin, "default", "of the settings")
+    store.now(credentials.begin, "default", "c4n4ry-of-the-settings")
     clock.advance(IDLE)
     start(Upkeep(store, desk.accounts.chains).round())
     desk.endpoint.grant("c4n4ry-A1", "c4n4ry-R1")
-    assert desk.endpoint.shown == ["c4n4ry-R0", "T0"]
+    assert desk.endpoint.shown == ["c4n4ry-R0", "c4n4ry-T0"]
 
 
 def test_a_chain_that_was_dead_before_a_restart_is_told(desk: Desk, store: ImmediateStore) -> None:

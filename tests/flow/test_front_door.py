@@ -16,7 +16,7 @@ URL = "https://probo.example.com/bitbucket-webhook"
 
 
 def tried(store: ImmediateStore, wire: Wire, clock: Clock, url: str = URL) -> tuple[str, str, str]:
-    signatures = Signatures(("swordfish",), store, clock)
+    signatures = Signatures(("c4n4ry-swordfish",), store, clock)
     verdict = run(FrontDoor(Upstream("the public URL", wire.client, clock), store, signatures, clock, url).try_it())
     return verdict.grade, verdict.what, verdict.advice
 
@@ -53,7 +53,7 @@ def test_a_stranger_that_answers_200_is_not_taken_for_us(store: ImmediateStore, 
     wire.say(200, {"ok": True})
     grade, what, _ = tried(store, wire, clock)
     assert (grade, what) == ("wrong", f"{URL} answers, but it is not this daemon")
-    assert wire.asked[0].headers["x-hub-signature"] == [sign("swordfish", wire.asked[0].body)]
+    assert wire.asked[0].headers["x-hub-signature"] == [sign("c4n4ry-swordfish", wire.asked[0].body)]
 
 
 def test_without_a_public_url_the_setting_is_named(store: ImmediateStore, clock: Clock) -> None:

@@ -59,7 +59,9 @@ class Desk:
 @pytest.fixture
 def desk(store: ImmediateStore, clock: Clock) -> Iterator[Desk]:
     wire = Wire()
-    coordinator = ContainerManager(Upstream("the coordinator", wire.client, clock), "http://coordinator", "secret")
+    coordinator = ContainerManager(
+        Upstream("the coordinator", wire.client, clock), "http://coordinator", "c4n4ry-secret"
+    )
     step: Any = HandingOn(store, coordinator)
     worker = Worker(step, Leases(store, clock, "node"), clock, Schedule(24 * HOUR, lambda: 0.5), Precedence(clock))
     worker.startService()

@@ -102,7 +102,9 @@ def test_what_is_not_finished_is_kept_however_old(store: ImmediateStore, clock: 
 
 
 def test_the_tokens_in_an_update_that_was_given_up_on_are_kept_for_a_day(store: ImmediateStore, clock: Clock) -> None:
-    update = ForwardedUpdate("github", "gh-1", "env", "hub/site", "/update", "", b'{"token": "GH"}', clock.seconds())
+    update = ForwardedUpdate(
+        "github", "gh-1", "env", "hub/site", "/update", "", b'{"token": "c4n4ry-GH"}', clock.seconds()
+    )
     store.now(forwarded.record, update)
     (stored,) = store.now(forwarded.claim_pending, Lease("node", clock.seconds()), 1)
     store.now(forwarded.give_up, stored, "refused")

@@ -16,8 +16,8 @@ BODY = b"{}"
 def test_what_fits_no_secret_is_refused_for_good_only_when_the_store_was_asked_since(
     store: ImmediateStore, clock: Clock
 ) -> None:
-    other_node = Signatures(("swordfish",), store, clock, shared=True)
-    run(other_node.check(BODY, sign("swordfish", BODY)))
+    other_node = Signatures(("c4n4ry-swordfish",), store, clock, shared=True)
+    run(other_node.check(BODY, sign("c4n4ry-swordfish", BODY)))
     clock.advance(AGE_OF_DOUBT / 2)
     _, made_elsewhere = store.now(hooks.new_secret, clock.seconds())
     with pytest.raises(Doubtful):
@@ -34,8 +34,8 @@ def test_what_fits_no_secret_is_refused_for_good_only_when_the_store_was_asked_s
 
 
 def test_a_secret_that_was_made_here_counts_at_once(store: ImmediateStore, clock: Clock) -> None:
-    signatures = Signatures(("swordfish",), store, clock)
-    run(signatures.check(BODY, sign("swordfish", BODY)))
+    signatures = Signatures(("c4n4ry-swordfish",), store, clock)
+    run(signatures.check(BODY, sign("c4n4ry-swordfish", BODY)))
     _, made = store.now(hooks.new_secret, clock.seconds())
     signatures.read_again()
     run(signatures.check(BODY, sign(made, BODY)))

@@ -17,7 +17,7 @@ PROJECT = {"id": "acme-site", "slug": "acme/site", "owner": "acme", "repo": "sit
 def project(**different: object) -> object:
     wire = Wire()
     wire.say(200, PROJECT | different)
-    coordinator = ContainerManager(Upstream("the coordinator", wire.client, Clock()), "http://c", "token")
+    coordinator = ContainerManager(Upstream("the coordinator", wire.client, Clock()), "http://c", "c4n4ry-token")
     return run(coordinator.project("acme/site"))
 
 

@@ -16,7 +16,7 @@ from twisted.web.http_headers import Headers
 
 from probo_bitbucket.sandbox.bitbucket import BitbucketCloud
 
-TOKEN = "t"
+TOKEN = "c4n4ry-t"
 
 
 @frozen
@@ -35,7 +35,7 @@ class Reply:
 
 
 class CloudTestCase(TestCase):
-    """Has a cloud with a repository acme/site, and an access token `t` for everything."""
+    """Has a cloud with a repository acme/site, and an access token TOKEN for everything."""
 
     timeout = 20
 

@@ -7,14 +7,14 @@ import tarfile
 from urllib.parse import urlsplit
 
 from probo_bitbucket.sandbox.commits import File, FileKind
-from tests.sandbox.cloud import CloudTestCase, basic
+from tests.sandbox.cloud import TOKEN, CloudTestCase, basic
 
 REPOSITORY = "/repositories/acme/site"
 
 
 class AccessTests(CloudTestCase):
     async def test_every_401_can_have_another_wording(self) -> None:
-        replies = [await self.get(REPOSITORY, token="wrong") for _ in range(3)]
+        replies = [await self.get(REPOSITORY, token="c4n4ry-wrong") for _ in range(3)]
         assert {reply.status for reply in replies} == {401}
         assert len({reply.message for reply in replies}) == 3
 
@@ -22,20 +22,20 @@ class AccessTests(CloudTestCase):
         assert (await self.get(REPOSITORY, token=None)).status == 401
 
     async def test_a_missing_scope_is_403(self) -> None:
-        self.cloud.credentials.add_access_token("poor", ["repository"], "acme")
-        reply = await self.get(f"{REPOSITORY}/pullrequests", token="poor")
+        self.cloud.credentials.add_access_token("c4n4ry-poor", ["repository"], "acme")
+        reply = await self.get(f"{REPOSITORY}/pullrequests", token="c4n4ry-poor")
         assert reply.status == 403
         assert reply.document["error"]["detail"]["required"] == ["pullrequest"]
 
     async def test_a_token_of_another_workspace_sees_nothing(self) -> None:
-        self.cloud.credentials.add_access_token("other", ["repository"], "other")
-        assert (await self.get(REPOSITORY, token="other")).status == 404
+        self.cloud.credentials.add_access_token("c4n4ry-other", ["repository"], "other")
+        assert (await self.get(REPOSITORY, token="c4n4ry-other")).status == 404
 
     async def test_an_api_token_is_for_basic_only(self) -> None:
-        self.cloud.credentials.add_api_token("robin@example.com", "api", ["repository"])
-        headers = {"Authorization": basic("robin@example.com", "api")}
+        self.cloud.credentials.add_api_token("robin@example.com", "c4n4ry-api", ["repository"])
+        headers = {"Authorization": basic("robin@example.com", "c4n4ry-api")}
         assert (await self.get(REPOSITORY, token=None, headers=headers)).status == 200
-        assert (await self.get(REPOSITORY, token="api")).status == 401
+        assert (await self.get(REPOSITORY, token="c4n4ry-api")).status == 401
 
     async def test_the_budget_is_a_rolling_hour(self) -> None:
         self.cloud.rate_limit.limit = 2
@@ -63,8 +63,8 @@ class AccessTests(CloudTestCase):
     async def test_the_repositories_of_one_workspace_are_listed_as_far_as_they_can_be_seen(self) -> None:
         self.cloud.add_repository("acme/other")
         self.cloud.add_repository("robin/site")
-        self.cloud.credentials.add_access_token("one", ["repository"], "acme/other")
-        for token, seen in (("t", ["acme/site", "acme/other"]), ("one", ["acme/other"])):
+        self.cloud.credentials.add_access_token("c4n4ry-one", ["repository"], "acme/other")
+        for token, seen in ((TOKEN, ["acme/site", "acme/other"]), ("c4n4ry-one", ["acme/other"])):
             listed = (await self.get("/repositories/acme", token)).document["values"]
             assert [each["full_name"] for each in listed] == seen
 

@@ -6,6 +6,7 @@ import json
 from random import Random
 from typing import Any
 
+import pytest
 import treq
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -19,6 +20,8 @@ from probo_bitbucket.sandbox.build_run import Fatal, escape
 from probo_bitbucket.sandbox.container_manager import ContainerManager
 from probo_bitbucket.sandbox.faults import Answer, Cut, Fault, Hang
 from probo_bitbucket.sandbox.server import Server
+
+pytestmark = pytest.mark.secret_in("asked", "in place of the handler, a simulator is asked, with the project's tokens")
 
 ID = "aa3361ab-1e02-4c94-aa7a-b875ec3fc2c8"
 NAME = f"probo--acme.site--acme-site--{ID}"
@@ -34,7 +37,7 @@ class Handler(Resource):
     def render(self, request: Request) -> bytes:
         request.setHeader("Content-Type", "application/json")
         if request.path == AUTH.encode():
-            return b'{"access_token": "AT"}'
+            return b'{"access_token": "c4n4ry-AT"}'
         return b"\x1f\x8b archive" if request.method == b"GET" else b"{}"
 
 
@@ -52,7 +55,7 @@ def document(**build: Any) -> dict[str, Any]:
             "owner": "acme",
             "repo": "site",
             "slug": "acme/site",
-            "service_auth": {"token": "AT0", "refreshToken": "a+b/c=d e&f%g", "type": "token"},
+            "service_auth": {"token": "c4n4ry-AT0", "refreshToken": "c4n4ry-a+b/c=d e&f%g", "type": "token"},
             "provider": {"type": "bitbucket", "slug": "bitbucket"},
         },
     }
@@ -151,10 +154,10 @@ class ContainerManagerTests(TestCase):
     async def test_the_archive_is_fetched_with_the_token_of_the_lookup(self) -> None:
         await self.build()
         [lookup, archive] = [request for request in self.handler.requests if request.method == "GET"]
-        assert lookup.query == "type=bitbucket&refreshToken=a%2Bb%2Fc%3Dd%20e%26f%25g"
+        assert lookup.query == "type=bitbucket&refreshToken=c4n4ry-a%2Bb%2Fc%3Dd%20e%26f%25g"
         assert "authorization" not in lookup.headers
         assert archive.path == "/acme/site/get/d96c25c4ae50.tar.gz"
-        assert archive.headers["authorization"] == "Bearer AT"
+        assert archive.headers["authorization"] == "Bearer c4n4ry-AT"
 
     async def test_sprint_7_and_a_missing_build_url_leave_the_target_url_out(self) -> None:
         for setting in ({"variant": "sprint7"}, {"build_url": None}):

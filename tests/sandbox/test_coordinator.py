@@ -18,8 +18,8 @@ PROJECT = "/projects?service=bitbucket&slug=acme%2Fsite&single=true"
 TOKENS = {
     "projectid": "acme-site",
     "providertype": "bitbucket",
-    "token": "AT1",
-    "refreshtoken": "RT1",
+    "token": "c4n4ry-AT1",
+    "refreshtoken": "c4n4ry-RT1",
     "tokencreatedat": "1795367437",
     "tokenexpiresin": "7200",
 }
@@ -31,15 +31,15 @@ class CoordinatorTests(TestCase):
         machine = ContainerManager(clock, handler_url="", auth_url="", archive_url="")
         projects = {
             f"acme/{name}": {"id": f"acme-{name}", "slug": f"acme/{name}", "service_auth": {"refreshToken": refresh}}
-            for name, refresh in (("site", "RT0"), ("shop", "RT0"), ("blog", "RTx"))
+            for name, refresh in (("site", "c4n4ry-RT0"), ("shop", "c4n4ry-RT0"), ("blog", "c4n4ry-RTx"))
         }
-        self.coordinator = Coordinator(clock, machine, token="secret", projects=projects)
+        self.coordinator = Coordinator(clock, machine, token="c4n4ry-secret", projects=projects)
         self.url = await self.coordinator.listen(reactor)
 
     async def tearDown(self) -> None:  # type: ignore[override]
         await self.coordinator.stop()
 
-    async def ask(self, method: str, path: str, authorization: str = "Bearer secret", **how: Any) -> Any:
+    async def ask(self, method: str, path: str, authorization: str = "Bearer c4n4ry-secret", **how: Any) -> Any:
         headers = {"Authorization": authorization, "Connection": "close", **how.pop("headers", {})}
         answer = await treq.request(method, self.url + path, headers=headers, agent=Agent(reactor), **how)
         return answer.code, json.loads(await answer.content())
@@ -51,7 +51,7 @@ class CoordinatorTests(TestCase):
 
     async def test_nobody_without_the_token_is_let_in(self) -> None:
         for method, path in (("GET", PROJECT), ("POST", "/startbuild"), ("POST", "/projects/tokens")):
-            assert (await self.ask(method, path, authorization="Bearer guess"))[0] == 401
+            assert (await self.ask(method, path, authorization="Bearer c4n4ry-guess"))[0] == 401
 
     async def test_a_project_is_found_by_its_slug(self) -> None:
         assert (await self.ask("GET", PROJECT))[1]["id"] == "acme-site"
@@ -59,9 +59,9 @@ class CoordinatorTests(TestCase):
 
     async def test_tokens_reach_every_project_of_the_chain(self) -> None:
         assert (await self.ask("POST", "/projects/tokens", headers=TOKENS))[0] == 200
-        assert await self.refresh_tokens() == ["RT1", "RT0", "RTx"]
-        await self.ask("POST", "/projects/tokens", headers={**TOKENS, "previousrefreshtoken": "RT0"})
-        assert await self.refresh_tokens() == ["RT1", "RT1", "RTx"]
+        assert await self.refresh_tokens() == ["c4n4ry-RT1", "c4n4ry-RT0", "c4n4ry-RTx"]
+        await self.ask("POST", "/projects/tokens", headers={**TOKENS, "previousrefreshtoken": "c4n4ry-RT0"})
+        assert await self.refresh_tokens() == ["c4n4ry-RT1", "c4n4ry-RT1", "c4n4ry-RTx"]
         assert self.coordinator.tokens[-1].created_at == 1795367437
 
     async def test_incomplete_tokens_are_refused(self) -> None:

@@ -32,7 +32,7 @@ class HookTestCase(CloudTestCase):
     async def setUp(self) -> None:  # type: ignore[override]
         await super().setUp()
         self.receiver = Server(self.clock, Receiver())
-        self.hook = self.cloud.add_hook("acme/site", await self.receiver.listen(reactor), EVENTS, "s3cret")
+        self.hook = self.cloud.add_hook("acme/site", await self.receiver.listen(reactor), EVENTS, "c4n4ry-s3cret")
 
     async def tearDown(self) -> None:  # type: ignore[override]
         await super().tearDown()
@@ -53,7 +53,7 @@ class DeliveryTests(HookTestCase):
         self.site.push("main", {})
         await self.cloud.settled()
         [request] = self.receiver.requests
-        assert request.headers["x-hub-signature"] == sign(request.body, "s3cret")
+        assert request.headers["x-hub-signature"] == sign(request.body, "c4n4ry-s3cret")
         assert request.headers["user-agent"] == "Bitbucket-Webhooks/2.0"
         assert request.headers["x-hook-uuid"] == self.hook.uuid.strip("{}")
         assert request.headers["x-attempt-number"] == "1"
@@ -213,7 +213,13 @@ class PayloadTests(HookTestCase):
 class SubscriptionTests(CloudTestCase):
     async def test_hooks_are_made_listed_changed_and_deleted_by_the_api(self) -> None:
         for place in ("/repositories/acme/site/hooks", "/workspaces/acme/hooks"):
-            body = {"description": "d", "url": "http://127.0.0.1:9/", "active": True, "secret": "s", "events": EVENTS}
+            body = {
+                "description": "d",
+                "url": "http://127.0.0.1:9/",
+                "active": True,
+                "secret": "c4n4ry-s",
+                "events": EVENTS,
+            }
             made = await self.post(place, body)
             assert (made.status, made.document["secret_set"], "secret" in made.document) == (201, True, False)
             one = f"{place}/{made.document['uuid'].replace('{', '%7B').replace('}', '%7D')}"
@@ -229,7 +235,7 @@ class SubscriptionTests(CloudTestCase):
             {"events": ["repo:nope"]},
             {"events": []},
             {"url": "nowhere"},
-            {"secret": "s" * 129},
+            {"secret": "c4n4ry".ljust(129, "s")},
         ]
         for bad in wrong:
             assert (await self.post("/repositories/acme/site/hooks", {**good, **bad})).status == 400
@@ -241,5 +247,5 @@ class SubscriptionTests(CloudTestCase):
         assert (await self.post("/repositories/acme/site/hooks", body)).status == 400
 
     async def test_hooks_need_the_scope_webhook(self) -> None:
-        self.cloud.credentials.add_access_token("poor", ["pullrequest"], "acme")
-        assert (await self.get("/workspaces/acme/hooks", "poor")).status == 403
+        self.cloud.credentials.add_access_token("c4n4ry-poor", ["pullrequest"], "acme")
+        assert (await self.get("/workspaces/acme/hooks", "c4n4ry-poor")).status == 403

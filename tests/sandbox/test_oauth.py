@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from tests.sandbox.cloud import CloudTestCase, Reply, basic
 
 CALLBACK = "http://127.0.0.1:9/callback"
-SECRET = "a secret: with a colon"
+SECRET = "c4n4ry: with a colon"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -84,7 +84,7 @@ class OAuthTests(CloudTestCase):
 
     async def test_other_grants_and_wrong_secrets_are_refused(self) -> None:
         assert (await self.token(grant_type="password")).document["error"] == "unsupported_grant_type"
-        assert (await self.token("wrong", grant_type="client_credentials")).document["error"] == "unauthorized_client"
+        assert (await self.token("c4n4ry", grant_type="client_credentials")).document["error"] == "unauthorized_client"
 
     async def test_the_field_of_the_scopes_can_have_its_new_name(self) -> None:
         self.cloud.scope_field = "scope"

@@ -450,7 +450,7 @@ class Credentials(Machine):
 
     def _new_token(self) -> str:
         self.given += 1
-        return f"token-{self.given}"
+        return f"c4n4ry-{self.given}"
 
     @rule(node=NODES)
     def a_node_stops(self, node: str) -> None:

@@ -31,7 +31,6 @@ from tests.waiting import until
 from tests.web.certificates import write_certificates
 
 RULES = Rules((), (), ())
-ROOT = Path(__file__).parent.parent.parent
 TWISTD = Path(sys.executable).with_name("twistd")
 
 
@@ -135,7 +134,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+    return {**os.environ, **more}
 
 
 @pytest.mark.parametrize("options", [["-n", "--pidfile="], ["--pidfile=a.pid"]])
