@@ -81,6 +81,17 @@ class Story(StageTestCase):
         assert {"delivery=1", "ending_delivery=2", "pull_request=1"} <= set(line.split())
         assert line in self.lines("delivery=2 ")
 
+    async def test_a_build_of_another_handler_that_is_taken_down_is_part_of_the_story_of_the_end(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.built(pull_request)
+        (ours,) = self.container_manager.builds.values()
+        self.container_manager.start({**ours, "id": "theirs"}, ours["project"])
+        await self.container_manager.wait_for("theirs")
+        pull_request.merge()
+        await self.settled()
+        (line,) = (line for line in self.lines("build.removed") if "build=theirs" in line)
+        assert {"ending_delivery=2", "pull_request=1"} <= set(line.split())
+
     async def test_that_a_build_waits_for_credentials_is_told_once(self) -> None:
         self.cloud.credentials.revoke_refresh_tokens()
         self.cloud.credentials.revoke_access_tokens()

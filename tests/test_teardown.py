@@ -43,6 +43,27 @@ class Environments(StageTestCase):
         await self.built(pull_request)
         return commit.hash
 
+    async def foreign(self, id: str, number: str = "1", **project: Any) -> None:
+        """A build that another handler had started."""
+        whole = {
+            "id": "acme-site",
+            "owner": "acme",
+            "repo": "site",
+            "slug": "acme/site",
+            "service_auth": {"token": canary("t"), "refreshToken": canary("r")},
+            "provider": {"type": "bitbucket", "slug": "bitbucket"},
+            **project,
+        }
+        build = {
+            "id": id,
+            "commit": {"ref": "d96c25c4ae50"},
+            "branch": {"name": "feature/change"},
+            "config": {"steps": []},
+            "pullRequest": {"number": number},
+        }
+        self.container_manager.start(build, whole)
+        await self.container_manager.wait_for(id)
+
     async def pinned_while_it_runs(self, *, step_time: float) -> tuple[PullRequest, str]:
         """A pull request whose build is at its first step and pinned, and the build's id."""
         self.container_manager.setting.step_time = step_time
@@ -353,27 +374,6 @@ class LeftToTheReaper(Environments):
 
 
 class Remains(Environments):
-    async def foreign(self, id: str, number: str = "1", **project: Any) -> None:
-        """A build that another handler had started."""
-        whole = {
-            "id": "acme-site",
-            "owner": "acme",
-            "repo": "site",
-            "slug": "acme/site",
-            "service_auth": {"token": canary("t"), "refreshToken": canary("r")},
-            "provider": {"type": "bitbucket", "slug": "bitbucket"},
-            **project,
-        }
-        build = {
-            "id": id,
-            "commit": {"ref": "d96c25c4ae50"},
-            "branch": {"name": "feature/change"},
-            "config": {"steps": []},
-            "pullRequest": {"number": number},
-        }
-        self.container_manager.start(build, whole)
-        await self.container_manager.wait_for(id)
-
     async def test_builds_that_the_store_does_not_know_are_taken_down_by_repository_and_number(self) -> None:
         await self.foreign("old")
         await self.foreign("old-by-uuid", provider_id=self.repository.uuid)

@@ -9,6 +9,7 @@ from attrs import define
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from probo_bitbucket import origins
 from probo_bitbucket.flow.environments import Environments
 from probo_bitbucket.model import RemovalReason
 from probo_bitbucket.store import Database, Lease, Transaction, builds, pull_requests, removals
@@ -45,12 +46,13 @@ class Closing:
         known = pull_requests.find(tx, job.repository.full_name, job.number)
         if known is None or known.open:
             return  # it was told of meanwhile
-        words = f"pull request #{job.number} is {job.state.lower()}"
+        words, name = f"pull request #{job.number} is {job.state.lower()}", job.repository.full_name
         for id in build_ids:
             if _is_elsewhere(builds.find(tx, id), job):
                 continue
-            removal = Removal(id, job.repository.full_name, job.number, RemovalReason.CLOSED, words)
-            removals.want(tx, removal, self.clock.seconds())
+            removal = Removal(id, name, job.number, RemovalReason.CLOSED, words, known.closed_by)
+            if removals.want(tx, removal, self.clock.seconds()):
+                builds.ended(tx, id, known.closed_by)
         pull_requests.looked(tx, job)
 
     async def postpone(self, job: KnownPullRequest, due_at: float, error: Exception) -> None:
@@ -74,4 +76,9 @@ def _is_elsewhere(stored: StoredBuild | None, job: KnownPullRequest) -> bool:
 
 
 def _fields(job: KnownPullRequest, error: Exception) -> dict[str, Any]:
-    return {"repository": job.repository.full_name, "pull_request": job.number, "reason": str(error)}
+    return {
+        "delivery": origins.delivery_of(job.closed_by),
+        "repository": job.repository.full_name,
+        "pull_request": job.number,
+        "reason": str(error),
+    }

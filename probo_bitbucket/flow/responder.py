@@ -119,7 +119,7 @@ class Responder:
             case Ignore(reason):
                 return _ignored(reason)
         latest = evolve(event, updated_at=max(event.updated_at, known.updated_at if known else 0.0))
-        pull_requests.tell_closed(tx, latest, now, look=self.ending.teardown)
+        pull_requests.tell_closed(tx, latest, now, origin, look=self.ending.teardown)
         words = f"pull request #{event.number} is {event.state.lower()}"
         count = self.ending.close(tx, event.repository, event.number, words, origin, now)
         return Response(DeliveryState.ACCEPTED, f"{words}; builds ended: {count}")

@@ -34,6 +34,7 @@ class KnownPullRequest:
     updated_at: float  # by Bitbucket's clock, 0 where that is not known
     approved: str  # the short hash of the fork's commit that a member allowed to be built
     policy: str  # what the settings said of such pull requests when it was last told of
+    closed_by: str  # what told that it is closed, such as `delivery 17`; empty while it is open
     effort: Effort
 
     @property
@@ -64,14 +65,19 @@ def tell_open(tx: sa.Connection, event: PullRequestChanged, now: float, policy: 
         "state": told.state,
         "updated_at": told.updated_at,
         "policy": policy,
+        "closed_by": "",
         "pending": False,  # of one that is open again nothing has to be looked for
     }
     _tell(tx, event.repository, event.number, values, {}, now)
 
 
-def tell_closed(tx: sa.Connection, event: PullRequestClosed, now: float, *, look: bool) -> None:
-    """Remember that it is closed; where asked to *look*, what it left behind is to be looked for."""
-    values = {"state": event.state, "updated_at": event.updated_at, **(ANEW if look else {"pending": False})}
+def tell_closed(tx: sa.Connection, event: PullRequestClosed, now: float, origin: str, *, look: bool) -> None:
+    """Remember that it is closed, and that *origin* told so.
+
+    Where asked to *look*, what it left behind is to be looked for.
+    """
+    told = {"state": event.state, "updated_at": event.updated_at, "closed_by": origin}
+    values = {**told, **(ANEW if look else {"pending": False})}
     unknown = {"source": "", "branch": event.branch, "commit": "", "pull_request": ""}
     _tell(tx, event.repository, event.number, values, unknown, now)
 
@@ -169,6 +175,7 @@ def _known(row: sa.Row[Any]) -> KnownPullRequest:
         updated_at=row.updated_at,
         approved=row.approved,
         policy=row.policy,
+        closed_by=row.closed_by,
         effort=Effort.of(row),
     )
 

@@ -20,6 +20,7 @@ from probo_bitbucket.model import (
 )
 from probo_bitbucket.store import Lease, builds, pull_requests, removals
 from probo_bitbucket.store.pull_requests import KnownPullRequest
+from probo_bitbucket.store.views import builds as build_views
 from tests.immediate import ImmediateStore, run
 
 SITE = Repository("acme", "site")
@@ -41,7 +42,7 @@ def closed(store: ImmediateStore, clock: Clock) -> KnownPullRequest:
     """Pull request 7, closed, in this node's hands."""
     now = clock.seconds()
     event = PullRequestClosed(SITE, 7, PullRequestState.MERGED, "feature")
-    store.now(pull_requests.tell_closed, event, now, look=True)
+    store.now(pull_requests.tell_closed, event, now, "delivery 2, found by reconciliation", look=True)
     [job] = store.now(pull_requests.claim_closed, Lease("here", now), 1)
     return job
 
@@ -72,3 +73,16 @@ def test_a_build_that_we_know_as_anothers_stays(store: ImmediateStore, clock: Cl
         store.now(builds.request, build, 0.0)
         store.now(builds.conclude, build.id, BuildState.RUNNING, 0.0)
     assert look(store, clock, closed(store, clock), "b-7", "b-8", "b-other", "unknown") == ["b-7", "unknown"]
+
+
+def test_what_was_found_is_ended_by_what_told_of_the_end(store: ImmediateStore, clock: Clock) -> None:
+    store.now(builds.request, BUILD, 0.0)
+    store.now(builds.conclude, "b-7", BuildState.CANCELLED, 0.0)
+    look(store, clock, closed(store, clock), "b-7", "unknown")
+    found = store.now(removals.claim_pending, Lease("here", clock.seconds()), 9)
+    assert {removal.build_id: removal.origin for removal in found} == dict.fromkeys(
+        ["b-7", "unknown"], "delivery 2, found by reconciliation"
+    )
+    story = store.now(build_views.story_of, "b-7")
+    assert story is not None
+    assert story.build.ended_by == "delivery 2"

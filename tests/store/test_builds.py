@@ -78,7 +78,9 @@ def test_the_build_of_an_open_pull_request_is_kept_until_it_is_closed_however_ol
     builds.conclude(tx, build.id, BuildState.ENDED, 0.0)
     assert builds.prune(tx, 1000.0, 10) == 0
     assert builds.request(tx, evolve(build, id="b2"), 1000.0) == build.id
-    pull_requests.tell_closed(tx, PullRequestClosed(SITE, 7, PullRequestState.MERGED, "feature"), 1000.0, look=False)
+    pull_requests.tell_closed(
+        tx, PullRequestClosed(SITE, 7, PullRequestState.MERGED, "feature"), 1000.0, "delivery 2", look=False
+    )
     assert builds.prune(tx, 1000.0, 10) == 1
 
 

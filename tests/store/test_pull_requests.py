@@ -46,12 +46,12 @@ def claimed(tx: sa.Connection, now: float = 10.0) -> list[str]:
 
 def test_what_was_told_while_it_was_open_is_known_after_its_end(tx: sa.Connection) -> None:
     pull_requests.tell_open(tx, OPENED, 1.0)
-    pull_requests.tell_closed(tx, CLOSED, 2.0, look=False)
+    pull_requests.tell_closed(tx, CLOSED, 2.0, "delivery 2", look=False)
     assert (known(tx).state, known(tx).pull_request, known(tx).updated_at) == ("MERGED", PULL_REQUEST, 6.0)
 
 
 def test_one_that_was_told_of_when_it_was_closed_only_is_known_without_more(tx: sa.Connection) -> None:
-    pull_requests.tell_closed(tx, CLOSED, 2.0, look=False)
+    pull_requests.tell_closed(tx, CLOSED, 2.0, "delivery 2", look=False)
     assert (known(tx).open, known(tx).pull_request, known(tx).branch) == (False, None, "feature")
 
 
@@ -70,13 +70,13 @@ def test_a_branch_belongs_to_an_open_pull_request_of_its_own_repository_only(tx:
     assert [known.number for known in pull_requests.open_from(tx, SITE.full_name, "feature")] == [7]
     assert pull_requests.open_from(tx, SITE.full_name, "patch") == []
     assert pull_requests.open_from(tx, "robin/site", "patch") == [], "the fork has no pull request"
-    pull_requests.tell_closed(tx, CLOSED, 2.0, look=False)
+    pull_requests.tell_closed(tx, CLOSED, 2.0, "delivery 2", look=False)
     assert pull_requests.open_from(tx, SITE.full_name, "feature") == []
 
 
 def test_what_is_left_behind_is_looked_for_when_nothing_is_on_its_way(tx: sa.Connection) -> None:
     wanted(tx)
-    pull_requests.tell_closed(tx, CLOSED, 2.0, look=True)
+    pull_requests.tell_closed(tx, CLOSED, 2.0, "delivery 2", look=True)
     assert pull_requests.claim_closed(tx, Lease("north", 3.0), 10) == []
     builds.conclude(tx, "b-1", BuildState.RUNNING, 4.0)
     (job,) = pull_requests.claim_closed(tx, Lease("north", 5.0), 10)
@@ -140,7 +140,7 @@ def test_a_build_is_going_unless_it_is_pinned_and_to_be_tried_again(tx: sa.Conne
 def test_what_was_given_up_on_is_listed_and_done_again_when_an_operator_says_so(tx: sa.Connection) -> None:
     removals.want(tx, REMOVAL, 2.0)
     removals.give_up(tx, "b-1", "down", 1.0)
-    pull_requests.tell_closed(tx, CLOSED, 2.0, look=True)
+    pull_requests.tell_closed(tx, CLOSED, 2.0, "delivery 2", look=True)
     pull_requests.looked(tx, known(tx), "down, too")
     named = {failure.name: failure.reason for failure in failures.given_up(tx)}
     assert named == {"b-1": "down", "acme/site#7": "down, too"}
@@ -155,7 +155,7 @@ def test_only_what_is_finished_and_old_is_pruned(tx: sa.Connection) -> None:
     pull_requests.tell_open(tx, OPENED, 1.0)
     removals.want(tx, REMOVAL, 1.0)
     assert pull_requests.prune(tx, 50.0, 10) == removals.prune(tx, 50.0, 10) == 0
-    pull_requests.tell_closed(tx, CLOSED, 2.0, look=False)
+    pull_requests.tell_closed(tx, CLOSED, 2.0, "delivery 2", look=False)
     removals.end(tx, "b-1", 4.0)
     assert pull_requests.prune(tx, 2.0, 10) == removals.prune(tx, 1.0, 10) == 0
     assert pull_requests.prune(tx, 50.0, 10) == removals.prune(tx, 50.0, 10) == 1

@@ -131,7 +131,7 @@ def test_of_deliveries_those_failed_that_were_given_up_and_those_whose_build_fai
 
 def test_a_delivery_of_a_pull_request_that_was_only_told_of_as_closed_has_no_title(tx: sa.Connection) -> None:
     closed = PullRequestClosed(SITE, 7, PullRequestState.MERGED, "feature")
-    told.tell_closed(tx, closed, 1.0, look=True)
+    told.tell_closed(tx, closed, 1.0, "delivery 2", look=True)
     id = record(tx, Delivery("pullrequest:fulfilled", b"{}", 1.0), closed)
     assert [each.title for each in deliveries.page(tx, Filter()).items] == [""]
     assert deliveries.page(tx, Filter(words="fulfilled")).items

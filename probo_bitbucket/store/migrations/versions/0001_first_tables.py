@@ -146,6 +146,7 @@ def _pull_requests() -> None:
         sa.Column("changed_at", sa.Double, nullable=False),
         sa.Column("approved", sa.String(12), nullable=False, server_default=""),
         sa.Column("policy", sa.String(100), nullable=False, server_default=""),
+        sa.Column("closed_by", sa.String(80), nullable=False, server_default=""),
         *_work(),
     )
     _index_pending("pull_requests_pending", "pull_requests", "changed_at")
