@@ -119,6 +119,14 @@ class Comments(StageTestCase):
         assert "❌ `.probo.yaml line 2" in text
         assert "](" not in text
 
+    async def test_it_does_not_lead_to_an_environment_that_is_gone(self) -> None:
+        pull_request = await self.open()
+        pull_request.merge()
+        await self.settled()
+        [text] = self.comments(pull_request)
+        assert "✅ `2 of 2 steps; environment gone: pull request #1 is merged`" in text
+        assert "](" not in text
+
 
 class NoComments(StageTestCase):
     async def test_there_is_none_where_the_settings_do_not_ask_for_it(self) -> None:

@@ -64,6 +64,23 @@ class Environments(StageTestCase):
         self.container_manager.start(build, whole)
         await self.container_manager.wait_for(id)
 
+    def told(self, pull_request: PullRequest, commit: str = "", key: str = "ProboCI/env") -> tuple[str, str]:
+        """State and words of what Bitbucket shows of a commit, the newest where none is named.
+
+        What does not lead to the environment leads to the pull request.
+        """
+        shown = self.repository.shown_statuses(commit or pull_request.commit)
+        (status,) = (status for status in shown if status.key == key)
+        page = status.url.endswith(f"/acme/site/pull-requests/{pull_request.number}")
+        assert page == ("environment gone" in status.description.lower()), status
+        return str(status.state), status.description
+
+    async def posts(self, count: int) -> None:
+        """Wait until so many statuses were posted, and see that no other follows."""
+        await self.until(lambda: len(self.asked("/statuses/build", "POST")) >= count)
+        await self.settled()
+        assert len(self.asked("/statuses/build", "POST")) == count
+
     async def pinned_while_it_runs(self, *, step_time: float) -> tuple[PullRequest, str]:
         """A pull request whose build is at its first step and pinned, and the build's id."""
         self.container_manager.setting.step_time = step_time
@@ -295,6 +312,81 @@ class Superseded(Environments):
         assert self.standing() == [newest]
 
 
+class Gone(Environments):
+    async def test_what_was_replaced_and_what_was_closed_say_so_with_one_request_each(self) -> None:
+        pull_request = await self.opened()
+        first = pull_request.commit
+        second = await self.push(pull_request)
+        words = "Environment gone: a newer environment of pull request #1 is ready"
+        assert self.told(pull_request, first) == ("SUCCESSFUL", words)
+        assert self.told(pull_request, second) == ("SUCCESSFUL", "[■] Environment ready")
+        before = len(self.asked("/statuses/build", "POST"))
+        pull_request.merge()
+        await self.posts(before + 1)
+        assert self.told(pull_request) == ("SUCCESSFUL", "Environment gone: pull request #1 is merged")
+
+    async def test_what_is_taken_down_by_hand_keeps_its_result(self) -> None:
+        """Checks before a merge count it, and it was as ready as it said."""
+        pull_request = await self.opened()
+        (build_id,) = self.container_manager.builds
+        await self.run_command("builds", "take-down", build_id)
+        await self.settled()
+        assert self.told(pull_request) == ("SUCCESSFUL", "Environment gone: taken down by hand")
+        assert set(self.states(pull_request).values()) == {"SUCCESSFUL"}
+
+    async def test_one_that_was_never_ready_says_what_it_said(self) -> None:
+        self.cloud.faults.add(Fault(Answer(404), ".*/get/.*"))
+        pull_request = await self.opened()
+        failed = self.told(pull_request)
+        pull_request.decline()
+        await self.settled()
+        assert (failed[0], self.told(pull_request)) == ("FAILED", failed)
+
+    async def test_what_another_pull_request_shows_of_the_commit_stays(self) -> None:
+        first = await self.opened()
+        second = self.repository.open_pull_request("The same", first.branch)
+        await self.until(lambda: len(self.container_manager.builds) == 2)
+        await self.settled()
+        first.decline()
+        await self.settled()
+        assert self.told(second) == ("SUCCESSFUL", "[■] Environment ready")
+
+    async def test_where_requests_are_short_it_waits(self) -> None:
+        pull_request = await self.opened()
+        for _ in range(int(0.85 * self.cloud.rate_limit.limit)):
+            self.cloud.rate_limit.spend(KEY)
+        first = pull_request.commit
+        pull_request.push()
+        await self.until(lambda: self.rows("SELECT 1 FROM removals WHERE NOT pending"))
+        await self.until(lambda: set(self.states(pull_request).values()) == {"SUCCESSFUL"})
+        await self.until(lambda: self.rows("SELECT 1 FROM statuses WHERE pending AND attempts > 0"))
+        assert self.told(pull_request, first) == ("SUCCESSFUL", "[■] Environment ready")
+
+
+class GoneInSummary(Environments):
+    settings: ClassVar[dict[str, Any]] = {"statuses": "summary"}
+
+    async def test_the_summary_says_it_with_one_request(self) -> None:
+        pull_request = await self.opened()
+        before = len(self.asked("/statuses/build", "POST"))
+        pull_request.merge()
+        await self.posts(before + 1)
+        words = "2 of 2 steps; environment gone: pull request #1 is merged"
+        assert self.told(pull_request, key="ProboCI") == ("SUCCESSFUL", words)
+
+
+class GoneInBoth(Environments):
+    settings: ClassVar[dict[str, Any]] = {"statuses": "both"}
+
+    async def test_the_environment_says_it_and_the_summary_stays(self) -> None:
+        pull_request = await self.opened()
+        before = len(self.asked("/statuses/build", "POST"))
+        pull_request.merge()
+        await self.posts(before + 1)
+        assert self.told(pull_request) == ("SUCCESSFUL", "Environment gone: pull request #1 is merged")
+        assert self.told(pull_request, key="ProboCI") == ("SUCCESSFUL", "2 of 2 steps")
+
+
 class Renamed(Environments):
     async def test_what_was_built_under_the_old_name_makes_room_and_ends_with_the_pull_request(self) -> None:
         pull_request = await self.opened()
@@ -497,6 +589,7 @@ class Coordinated(Environments):
         await self.settled()
         assert (self.deletions(), len(self.standing())) == ([], 2)
         assert {state for (state,) in self.rows("SELECT state FROM builds")} == {"removed"}
+        assert self.told(pull_request) == ("SUCCESSFUL", "[■] Environment ready")  # nobody here knows when it goes
 
 
 del Environments  # it has no tests of its own

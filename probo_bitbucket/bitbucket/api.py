@@ -195,8 +195,11 @@ class Bitbucket:
         answer = await self._get(repository, f"commits?{urlencode(query)}")
         return decode(answer, Page[dict[str, Any]]).values
 
-    async def post_status(self, status: Status) -> None:
-        """Make Bitbucket show *status*. A key that the commit has already is overwritten."""
+    async def post_status(self, status: Status, *, only_words: bool = False) -> None:
+        """Make Bitbucket show *status*. A key that the commit has already is overwritten.
+
+        Where Bitbucket has the state already, and *only_words* are others, that can wait.
+        """
         body = {
             "state": status.state,
             "key": status.key,
@@ -206,7 +209,7 @@ class Bitbucket:
             **({"refname": status.refname} if status.refname else {}),
         }
         path = f"commit/{check_hash(status.commit)}/statuses/build"
-        urgent = status.state.final
+        urgent = status.state.final and not only_words
         answer = await self._call("POST", status.repository, path, home=status.home, urgent=urgent, json=body)
         answer.json()  # a page that a proxy shows with status 200 is no sign that Bitbucket has it
 

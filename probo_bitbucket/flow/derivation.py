@@ -9,12 +9,15 @@ from probo_bitbucket.flow.summary import sum_up
 from probo_bitbucket.store import Transaction, builds
 
 
-def derive(tx: Transaction, build_id: str, now: float, display: Display) -> None:
-    """Bring the summary and the comment of a build up to date, where the settings want them."""
+def derive(tx: Transaction, build_id: str, now: float, display: Display, *, gone: str = "") -> None:
+    """Bring the summary and the comment of a build up to date, where the settings want them.
+
+    *gone* says why its environment is not there any more; empty while it is.
+    """
     if not (display.summary or display.comment):
         return
     build = builds.find(tx, build_id)
-    progress = progress_of(tx, build_id, build, display.instance_name)
+    progress = progress_of(tx, build_id, build, display.instance_name, gone)
     if progress is None:
         return
     if display.summary:

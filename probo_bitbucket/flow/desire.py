@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
+from probo_bitbucket.bitbucket import links
 from probo_bitbucket.bitbucket import statuses as rules
 from probo_bitbucket.flow.derivation import derive
 from probo_bitbucket.flow.display import Display
-from probo_bitbucket.model import Build, Phase, Repository, Status, Update
+from probo_bitbucket.model import Build, Phase, Repository, Status, StatusState, Update
 from probo_bitbucket.store import Transaction, statuses
+from probo_bitbucket.store.removals import Removal
 from probo_bitbucket.store.statuses import StoredStatus, Wish
 
 PILE = 5.0  # seconds that a change between two states in progress waits for the next one: only `env` has any
@@ -133,3 +135,33 @@ def stop(
     wish = Wish(stored.build_id, stored.context, status, tasks, stored.settled, due_at=now, worth_reporting=worth)
     statuses.desire(tx, wish, stored, now)
     derive(tx, stored.build_id, now, display)
+
+
+def say_gone(tx: Transaction, removal: Removal, now: float, display: Display) -> None:
+    """Let what is shown of an environment that was ready say why it is not there any more, and lead to Bitbucket.
+
+    It stays a success: checks before a merge count it, and what it tells of the commit is as true as before. It is one
+    request: what the environment's own status says, no summary beside it says again.
+    """
+    env = f"{display.instance_name}/env"
+    for stored in statuses.of_build(tx, removal.build_id):
+        if stored.context == env and stored.desired.state is StatusState.SUCCESSFUL:
+            words, url = f"Environment gone: {removal.words}", _page(removal, stored, display)
+            status = rules.within_limits(evolve(stored.desired, description=words, url=url))
+            worth = _worth_reporting(stored, status, display)
+            wish = Wish(stored.build_id, stored.context, status, stored.tasks, stored.settled, now, worth)
+            statuses.desire(tx, wish, stored, now)
+            derive(
+                tx,
+                stored.build_id,
+                now,
+                evolve(display, summary=display.summary and not display.steps),
+                gone=removal.words,
+            )
+
+
+def _page(removal: Removal, stored: StoredStatus, display: Display) -> str:
+    """Where to look when there is no environment."""
+    if removal.pull_request is None:
+        return links.commit(stored.desired.repository, stored.desired.commit, display.site_url)
+    return links.pull_request(Repository.parse(removal.repository), removal.pull_request, display.site_url)

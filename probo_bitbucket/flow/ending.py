@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import evolve, frozen
 
-from probo_bitbucket.flow.desire import stop
+from probo_bitbucket.flow.desire import say_gone, stop
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.model import SHORT_HASH, Build, BuildState, Phase, PullRequestChanged, RemovalReason, Repository
 from probo_bitbucket.store import Transaction, builds, removals, statuses
@@ -108,6 +108,11 @@ class Ending:
             older = found[[stored.build.id for stored in found].index(oldest.id) + 1 :]
             words = f"a newer environment of pull request #{pull_request.number} is ready"
             self._end_all(tx, older, Why(RemovalReason.SUPERSEDED, words, ready.build.origin), now)
+
+    def gone(self, tx: Transaction, removal: Removal, now: float) -> None:
+        """An environment was taken down. What a coordinator has taken down nobody here knows."""
+        if not self.coordinated:
+            say_gone(tx, removal, now, self.display)
 
     def _end_all(self, tx: Transaction, found: Iterable[StoredBuild], why: Why, now: float) -> int:
         return sum(self.end(tx, stored, why, now) for stored in found)

@@ -31,6 +31,7 @@ class Progress:
     setup: StoredStatus | None
     steps: Sequence[StoredStatus]
     expected: int | None
+    gone: str = ""  # why the environment is not there any more; empty while it is, or was not yet
 
     @property
     def setting_up(self) -> bool:
@@ -83,7 +84,9 @@ def runs(told: StoredStatus) -> bool:
     return not told.desired.state.final and Phase.RUNNING in told.tasks.values()
 
 
-def progress_of(tx: Transaction, build_id: str, build: StoredBuild | None, instance_name: str) -> Progress | None:
+def progress_of(
+    tx: Transaction, build_id: str, build: StoredBuild | None, instance_name: str, gone: str = ""
+) -> Progress | None:
     """How far a build is: *build*, where it is one of ours. None where nothing was told of it."""
     by_name = {
         each.context.removeprefix(f"{instance_name}/"): each
@@ -94,7 +97,7 @@ def progress_of(tx: Transaction, build_id: str, build: StoredBuild | None, insta
         return None
     setup = by_name.get("env")
     steps = [each for name, each in by_name.items() if "/" in name]  # their names begin with their plugins
-    return Progress((setup or next(iter(by_name.values()))).desired, setup, steps, _expected(build))
+    return Progress((setup or next(iter(by_name.values()))).desired, setup, steps, _expected(build), gone)
 
 
 def is_newer(tx: Transaction, other_id: str, build: StoredBuild | None) -> bool:

@@ -34,7 +34,8 @@ class Reporter:
         return job.desired.repository.full_name
 
     async def work(self, job: StoredStatus) -> None:
-        await self.bitbucket.post_status(job.desired)
+        only_words = job.reported is not None and job.reported.state is job.desired.state
+        await self.bitbucket.post_status(job.desired, only_words=only_words)
         await self.store.transact(statuses.reported, job, self.clock.seconds())
         self._log("Status reported", "status.reported", job)
 

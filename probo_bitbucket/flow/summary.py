@@ -26,7 +26,11 @@ def sum_up(
 
 
 def describe(progress: Progress) -> str:
-    """How far the build is, in words."""
+    """How far the build is, in words, and whether its environment is gone since."""
+    return f"{_how_far(progress)}; environment gone: {progress.gone}" if progress.gone else _how_far(progress)
+
+
+def _how_far(progress: Progress) -> str:
     if progress.broken_off:
         return rules.without_icon(progress.broken_off.description)
     if progress.setting_up:

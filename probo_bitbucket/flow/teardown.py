@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from attrs import define, evolve
@@ -23,12 +23,16 @@ PINNED_PAUSE = 3600.0  # seconds until an environment that somebody has pinned i
 
 @define
 class Teardown:
-    """The step from a build that is not wanted to an environment that is not there."""
+    """The step from a build that is not wanted to an environment that is not there.
+
+    *wake* tells the reporter that there is a status.
+    """
 
     store: Database
     clock: IReactorTime
     environments: Environments
     ending: Ending
+    wake: Callable[[], None]
 
     name = "teardown"
     concurrency = 8
@@ -43,6 +47,7 @@ class Teardown:
     async def work(self, job: Removal) -> None:
         if await self.environments.take_down(job):
             stored = await self.store.transact(self._removed, job)
+            self.wake()
             known = log_fields.of_build(stored.build) if stored else {}
             self.log.info("Environment taken down", event="build.removed", **{**known, **_fields(job, job.words)})
         else:
@@ -66,6 +71,7 @@ class Teardown:
         now = self.clock.seconds()
         removals.end(tx, job.build_id, now)
         stored = self._shown_no_more(tx, job, now)
+        self.ending.gone(tx, job, now)
         if stored is not None and stored.state is not BuildState.CANCELLED:
             by_hand = job.reason is RemovalReason.BY_HAND
             builds.conclude(tx, job.build_id, BuildState.REMOVED, now, job.words, by_hand=by_hand)
