@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from twisted.internet import reactor
 
+from probo_bitbucket.flow import desire
 from probo_bitbucket.sandbox.coordinator import Coordinator
 from probo_bitbucket.sandbox.faults import HTML, Answer, Cut, Fault, LoseAnswer, Slow
 from probo_bitbucket.sandbox.pullrequest import PullRequest
@@ -400,6 +401,15 @@ class Renamed(Environments):
 
 
 class Pinned(Environments):
+    async def test_a_pinned_build_is_not_shown_as_stopped_before_it_is_known_to_be_pinned(self) -> None:
+        self.patch(desire, "PILE", 5.0)
+        pull_request, build_id = await self.pinned_while_it_runs(step_time=0.5)
+        pull_request.decline()
+        await self.container_manager.wait_for(build_id)
+        await self.until(lambda: set(self.states(pull_request).values()) == {"SUCCESSFUL"})
+        shown = [str(status.state) for history in self.repository.statuses.values() for status in history]
+        assert set(shown) == {"INPROGRESS", "SUCCESSFUL"}
+
     async def test_a_pinned_build_that_is_replaced_while_it_runs_goes_on_to_show_what_it_does(self) -> None:
         pull_request, build_id = await self.pinned_while_it_runs(step_time=1.0)
         old = pull_request.commit

@@ -15,7 +15,7 @@ from probo_bitbucket.store import Transaction, statuses
 from probo_bitbucket.store.removals import Removal
 from probo_bitbucket.store.statuses import StoredStatus, Wish
 
-PILE = 5.0  # seconds that a change between two states in progress waits for the next one: only `env` has any
+PILE = 5.0  # seconds that a change waits which the next one may undo; of those in progress only `env` has any
 TASKS = 200  # tasks remembered under one key
 
 
@@ -125,14 +125,15 @@ def stop(
 ) -> None:
     """End a status that would stay in progress for ever. A summary ends with what it sums up.
 
-    Where that is not *for_good*, its tasks may go on to tell.
+    Where that is not *for_good*, its tasks may go on to tell, and it is reported a little later: whether an environment
+    is pinned is known only when it is to be taken down, and nobody shall see that it was taken for stopped.
     """
     if stored.is_summary:
         return
     status = evolve(stored.desired, state=rules.state(phase, final=True), description=description)
     tasks = dict.fromkeys(stored.tasks, phase) if for_good else stored.tasks
-    worth = _worth_reporting(stored, status, display)
-    wish = Wish(stored.build_id, stored.context, status, tasks, stored.settled, due_at=now, worth_reporting=worth)
+    due_at, worth = now if for_good else now + PILE, _worth_reporting(stored, status, display)
+    wish = Wish(stored.build_id, stored.context, status, tasks, stored.settled, due_at, worth)
     statuses.desire(tx, wish, stored, now)
     derive(tx, stored.build_id, now, display)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from attrs import evolve
 
 from probo_bitbucket.flow.anew import ask_for
+from probo_bitbucket.flow.desire import PILE, Subject, take
 from probo_bitbucket.flow.display import Display
 from probo_bitbucket.flow.ending import Ending
 from probo_bitbucket.model import (
     Build,
     BuildKind,
     BuildState,
+    Phase,
     PullRequest,
     PullRequestState,
     RemovalReason,
     Repository,
+    Update,
 )
-from probo_bitbucket.store import Transaction, builds, removals
+from probo_bitbucket.store import Lease, Transaction, builds, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.removals import Removal
 from tests.immediate import ImmediateStore
@@ -65,3 +68,19 @@ def test_the_newest_commits_environment_stays_although_its_node_is_behind(store:
         return [removals.is_wanted(tx, build.id) for build in (first, second)]
 
     assert store.now(life) == [True, False]
+
+
+def test_what_is_stopped_is_reported_once_it_can_be_known_whether_it_is_pinned(store: ImmediateStore) -> None:
+    def life(tx: Transaction) -> None:
+        stored = running(tx, 1)
+        update = Update("b-1", "Acme/env", Phase.RUNNING, "running", "[▶] Setting up", final=False)
+        take(tx, Subject.of(stored.build), update, 1.0, KEEP_TWO.display)
+        KEEP_TWO.close(tx, SITE, 7, "merged", "delivery 2", 1.0)
+
+    def reported(now: float) -> list[str]:
+        claimed = store.now(statuses.claim_pending, Lease("north", now), 9)
+        return [status.desired.state for status in claimed]
+
+    store.now(life)
+    assert reported(1.0 + PILE - 0.1) == []
+    assert reported(1.0 + PILE) == ["STOPPED"]
