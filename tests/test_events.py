@@ -755,8 +755,11 @@ class OnNoPushes(Events):
         await self.push(message="[build]")
 
 
-class OnProjects(Events):
+class Coordinated(Events):
+    """The stage with a coordinator, which has no project."""
+
     async def prepare(self) -> None:
+        await super().prepare()
         self.coordinator = Coordinator(reactor, self.container_manager, token=canary("the-token"), projects={})
         self.stage._given["api"] = {"url": await self.coordinator.listen(reactor), "token": canary("the-token")}
 
@@ -764,6 +767,8 @@ class OnProjects(Events):
         await super().tearDown()
         await self.coordinator.stop()
 
+
+class OnProjects(Coordinated):
     @row(OPEN, "a coordinator has no project for the repository")
     async def test_a_repository_without_a_project(self) -> None:
         self.unannounced().edit(title="Told of alone, and not besides a push")
@@ -771,4 +776,22 @@ class OnProjects(Events):
         assert self.rows("SELECT reason FROM builds") == [("the coordinator has no project for acme/site",)]
 
 
-del Events, Comments  # they have no tests of their own
+class OnCommentsWithACoordinator(Coordinated, Comments):
+    settings: ClassVar[dict[str, Any]] = {"commands": True}
+
+    @row(COMMENT, "`commands: true`, and the comment says `probo stop`, and a coordinator has the environment")
+    async def test_a_stop_of_what_the_coordinator_has(self) -> None:
+        auth = {"token": "T", "refreshToken": self.cloud.credentials.issue_refresh_token(stage.KEY), "type": "token"}
+        provider = {"type": "bitbucket", "slug": "bitbucket"}
+        project = {"id": "project-7", "owner": "acme", "repo": "site", "slug": "acme/site", "provider": provider}
+        self.coordinator.projects["acme/site"] = {**project, "service_auth": auth}
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.container_manager.builds)
+        await self.settled()
+        await self.say("probo stop", pull_request)
+        assert "only when their pull request is closed" in self.answered()[0]
+        assert (len(self.standing()), self.rows("SELECT 1 FROM removals")) == (1, [])
+        assert set(self.states(pull_request).values()) == {"SUCCESSFUL"}
+
+
+del Events, Comments, Coordinated  # they have no tests of their own
