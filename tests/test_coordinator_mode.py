@@ -86,6 +86,25 @@ class Coordinated(StageTestCase):
         self.assertEqual((answer.status, "the coordinator" in answer.json["error"]), (409, True))
         self.assertEqual(self.rows("SELECT 1 FROM removals"), [])
 
+    async def test_what_an_operator_names_is_built_of_the_coordinators_project(self) -> None:
+        pull_request = self.unannounced()
+        commit = self.repository.push("wip", {"f": b"f"})
+        for order in ({"pull_request": pull_request.number}, {"commit": commit.hash}):
+            answer = await self.call("POST", "/api/builds", {"repository": "acme/site", **order})
+            self.assertEqual(answer.status, 202, answer.json)
+        await self.until(lambda: len(self.container_manager.builds) == 2)
+        await self.settled()
+        built = self.container_manager.builds.values()
+        self.assertEqual({build["projectId"] for build in built}, {"project-7"})
+        self.assertEqual({build["commit"]["ref"] for build in built}, {pull_request.commit, commit.hash})
+        self.assertEqual(set(self.states(pull_request).values()), {"SUCCESSFUL"})
+
+    async def test_what_an_operator_names_without_a_project_is_answered_with_why(self) -> None:
+        self.coordinator.projects.clear()
+        answer = await self.call("POST", "/api/builds", {"repository": "acme/site", "pull_request": 1})
+        self.assertEqual((answer.status, answer.json["error"]), (404, "the coordinator has no project for acme/site"))
+        self.assertEqual(self.started(), [])
+
     async def test_the_tokens_of_the_coordinator_stay_out_of_the_stored_document(self) -> None:
         await self.built(self.repository.open_pull_request())
         ((document,),) = self.rows("SELECT document FROM builds")

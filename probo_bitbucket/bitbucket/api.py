@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -139,7 +140,9 @@ class Bitbucket:
         return [entry.path async for entry in entries if entry.type != "commit_directory"]
 
     async def commit(self, repository: Repository, hash: str, home: Repository | None = None) -> Commit:
-        found = decode(await self._get(repository, f"commit/{check_hash(hash)}", home), _Commit)
+        """Raises NotFound, in words for the one who named it."""
+        with _missing(f"commit {hash} in {repository.full_name}"):
+            found = decode(await self._get(repository, f"commit/{check_hash(hash)}", home), _Commit)
         return Commit(found.hash, found.message)
 
     async def head(self, repository: Repository) -> tuple[str, Commit]:
@@ -171,9 +174,10 @@ class Bitbucket:
         return {msgspec.json.decode(document, type=_Numbered).id: document for document in documents}
 
     async def pull_request_document(self, repository: Repository, number: int) -> bytes:
-        """The same of one pull request, whatever its state."""
+        """The same of one pull request, whatever its state. Raises NotFound as `commit` does."""
         path = _below(repository, f"pullrequests/{number}")
-        return (await self._caller.checked(self._accounts.of(repository), "GET", path, urgent=False)).body
+        with _missing(f"pull request #{number} in {repository.full_name}"):
+            return (await self._caller.checked(self._accounts.of(repository), "GET", path, urgent=False)).body
 
     async def may_write(self, repository: Repository, user: str) -> bool:
         """Whether the account *user*, `{…}`, can write to a repository, by its own right or that of a group.
@@ -251,6 +255,15 @@ class Bitbucket:
     ) -> Answer:
         access = self._accounts.of(repository, home)
         return await self._caller.checked(access, method, _below(repository, path), urgent=urgent, json=json)
+
+
+@contextmanager
+def _missing(what: str) -> Iterator[None]:
+    """Bitbucket says no more than 404, also of what it does not show to us."""
+    try:
+        yield
+    except NotFound as error:
+        raise NotFound(f"Bitbucket has no {what}, or does not show it to us", error.status) from error
 
 
 def _below(repository: Repository, path: str) -> str:

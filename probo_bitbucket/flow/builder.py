@@ -146,8 +146,7 @@ class Builder:
         try:
             commit = await self.bitbucket.commit(build.source, build.commit, build.repository)
         except NotFound as error:
-            reason = f"Bitbucket has no commit {build.commit} in {build.source.full_name}, or does not show it to us"
-            raise NotBuilt(build, BuildState.CANCELLED, reason) from error
+            raise NotBuilt(build, BuildState.CANCELLED, str(error)) from error
         if not build.by_hand and (marker := skip_marker(commit.message)):
             raise NotBuilt(build, BuildState.SKIPPED, f"the message of the commit says {marker}")
         return evolve(build, commit=commit.hash, name=commit.message if by_hash else build.name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 from uuid import uuid4
 
 from attrs import define, evolve
@@ -17,6 +18,7 @@ from probo_bitbucket.errors import NotFound, Temporary
 from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.again import NotThere
 from probo_bitbucket.flow.anew import Anew, NotNow, check_covered
+from probo_bitbucket.flow.projects import NoProject
 from probo_bitbucket.flow.responder import Responder, build_of
 from probo_bitbucket.model import (
     Build,
@@ -28,6 +30,8 @@ from probo_bitbucket.model import (
     check_hash,
 )
 from probo_bitbucket.store import Database, Transaction, builds, pull_requests
+
+T = TypeVar("T")
 
 
 @define
@@ -64,10 +68,7 @@ class Orders:
     async def commit(self, full_name: str, hash: str) -> Build:
         """Have a commit built, whatever pull requests have it. Raises as `pull_request` does."""
         repository, wanted = await self._repository(full_name), check_hash(hash)
-        try:
-            commit = await self.bitbucket.commit(repository, wanted)
-        except NotFound as error:
-            raise NotThere(f"Bitbucket has no commit {wanted} in {full_name}, or does not show it to us") from error
+        commit = await _told(self.bitbucket.commit(repository, wanted))
         id, now = str(uuid4()), self.clock.seconds()
         build = Build(
             id, BuildKind.HASH, repository, repository, commit.hash, commit.message, now, origin=origins.OPERATOR
@@ -80,11 +81,7 @@ class Orders:
         return await self.store.transact(builds.identified, named)
 
     async def _look_up(self, repository: Repository, number: int) -> News:
-        try:
-            document = await self.bitbucket.pull_request_document(repository, number)
-        except NotFound as error:
-            words = f"Bitbucket has no pull request #{number} in {repository.full_name}, or does not show it to us"
-            raise NotThere(words) from error
+        document = await _told(self.bitbucket.pull_request_document(repository, number))
         try:
             return payloads.read_document(document, self.site_url)
         except PayloadError as error:
@@ -106,3 +103,11 @@ class Orders:
         self.log.info("A build is wanted", event="build.wanted", branch=build.branch, **log_fields.of_build(build))
         self.wake()
         return build
+
+
+async def _told(answer: Awaitable[T]) -> T:
+    """What Bitbucket tells. Raises NotThere where it has no such thing, or a coordinator no project for it."""
+    try:
+        return await answer
+    except (NotFound, NoProject) as error:
+        raise NotThere(str(error)) from error
