@@ -13,6 +13,7 @@ from attrs import frozen
 from twisted.internet import reactor
 
 from probo_bitbucket.flow import rules
+from probo_bitbucket.model import Repository
 from probo_bitbucket.sandbox import stage
 from probo_bitbucket.sandbox.commits import APP_USER, AUTHOR, Account, Commit
 from probo_bitbucket.sandbox.coordinator import Coordinator
@@ -613,9 +614,10 @@ class OnForksToApprove(Events):
     settings: ClassVar[dict[str, Any]] = {"forks": "approve"}
 
     def approve(self, pull_request: PullRequest) -> None:
+        home = Repository.parse("acme/site", self.repository.uuid)
         engine = Engine(f"sqlite:///{self.folder / 'probo-bitbucket.db'}")
         with engine.begin() as tx:
-            assert pull_requests.approve(tx, "acme/site", pull_request.number, pull_request.commit)
+            assert pull_requests.approve(tx, home, pull_request.number, pull_request.commit)
         engine.close()
 
     @row(OPEN, "it comes from a fork, with `forks: approve`, and nobody has approved its commit")

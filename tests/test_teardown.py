@@ -13,6 +13,7 @@ from probo_bitbucket.flow import desire
 from probo_bitbucket.sandbox.coordinator import Coordinator
 from probo_bitbucket.sandbox.faults import HTML, Answer, Cut, Fault, LoseAnswer, Slow
 from probo_bitbucket.sandbox.pullrequest import PullRequest
+from probo_bitbucket.sandbox.repository import Change
 from probo_bitbucket.sandbox.server import Recorded
 from probo_bitbucket.sandbox.stage import KEY
 from tests.canaries import canary
@@ -398,6 +399,17 @@ class Renamed(Environments):
         pull_request.merge()
         await self.settled()
         assert self.standing() == []
+        assert self.rows("SELECT repository, state FROM pull_requests") == [("acme/renamed", "MERGED")]
+
+    async def test_a_branch_is_not_built_besides_a_pull_request_that_was_told_of_under_the_old_name(self) -> None:
+        pull_request = await self.opened()
+        self.cloud.rename_repository(self.repository, "acme/renamed")
+        commit = self.quietly(lambda: pull_request.push(message="[build]"))
+        self.cloud.hooks.clear()
+        self.stage.watch("acme/renamed", "repo:push")
+        self.repository.tell_push(Change(pull_request.branch, None, commit))
+        ((_, state, reason),) = (await self.decided(2))[1:]
+        assert (state, "pull request #1 has it built" in reason) == ("ignored", True), reason
 
 
 class Pinned(Environments):

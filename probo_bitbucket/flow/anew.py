@@ -62,7 +62,7 @@ def _check_current(tx: Transaction, build: Build) -> None:
     """Raises NotNow where a new build would stay for ever, or have that of a newer commit taken down."""
     if build.pull_request is None:
         return
-    known = pull_requests.find(tx, build.repository.full_name, build.pull_request.number)
+    known = pull_requests.find(tx, build.repository, build.pull_request.number)
     if known is not None and not known.open:
         raise NotNow(f"pull request #{known.number} is {known.state.lower()}: nothing of it is built any more")
     newest = known.pull_request.commit[:SHORT_HASH] if known and known.pull_request else ""

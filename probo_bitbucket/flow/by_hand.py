@@ -63,9 +63,9 @@ class ByHand:
             return f"Not built: the pull request is at another commit now. When you have read that one: `{line}`"
         if event.from_fork and len(named) < SHORT_HASH:  # a commit can be made to begin with fewer digits of another
             return f"Not built: it comes from a fork, so say which commit you have read: `{line}`"
-        if pull_requests.find(tx, event.repository.full_name, event.number) is None:
+        if pull_requests.find(tx, event.repository, event.number) is None:
             pull_requests.tell_open(tx, event, now)  # no webhook told of it before
-        pull_requests.approve(tx, event.repository.full_name, event.number, commit)
+        pull_requests.approve(tx, event.repository, event.number, commit)
         _let_be_built_again(tx, build_of(event, now))
         response = self.responder.respond(tx, event, now, origin)
         return "" if response.state is DeliveryState.ACCEPTED else f"Not built: {response.reason}"

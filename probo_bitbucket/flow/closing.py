@@ -43,7 +43,7 @@ class Closing:
         self.wake()
 
     def _want(self, tx: Transaction, job: KnownPullRequest, build_ids: Sequence[str]) -> None:
-        known = pull_requests.find(tx, job.repository.full_name, job.number)
+        known = pull_requests.find(tx, job.repository, job.number)
         if known is None or known.open:
             return  # it was told of meanwhile
         words, name = f"pull request #{job.number} is {job.state.lower()}", job.repository.full_name

@@ -89,7 +89,7 @@ class Orders:
 
     def _take_news(self, tx: Transaction, event: PullRequestChanged) -> Build:
         now = self.clock.seconds()
-        known = pull_requests.find(tx, event.repository.full_name, event.number)
+        known = pull_requests.find(tx, event.repository, event.number)
         if late := self.responder.take_note(tx, event, known, now, origins.OPERATOR):
             raise NotNow(late.reason)
         return self._ask(tx, evolve(build_of(event, now), origin=origins.OPERATOR))

@@ -98,7 +98,7 @@ class Reconciler:
 
     def _unlisted(self, tx: Transaction, job: KnownRepository, listed: Collection[int]) -> list[int]:
         """Those that are known as open and are not open any more."""
-        return sorted(pull_requests.open_numbers(tx, job.repository.full_name).difference(listed))
+        return sorted(pull_requests.open_numbers(tx, job.repository).difference(listed))
 
     def _read(self, repository: Repository, number: int, document: bytes) -> Found | None:
         """The news in a *document*; None where it cannot be read, which must not hide those of the others."""
@@ -143,7 +143,7 @@ class Reconciler:
 
     def _is_news(self, tx: Transaction, event: Event, number: int) -> bool:
         """Whether it has to be decided: as news, or because the settings are others than when it was, and left it."""
-        known = pull_requests.find(tx, event.repository.full_name, number) if event.repository else None
+        known = pull_requests.find(tx, event.repository, number) if event.repository else None
         if is_news(event, known):
             return True
         if known is None or known.policy == self.policy or not isinstance(event, PullRequestChanged):
@@ -172,7 +172,7 @@ class Reconciler:
 
     def _put_off(self, tx: Transaction, job: KnownRepository, error: Exception) -> None:
         """Look again tomorrow; not at all where there is nothing to look at, and nothing that may stand for ever."""
-        if isinstance(error, NotFound) and not pull_requests.open_numbers(tx, job.repository.full_name):
+        if isinstance(error, NotFound) and not pull_requests.any_open_called(tx, job.repository.full_name):
             repositories.forget(tx, job)
         else:
             now = self.clock.seconds()

@@ -75,7 +75,7 @@ class Responder:
 
     def against(self, tx: Transaction, event: PullRequestChanged, now: float, origin: str) -> Response | None:
         """What the rules have against a build of what *event* tells, which is remembered; None for nothing."""
-        known = pull_requests.find(tx, event.repository.full_name, event.number)
+        known = pull_requests.find(tx, event.repository, event.number)
         if late := self.take_note(tx, event, known, now, origin):
             return _ignored(late.reason)
         match rules.on_change(event, known, self.policy):
@@ -114,7 +114,7 @@ class Responder:
         return Response(DeliveryState.ACCEPTED, f"a build of {build.commit[:SHORT_HASH]}", builds=(build,))
 
     def _close(self, tx: Transaction, event: PullRequestClosed, now: float, origin: str) -> Response:
-        known = pull_requests.find(tx, event.repository.full_name, event.number)
+        known = pull_requests.find(tx, event.repository, event.number)
         match rules.on_close(event, known):
             case Ignore(reason):
                 return _ignored(reason)
@@ -151,7 +151,7 @@ class Responder:
     def _push_branch(
         self, tx: Transaction, repository: Repository, change: BranchPushed, now: float, origin: str
     ) -> Response:
-        asking = pull_requests.open_from(tx, repository.full_name, change.branch)
+        asking = pull_requests.open_from(tx, repository, change.branch)
         building = (known.number for known in asking if self._builds(known))
         match rules.on_push(change, next(building, None), self.policy):
             case Ignore(reason):

@@ -82,15 +82,16 @@ def _in_order(tx: sa.Connection, build: Build) -> Build:
 
 def _lane(build: Build) -> str:
     number = build.pull_request.number if build.pull_request else None
-    return _lane_of(build.repository, number or build.branch or build.id)
+    return lane_of(build.repository, number or build.branch or build.id)
 
 
-def _lane_of(repository: Repository, what: int | str) -> str:
+def lane_of(repository: Repository, what: int | str) -> str:
+    """By what the repository is, and not by what it is called. *what*: the number of a pull request, or a branch."""
     return f"{repository.identity}#{what}"
 
 
 def _in_pull_request(repository: Repository, number: int) -> dict[str, Any]:
-    return {"_lane": _lane_of(repository, number), "_number": number}
+    return {"_lane": lane_of(repository, number), "_number": number}
 
 
 @cache
@@ -169,7 +170,6 @@ def identified(tx: sa.Connection, named: Repository) -> Repository:
 
 
 _WANTED = (BuildState.QUEUED, BuildState.READY, BuildState.STARTING, BuildState.RUNNING, BuildState.ENDED)
-# By what the repository is, and not by what it is called: it may have been renamed between two commits.
 _IN_PULL_REQUEST = sa.and_(builds.c.lane == sa.bindparam("_lane"), builds.c.pull_request == sa.bindparam("_number"))
 _OF_PULL_REQUEST = (
     sa.select(builds).where(_IN_PULL_REQUEST).order_by(builds.c.created_at.desc(), builds.c.id.desc()).with_for_update()
@@ -317,7 +317,7 @@ def newest_of_branch(tx: sa.Connection, build: Build) -> StoredBuild | None:
 
 def of_branch(tx: sa.Connection, build: Build) -> list[StoredBuild]:
     """The builds of the branch that *build* is of, not counting those of pull requests; locked as in a pull request."""
-    same = (builds.c.lane == _lane_of(build.repository, build.branch), builds.c.pull_request.is_(None))
+    same = (builds.c.lane == lane_of(build.repository, build.branch), builds.c.pull_request.is_(None))
     query = sa.select(builds).where(*same).order_by(builds.c.created_at.desc(), builds.c.id.desc()).with_for_update()
     return [_stored(row) for row in tx.execute(query)]
 
@@ -379,7 +379,7 @@ def prune(tx: sa.Connection, before: float, limit: int) -> int:
     The newest of an open pull request stays: an edit of its title would have the same commit built again.
     """
     still_open = sa.exists().where(
-        pull_requests.c.repository == builds.c.repository,
+        pull_requests.c.lane == builds.c.lane,
         pull_requests.c.number == builds.c.pull_request,
         pull_requests.c.state == PullRequestState.OPEN,
     )

@@ -17,6 +17,7 @@ from probo_bitbucket.model import (
     PullRequestState,
     Repository,
 )
+from probo_bitbucket.store.builds import lane_of
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, pull_requests
 from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert_by, postponed
@@ -42,15 +43,12 @@ class KnownPullRequest:
         return self.state is PullRequestState.OPEN
 
 
-_KEY = sa.and_(
-    pull_requests.c.repository == sa.bindparam("_repository"), pull_requests.c.number == sa.bindparam("_number")
-)
-_FIND = sa.select(pull_requests).where(_KEY).with_for_update()
+_FIND = sa.select(pull_requests).where(pull_requests.c.lane == sa.bindparam("_lane")).with_for_update()
 
 
-def find(tx: sa.Connection, repository: str, number: int) -> KnownPullRequest | None:
-    """Pull request *number* of the repository of that full name; locked until the transaction ends."""
-    row = tx.execute(_FIND, {"_repository": repository, "_number": number}).first()
+def find(tx: sa.Connection, repository: Repository, number: int) -> KnownPullRequest | None:
+    """Pull request *number* of a repository, whatever that is called; locked until the transaction ends."""
+    row = tx.execute(_FIND, {"_lane": lane_of(repository, number)}).first()
     return None if row is None else _known(row)
 
 
@@ -90,8 +88,8 @@ def _tell(
     where_new: dict[str, Any],
     now: float,
 ) -> None:
-    values = {**values, "home": dump(repository), "changed_at": now}
-    key = {"repository": repository.full_name, "number": number}
+    values = {**values, "repository": repository.full_name, "home": dump(repository), "changed_at": now}
+    key = {"lane": lane_of(repository, number), "identity": repository.identity, "number": number}
     tx.execute(_telling(tx.dialect.name, tuple(values)), {**key, **where_new, **values})
 
 
@@ -100,25 +98,32 @@ def _telling(dialect: str, changed: tuple[str, ...]) -> Any:
     """Writes a row, or the columns *changed* of the one that is there."""
     made = insert_by(dialect, pull_requests)
     set_ = {name: made.excluded[name] for name in changed}
-    return made.on_conflict_do_update(index_elements=["repository", "number"], set_=set_)
+    return made.on_conflict_do_update(index_elements=["lane"], set_=set_)
 
 
-def open_numbers(tx: sa.Connection, repository: str) -> set[int]:
+def open_numbers(tx: sa.Connection, repository: Repository) -> set[int]:
     """The numbers of the pull requests of a repository that are known as open."""
-    known = (pull_requests.c.repository == repository, pull_requests.c.state == PullRequestState.OPEN)
-    return set(tx.scalars(sa.select(pull_requests.c.number).where(*known)))
+    return set(tx.scalars(sa.select(pull_requests.c.number).where(*_open_in(repository))))
 
 
-def open_from(tx: sa.Connection, repository: str, branch: str) -> list[KnownPullRequest]:
+def any_open_called(tx: sa.Connection, repository: str) -> bool:
+    """Whether an open pull request is known whose repository had that full name when it was last told of."""
+    called = (pull_requests.c.repository == repository, pull_requests.c.state == PullRequestState.OPEN)
+    return tx.scalar(sa.select(pull_requests.c.number).where(*called).limit(1)) is not None
+
+
+def open_from(tx: sa.Connection, repository: Repository, branch: str) -> list[KnownPullRequest]:
     """The open pull requests of the repository that ask for this branch of it, as far as they are known."""
-    same = (pull_requests.c.source == repository, pull_requests.c.repository == repository)
-    query = sa.select(pull_requests).where(
-        *same, pull_requests.c.branch == branch, pull_requests.c.state == PullRequestState.OPEN
-    )
+    its_own = (pull_requests.c.source == pull_requests.c.repository, pull_requests.c.branch == branch)
+    query = sa.select(pull_requests).where(*_open_in(repository), *its_own)
     return [_known(row) for row in tx.execute(query.order_by(pull_requests.c.number))]
 
 
-def approve(tx: sa.Connection, repository: str, number: int, commit: str) -> bool:
+def _open_in(repository: Repository) -> tuple[sa.ColumnElement[bool], ...]:
+    return pull_requests.c.identity == repository.identity, pull_requests.c.state == PullRequestState.OPEN
+
+
+def approve(tx: sa.Connection, repository: Repository, number: int, commit: str) -> bool:
     """Let a commit of a fork be built: the rules ask for it where `forks: approve` is set.
 
     Returns whether the pull request is known. Another commit needs another approval.
@@ -129,7 +134,7 @@ def approve(tx: sa.Connection, repository: str, number: int, commit: str) -> boo
 
 _ON_ITS_WAY = sa.exists().where(
     builds.c.pending,
-    builds.c.repository == pull_requests.c.repository,
+    builds.c.lane == pull_requests.c.lane,
     builds.c.pull_request == pull_requests.c.number,
 )
 _CLAIMS = Claims(pull_requests, sa.select(pull_requests).where(~_ON_ITS_WAY).order_by(pull_requests.c.changed_at))
@@ -151,18 +156,19 @@ def postpone(tx: sa.Connection, known: KnownPullRequest, *, due_at: float, error
 
 
 def send_again(tx: sa.Connection, repository: str, number: int) -> None:
-    """Have one looked after again that was given up on."""
-    which = sa.and_(_key(repository, number), ~pull_requests.c.pending, pull_requests.c.last_error != "")
+    """Have one looked after again that was given up on, by the name that it has in the list of these."""
+    named = (pull_requests.c.repository == repository, pull_requests.c.number == number)
+    which = sa.and_(*named, ~pull_requests.c.pending, pull_requests.c.last_error != "")
     tx.execute(sa.update(pull_requests).where(which).values(**ANEW))
 
 
 def _update(tx: sa.Connection, known: KnownPullRequest, values: dict[str, Any]) -> None:
-    which = sa.and_(_key(known.repository.full_name, known.number), pull_requests.c.pending)
+    which = sa.and_(_key(known.repository, known.number), pull_requests.c.pending)
     tx.execute(sa.update(pull_requests).where(which).values(**values))
 
 
-def _key(repository: str, number: int) -> sa.ColumnElement[bool]:
-    return sa.and_(pull_requests.c.repository == repository, pull_requests.c.number == number)
+def _key(repository: Repository, number: int) -> sa.ColumnElement[bool]:
+    return pull_requests.c.lane == lane_of(repository, number)
 
 
 def _known(row: sa.Row[Any]) -> KnownPullRequest:
@@ -182,7 +188,6 @@ def _known(row: sa.Row[Any]) -> KnownPullRequest:
 
 def prune(tx: sa.Connection, before: float, limit: int) -> int:
     """Delete up to *limit* pull requests that were closed before a time. Returns how many."""
-    fields = (pull_requests.c.repository, pull_requests.c.number)
     closed = (pull_requests.c.state != PullRequestState.OPEN, ~pull_requests.c.pending)
-    old = sa.select(*fields).where(pull_requests.c.changed_at < before, *closed).limit(limit)
-    return tx.execute(sa.delete(pull_requests).where(sa.tuple_(*fields).in_(old))).rowcount
+    old = sa.select(pull_requests.c.lane).where(pull_requests.c.changed_at < before, *closed).limit(limit)
+    return tx.execute(sa.delete(pull_requests).where(pull_requests.c.lane.in_(old))).rowcount

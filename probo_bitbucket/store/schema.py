@@ -112,8 +112,10 @@ builds = Table(
 pull_requests = Table(
     "pull_requests",
     metadata,
-    Column("repository", String(260), primary_key=True),
-    Column("number", BigInteger, primary_key=True),
+    Column("lane", Text, primary_key=True),  # that of its builds: whatever its repository is called
+    Column("identity", String(260), nullable=False),  # of its repository
+    Column("repository", String(260), nullable=False),  # as it was called when it was last told of
+    Column("number", BigInteger, nullable=False),
     Column("state", String(20), nullable=False),
     Column("source", String(260), nullable=False),  # where the branch is: a fork perhaps
     Column("branch", Text, nullable=False),
@@ -130,7 +132,8 @@ pull_requests = Table(
         "closed_by", String(80), nullable=False, default="", server_default=""
     ),  # what told of its end: `delivery 17`
     *_work(),
-    Index("pull_requests_of_branch", "source", "branch"),
+    Index("pull_requests_of_branch", "identity", "branch"),
+    Index("pull_requests_of_repository", "repository", "number", "changed_at"),
     Index("pull_requests_changed", "changed_at"),
 )
 

@@ -30,7 +30,7 @@ REMOVAL = Removal("b-1", SITE.full_name, 7, RemovalReason.CLOSED, "merged")
 
 
 def known(tx: sa.Connection) -> KnownPullRequest:
-    found = pull_requests.find(tx, SITE.full_name, 7)
+    found = pull_requests.find(tx, SITE, 7)
     assert found is not None
     return found
 
@@ -56,9 +56,9 @@ def test_one_that_was_told_of_when_it_was_closed_only_is_known_without_more(tx: 
 
 
 def test_an_approval_is_of_one_commit_of_a_pull_request_that_is_known(tx: sa.Connection) -> None:
-    assert not pull_requests.approve(tx, SITE.full_name, 7, "a" * 40)
+    assert not pull_requests.approve(tx, SITE, 7, "a" * 40)
     pull_requests.tell_open(tx, OPENED, 1.0)
-    assert pull_requests.approve(tx, SITE.full_name, 7, "a" * 40)
+    assert pull_requests.approve(tx, SITE, 7, "a" * 40)
     pull_requests.tell_open(tx, OPENED, 2.0)
     assert known(tx).approved == "a" * 12
 
@@ -67,11 +67,34 @@ def test_a_branch_belongs_to_an_open_pull_request_of_its_own_repository_only(tx:
     fork = evolve(PULL_REQUEST, number=8, source=Repository("robin", "site", "{fork}"), branch="patch")
     pull_requests.tell_open(tx, OPENED, 1.0)
     pull_requests.tell_open(tx, PullRequestChanged(SITE, fork), 1.0)
-    assert [known.number for known in pull_requests.open_from(tx, SITE.full_name, "feature")] == [7]
-    assert pull_requests.open_from(tx, SITE.full_name, "patch") == []
-    assert pull_requests.open_from(tx, "robin/site", "patch") == [], "the fork has no pull request"
+    assert [known.number for known in pull_requests.open_from(tx, SITE, "feature")] == [7]
+    assert pull_requests.open_from(tx, SITE, "patch") == []
+    assert pull_requests.open_from(tx, fork.source, "patch") == [], "the fork has no pull request"
     pull_requests.tell_closed(tx, CLOSED, 2.0, "delivery 2", look=False)
-    assert pull_requests.open_from(tx, SITE.full_name, "feature") == []
+    assert pull_requests.open_from(tx, SITE, "feature") == []
+
+
+def test_one_is_the_same_whatever_its_repository_is_called(tx: sa.Connection) -> None:
+    renamed = evolve(SITE, slug="renamed")
+    other = evolve(SITE, uuid="{other}")  # it has taken the old name
+    pull_requests.tell_open(tx, OPENED, 1.0)
+    assert pull_requests.open_numbers(tx, renamed) == {7}
+    assert [known.number for known in pull_requests.open_from(tx, renamed, "feature")] == [7]
+    assert pull_requests.open_numbers(tx, other) == set()
+    pull_requests.tell_open(tx, PullRequestChanged(other, evolve(PULL_REQUEST, source=other)), 1.5)
+    pull_requests.tell_closed(tx, evolve(CLOSED, repository=renamed), 2.0, "delivery 2", look=False)
+    assert known(tx).state == "MERGED"
+    assert pull_requests.open_numbers(tx, SITE) == set()
+    assert pull_requests.open_numbers(tx, other) == {7}
+
+
+def test_what_is_left_behind_under_an_old_name_is_looked_for_when_that_is_not_on_its_way(tx: sa.Connection) -> None:
+    wanted(tx)
+    closed = evolve(CLOSED, repository=evolve(SITE, slug="renamed"))
+    pull_requests.tell_closed(tx, closed, 2.0, "delivery 2", look=True)
+    assert pull_requests.claim_closed(tx, Lease("north", 3.0), 10) == []
+    builds.conclude(tx, "b-1", BuildState.RUNNING, 4.0)
+    assert len(pull_requests.claim_closed(tx, Lease("north", 5.0), 10)) == 1
 
 
 def test_what_is_left_behind_is_looked_for_when_nothing_is_on_its_way(tx: sa.Connection) -> None:

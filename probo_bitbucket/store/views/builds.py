@@ -210,19 +210,14 @@ def _lines(tx: sa.Connection, rows: Collection[sa.Row[Any]]) -> list[BuildLine]:
     ids = [row.id for row in rows]
     shown, gone = statuses_of(tx, ids), _removals_of(tx, ids)
     states = _states_of(tx, rows)
-    return [_line(row, states.get((row.repository, row.pull_request)), shown[row.id], gone.get(row.id)) for row in rows]
+    return [_line(row, states.get(row.lane), shown[row.id], gone.get(row.id)) for row in rows]
 
 
-def _states_of(tx: sa.Connection, rows: Collection[sa.Row[Any]]) -> dict[tuple[str, int], PullRequestState]:
-    """How the pull requests of some builds are, by repository and number."""
-    known = pull_requests.c
-    # Not pair by pair, for which SQLite would read the whole table; what is found besides does no harm.
-    wanted = (
-        known.repository.in_({row.repository for row in rows}),
-        known.number.in_({row.pull_request for row in rows}),
-    )
-    found = tx.execute(sa.select(known.repository, known.number, known.state).where(*wanted))
-    return {(row.repository, row.number): PullRequestState(row.state) for row in found}
+def _states_of(tx: sa.Connection, rows: Collection[sa.Row[Any]]) -> dict[str, PullRequestState]:
+    """How the pull requests of some builds are, by their lanes."""
+    lanes = {row.lane for row in rows if row.pull_request is not None}
+    found = tx.execute(sa.select(pull_requests.c.lane, pull_requests.c.state).where(pull_requests.c.lane.in_(lanes)))
+    return {row.lane: PullRequestState(row.state) for row in found}
 
 
 def _removals_of(tx: sa.Connection, ids: Collection[str]) -> dict[str, RemovalLine]:

@@ -122,17 +122,20 @@ def story(tx: sa.Connection, id: int) -> DeliveryStory | None:
 
 
 def _title(tx: sa.Connection) -> sa.ColumnElement[str]:
-    return sa.func.coalesce(inside(tx, builds.c.build, "name"), inside(tx, pull_requests.c.pull_request, "title"))
+    """Of the build, else of the pull request, by the name that its repository had: another may have had that before."""
+    named = (
+        pull_requests.c.repository == deliveries.c.repository,
+        pull_requests.c.number == deliveries.c.pull_request,
+    )
+    title = sa.select(inside(tx, pull_requests.c.pull_request, "title")).where(*named)
+    newest = title.order_by(pull_requests.c.changed_at.desc()).limit(1).scalar_subquery()
+    return sa.func.coalesce(inside(tx, builds.c.build, "name"), newest)
 
 
 def _lines(tx: sa.Connection) -> sa.Select[Any]:
     """Without the bodies, which are large."""
     of_build = (builds.c.state.label("build_state"), builds.c.result, _title(tx).label("title"))
-    its_pull_request = sa.and_(
-        pull_requests.c.repository == deliveries.c.repository, pull_requests.c.number == deliveries.c.pull_request
-    )
-    with_build = sa.select(*_OF_DELIVERY, *of_build).outerjoin(builds, builds.c.id == deliveries.c.build_id)
-    return with_build.outerjoin(pull_requests, its_pull_request)
+    return sa.select(*_OF_DELIVERY, *of_build).outerjoin(builds, builds.c.id == deliveries.c.build_id)
 
 
 def _line(row: sa.Row[Any]) -> DeliveryLine:

@@ -134,8 +134,10 @@ def _builds() -> None:
 def _pull_requests() -> None:
     op.create_table(
         "pull_requests",
-        sa.Column("repository", sa.String(260), primary_key=True),
-        sa.Column("number", sa.BigInteger, primary_key=True),
+        sa.Column("lane", sa.Text, primary_key=True),
+        sa.Column("identity", sa.String(260), nullable=False),
+        sa.Column("repository", sa.String(260), nullable=False),
+        sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("source", sa.String(260), nullable=False),
         sa.Column("branch", sa.Text, nullable=False),
@@ -150,7 +152,8 @@ def _pull_requests() -> None:
         *_work(),
     )
     _index_pending("pull_requests_pending", "pull_requests", "changed_at")
-    op.create_index("pull_requests_of_branch", "pull_requests", ["source", "branch"])
+    op.create_index("pull_requests_of_branch", "pull_requests", ["identity", "branch"])
+    op.create_index("pull_requests_of_repository", "pull_requests", ["repository", "number", "changed_at"])
     op.create_index("pull_requests_changed", "pull_requests", ["changed_at"])
     _index_troubled("pull_requests_troubled", "pull_requests", "changed_at")
 
