@@ -83,6 +83,11 @@ class Environments(StageTestCase):
         await self.settled()
         assert len(self.asked("/statuses/build", "POST")) == count
 
+    def numbered(self) -> list[tuple[str, str]]:
+        """Pull request and commit of every environment that is there."""
+        found = [build for build in self.container_manager.builds.values() if not build.get("reaped")]
+        return sorted((build["pullRequest"]["number"], build["commit"]["ref"]) for build in found)
+
     async def pinned_while_it_runs(self, *, step_time: float) -> tuple[PullRequest, str]:
         """A pull request whose build is at its first step and pinned, and the build's id."""
         self.container_manager.setting.step_time = step_time
@@ -189,11 +194,6 @@ class Life(Environments):
         await self.settled()
         assert self.numbered() == []
 
-    def numbered(self) -> list[tuple[str, str]]:
-        """Pull request and commit of every environment that is there."""
-        found = [build for build in self.container_manager.builds.values() if not build.get("reaped")]
-        return sorted((build["pullRequest"]["number"], build["commit"]["ref"]) for build in found)
-
     async def test_the_results_of_another_pull_request_of_the_same_branch_are_shown_again(self) -> None:
         first = await self.opened()
         results = self.states(first)
@@ -273,6 +273,54 @@ class Life(Environments):
         await self.settled()
         assert not self.container_manager.started
         assert self.rows("SELECT state FROM builds") == [("cancelled",)]
+
+
+class LongLife(Environments):
+    """Four pull requests side by side, each looked at when nothing is left to be done but for what is pinned."""
+
+    settings: ClassVar[dict[str, Any]] = {"forks": "always"}
+
+    async def remain(self, *expected: tuple[PullRequest, str]) -> None:
+        """These environments are there, by pull request and commit, once everything has had its effect; no others."""
+        named = sorted((str(pull_request.number), commit) for pull_request, commit in expected)
+        await self.until(lambda: self.numbered() == named)
+        await self.cloud.settled()
+        await self.until(lambda: not self.rows("SELECT 1 FROM deliveries WHERE pending"))
+        await self.until(lambda: not self.rows("SELECT 1 FROM removals WHERE pending AND NOT pinned"))
+        assert self.numbered() == named
+        self.check_container_manager()
+
+    async def test_of_all_that_is_opened_updated_twice_and_closed_the_right_environments_remain(self) -> None:
+        first = self.repository.open_pull_request("One", "feature/shared", {"a": b"1"})
+        same = self.repository.open_pull_request("The same branch", "feature/shared")
+        other = self.repository.open_pull_request("Pinned", "feature/pinned", {"b": b"1"})
+        fork = self.cloud.fork(self.repository, "robin/site")
+        afar = self.repository.open_pull_request("From afar", "patch", {"c": b"1"}, source=fork)
+        await self.remain((first, first.commit), (same, first.commit), (other, other.commit), (afar, afar.commit))
+        pinned, (kept,) = (
+            other.commit,
+            [id for id, build in self.container_manager.builds.items() if build["commit"]["ref"] == other.commit],
+        )
+        self.container_manager.pin(kept, True)
+        for _ in range(2):
+            for pull_request in (first, other, afar):  # the branch of the first is that of the same
+                pull_request.push()
+            await self.remain(
+                (first, first.commit), (same, first.commit), (other, pinned), (other, other.commit), (afar, afar.commit)
+            )
+        same.decline()
+        await self.remain((first, first.commit), (other, pinned), (other, other.commit), (afar, afar.commit))
+        afar.merge()
+        await self.remain((first, first.commit), (other, pinned), (other, other.commit))
+        other.merge()
+        await self.remain((first, first.commit), (other, pinned))
+        first.merge()
+        await self.remain((other, pinned))
+        self.container_manager.pin(kept, False)
+        await self.remain()
+        await self.settled()
+        states = {str(status.state) for history in self.repository.statuses.values() for status in history[-1:]}
+        assert states <= {"SUCCESSFUL", "STOPPED"}
 
 
 class Superseded(Environments):
