@@ -160,10 +160,14 @@ class Reconciliation(Looking):
 
     async def test_a_repository_is_looked_at_less_and_less_often_until_something_happens(self) -> None:
         await self.known()
-        intervals: list[float] = []
+        intervals, shares = [], set()
         for _ in range(6):
             await self.look()
-            intervals += self.rows("SELECT interval FROM repositories")[0]
+            [(interval, share)] = self.rows("SELECT interval, (due_at - looked_at) / interval FROM repositories")
+            intervals.append(interval)
+            shares.add(share)
+        assert len(shares) > 1, "all repositories would be looked at in the same moment"
+        assert all(0.75 <= share < 1.25 for share in shares)
         assert intervals == [3600.0, 7200.0, 14400.0, 28800.0, 57600.0, 86400.0]
         self.repository.open_pull_request(branch="feature/other")
         await self.decided(2)
