@@ -11,6 +11,7 @@ from probo_bitbucket.bitbucket.caller import Caller
 from probo_bitbucket.bitbucket.hooks import Webhooks
 from probo_bitbucket.config import Settings
 from probo_bitbucket.flow.accounts import Accounts
+from probo_bitbucket.flow.build_side import BuildSide
 from probo_bitbucket.flow.check import Check
 from probo_bitbucket.flow.front_door import FrontDoor
 from probo_bitbucket.flow.hooks import Hooks
@@ -56,6 +57,7 @@ def oversee(
         reactor,
         inspection.url,
     )
+    build_side = BuildSide(container_manager, bool(settings.api_token), reactor)
     bitbucket = Bitbucket(api, settings.bitbucket_api_url, accounts)
     return Oversight(
         hooks=Hooks(inspection, webhooks, signatures, store, reactor),
@@ -63,6 +65,7 @@ def oversee(
             bitbucket,
             inspection,
             front_door,
+            build_side,
             refused,
             store,
             reactor,
@@ -76,8 +79,7 @@ def oversee(
             bitbucket_api_url=settings.bitbucket_api_url,
             accounts=accounts,
             standing=Standing(caller, reactor),
-            container_manager=container_manager,
-            coordinated=bool(settings.api_token),
+            build_side=build_side,
             inspection=inspection,
             front_door=front_door,
             signatures=signatures,

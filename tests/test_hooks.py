@@ -289,9 +289,12 @@ class Tried(HookTestCase, CommandTestCase):
         self.assertIn("It needs repository", what)
         self.assertIn("“Repositories: Read”", advice)
 
-    async def test_container_manager_down_is_nothing_that_a_webhook_needs(self) -> None:
+    async def test_container_manager_down(self) -> None:
         self.container_manager.faults.add(Fault(Cut()))
-        self.assertEqual((await self.tried())[0], "ok")
+        grade, what, advice = await self.tried()
+        self.assertEqual(grade, "warning")
+        self.assertRegex(what, r"^works, \d+\.\d s, but nothing can be built: the Container Manager at 127\.0\.0\.1")
+        self.assertEqual(advice, "try again when it is reachable; look at its own log")
 
     async def test_disk_full(self) -> None:
         await self.fill_disk()

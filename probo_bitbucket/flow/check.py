@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.accounts import Accounts, OwnAccounts
+from probo_bitbucket.flow.build_side import BuildSide
 from probo_bitbucket.flow.chain import sharing
 from probo_bitbucket.flow.front_door import SUBJECT as PUBLIC_URL
 from probo_bitbucket.flow.front_door import FrontDoor
@@ -18,15 +19,12 @@ from probo_bitbucket.flow.inspection import Inspection
 from probo_bitbucket.flow.signatures import UNSIGNED, Signatures
 from probo_bitbucket.flow.standing import Standing
 from probo_bitbucket.flow.verdict import Verdict
-from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import Database, StoreUnavailable, house
 from probo_bitbucket.upstream import Upstream
 
 HOOKS = 20  # webhooks that are looked at: each costs a request of Bitbucket's budget
 SKEW = 10.0  # seconds that our clock may differ from Bitbucket's; several nodes have to agree within as much
 WRONG_SKEW = 300.0  # seconds … from which on times in log and pages mislead
-
-NOBODY = "probo-bitbucket-check"  # the name of a build and of a project that nobody has
 
 Part = Callable[[], Awaitable[list[Verdict]]]
 
@@ -41,8 +39,7 @@ class Check:
     bitbucket_api_url: str
     accounts: Accounts
     standing: Standing
-    container_manager: ContainerManager
-    coordinated: bool
+    build_side: BuildSide
     inspection: Inspection
     front_door: FrontDoor
     signatures: Signatures
@@ -53,7 +50,7 @@ class Check:
             "store": self._store,
             "Bitbucket": self._bitbucket,
             "credentials": self._credentials,
-            "coordinator" if self.coordinated else "Container Manager": self._container_manager,
+            self.build_side.subject: self._build_side,
             PUBLIC_URL: self._public_url,
             "signatures": self._signatures,
             "webhooks": self._hooks,
@@ -93,14 +90,8 @@ class Check:
     def _in_need(self, name: str, trouble: str) -> Verdict:
         return Verdict.wrong(f"credentials {name}", trouble, self.accounts.advice)
 
-    async def _container_manager(self) -> list[Verdict]:
-        began = self.clock.seconds()
-        if self.coordinated:
-            await self.container_manager.project(f"{NOBODY}/{NOBODY}")
-        else:
-            await self.container_manager.find(NOBODY)
-        subject = "coordinator" if self.coordinated else "Container Manager"
-        return [Verdict.ok(subject, f"answers, {self.clock.seconds() - began:.1f} s")]
+    async def _build_side(self) -> list[Verdict]:
+        return [await self.build_side.try_it()]
 
     async def _public_url(self) -> list[Verdict]:
         if not self.running:

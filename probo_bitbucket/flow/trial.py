@@ -2,6 +2,7 @@
 
 A build status is posted to the newest commit of the default branch. Bitbucket tells of it by a delivery of its own,
 which has to come in at the public URL, through TLS and proxy, with a signature that fits, and to be written down.
+Whoever tests a webhook wants builds: so that those who build do not answer is said, too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.bitbucket.hooks import Place
 from probo_bitbucket.bitbucket.scopes import ScopeMissing
 from probo_bitbucket.errors import UpstreamError
+from probo_bitbucket.flow.build_side import BuildSide
 from probo_bitbucket.flow.front_door import FrontDoor
 from probo_bitbucket.flow.inspection import HookReport, Inspection, Sight
 from probo_bitbucket.flow.signatures import Refused, RefusedDeliveries
@@ -54,6 +56,7 @@ class Trial:
     bitbucket: Bitbucket
     inspection: Inspection
     front_door: FrontDoor
+    build_side: BuildSide
     refused: RefusedDeliveries
     store: Database
     clock: IReactorTime
@@ -82,9 +85,13 @@ class Trial:
             return await self._explain_silence(subject)
         if isinstance(outcome, Refused):
             return _explain_refusal(subject, outcome, sight)
+        works = f"works, {outcome.seconds:.1f} s"
         if sight is None:
-            return Verdict.warning(subject, f"works, {outcome.seconds:.1f} s, but: {unseen}", unseen.advice)
-        return Verdict.ok(subject, f"works, {outcome.seconds:.1f} s")
+            return Verdict.warning(subject, f"{works}, but: {unseen}", unseen.advice)
+        builders = await self.build_side.try_it()
+        if builders.grade is not Grade.OK:
+            return Verdict.warning(subject, f"{works}, but nothing can be built: {builders.what}", builders.advice)
+        return Verdict.ok(subject, works)
 
     async def _provoke(self, repository: Repository, sight: Sight | None) -> Arrived | Refused | None:
         """Post a status, and wait for what comes of it; None: nothing in time."""
