@@ -15,6 +15,7 @@ from twisted.web.resource import IResource, Resource
 
 from probo_bitbucket.web.access import Address, Headers, Rules, peer_address
 from probo_bitbucket.web.answers import answer
+from probo_bitbucket.web.pages import forbidden, from_browser
 from probo_bitbucket.web.site import BODY_LIMIT
 
 TOLD_PATH = 200  # characters of a path that the log tells
@@ -50,7 +51,7 @@ class Shut(Resource):
 
 
 class Gate(Resource):
-    """Lets requests through to where they want, or refuses them without a word why.
+    """Lets requests through to where they want, or refuses them all alike: only the log tells why.
 
     Also gives Klein what it can cope with: no body that is too large, and the path with its segments still encoded.
     Klein decodes first and splits then, so that a context `Acme%2FShell%2FHello` would look like three segments.
@@ -122,4 +123,4 @@ class Gate(Resource):
             path=request.path[:TOLD_PATH].decode("latin-1"),
             reason=objection,
         )
-        return answer(request, 403, {"error": "forbidden"})
+        return forbidden(request) if from_browser(request) else answer(request, 403, {"error": "forbidden"})

@@ -59,7 +59,13 @@ def _environment() -> Environment:
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> bytes:
     """Set status and headers of a page, and return its body."""
     path, internal = request.path.decode("latin-1"), cast(Any, request).internal
-    body = _environment().get_template(template).render(path=path, internal=internal, **values).encode()
+    return _as_page(
+        request, status, _environment().get_template(template).render(path=path, internal=internal, **values)
+    )
+
+
+def _as_page(request: Request, status: int, text: str) -> bytes:
+    body = text.encode()
     request.setResponseCode(status)
     for name, value in _HEADERS.items():
         request.setHeader(name, value)
@@ -72,9 +78,24 @@ def trouble(request: Request, status: int, what: str, back: str = "") -> bytes:
     return page(request, "trouble.html", status=status, what=what, said="", back=back)
 
 
+def forbidden(request: Request) -> bytes:
+    """The same page for everybody and every path."""
+    return _as_page(request, 403, _text_of("forbidden.html"))
+
+
+@cache
+def _text_of(name: str) -> str:
+    return files("probo_bitbucket").joinpath(_FOLDER, name).read_text("utf-8")
+
+
+def from_browser(request: Request) -> bool:
+    """Whether who asks can show a page."""
+    return b"text/html" in (request.getHeader(b"accept") or b"")
+
+
 def wants_page(request: Request) -> bool:
     """Whether a browser asks, to which our pages are open."""
-    return cast(Any, request).internal and b"text/html" in (request.getHeader(b"accept") or b"")
+    return cast(Any, request).internal and from_browser(request)
 
 
 def see_other(request: Request, path: str) -> bytes:

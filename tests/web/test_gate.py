@@ -86,6 +86,22 @@ class Closed(GateTestCase):
         refused = [event for event in events if event.get("event") == "http.forbidden"]
         self.assertEqual((refused[0]["client"], refused[0]["path"]), ("127.0.0.1", "/auth_lookup"))
 
+    async def test_a_browser_is_shown_what_to_set_and_the_same_wherever_it_goes(self) -> None:
+        accept = b"Accept: text/html,application/xhtml+xml\r\n"
+        heads, bodies = zip(
+            *[
+                (await exchange(self.handler.port, get(path, accept))).split(b"\r\n\r\n", 1)
+                for path in (b"/", b"/deliveries/1", b"/no-such-route", b"/setup?code=guessed")
+            ],
+            strict=True,
+        )
+        self.assertEqual(len({*bodies}), 1)
+        self.assertIn(b"internalAccess: [", bodies[0])
+        for head in heads:
+            self.assertEqual(status(head), 403)
+            self.assertIn(b"content-type: text/html; charset=utf-8", head.lower())
+            self.assertIn(b"content-security-policy: default-src 'none'", head.lower())
+
     async def test_the_log_has_the_beginning_of_a_long_path(self) -> None:
         with capturedLogs() as events:
             self.assertEqual(await self.ask(get(b"/" + b"x" * 9000)), [403])
