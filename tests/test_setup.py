@@ -382,6 +382,17 @@ class FromOutside(SetupTestCase):
         assert (await self.browse("GET", "/pages/style.css")).status == 200
 
 
+class WithAPublicUrl(SetupTestCase):
+    settings: ClassVar[dict[str, Any]] = {**NOTHING, "publicUrl": "https://probo.example.com"}
+
+    async def test_the_log_leads_there(self) -> None:
+        with log() as lines:
+            await self.stage.stop_handler()
+            self.stage.start_handler()
+            await self.until(lambda: "setup.needed" in "".join(lines))
+        assert "Open https://probo.example.com/setup?code=" in "".join(lines)
+
+
 class UnderAnotherName(SetupTestCase):
     """A stranger can point a name to our address, and have a browser that is let in read our answers under it."""
 

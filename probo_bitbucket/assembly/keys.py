@@ -104,7 +104,9 @@ class Keys:
 
 
 def _address(settings: Settings) -> str:
-    """Where a browser is likely to find the internal routes."""
+    """Where a browser is likely to find the set-up page."""
+    if settings.public_url:
+        return settings.public_url
     if settings.listen or settings.internal_listen:
         return "https://<this server>"  # endpoints can be anything
     everywhere = settings.hostname in ("0.0.0.0", "::", "")  # noqa: S104
