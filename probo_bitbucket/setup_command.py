@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import click
 
@@ -37,7 +37,7 @@ The browser is then sent to a page that may not exist. Copy its address, all of 
 
 
 async def run(reactor: Any, settings: Settings, account: str, to_store: bool) -> None:
-    """Talk with the operator. Ends the process with status 1 and words where no tokens come of it.
+    """Talk with the operator until tokens come of it. Ends the process with status 1 where the answers end before.
 
     They are asked for the *account* where it is empty and the settings have several.
     """
@@ -50,14 +50,10 @@ async def run(reactor: Any, settings: Settings, account: str, to_store: bool) ->
 async def _talk(reactor: Any, settings: Settings, account: str, to_store: bool) -> None:
     account = _account(settings, account)
     click.echo(_WHAT_TO_CLICK.format(callback=f"http://localhost:{settings.port}{CALLBACK_PATH}"))
-    key, secret = _ask("Key", KEY.fullmatch), _ask("Secret (is not shown)", SECRET.fullmatch, hidden=True)
     http, pool = http_client(reactor, settings.ca_file)
     endpoint = Upstream("Bitbucket's token endpoint", http, reactor)
-    oauth = OAuth(endpoint, settings.bitbucket_site_url, key, secret)
     try:
-        grant = await exchange(oauth, _code(oauth))
-    except ConsentFailed as failure:
-        raise SystemExit(f"{failure.what} {failure.advice}") from failure
+        key, secret, grant = await _consent(endpoint, settings.bitbucket_site_url)
     finally:
         await pool.closeCachedConnections()
     if to_store:
@@ -82,20 +78,42 @@ def _account(settings: Settings, wanted: str) -> str:
     return str(click.prompt("Account", type=click.Choice(names)))
 
 
-def _ask(question: str, fits: Any, *, hidden: bool = False) -> str:
-    while not fits(answer := click.prompt(question, hide_input=hidden).strip()):
-        click.echo("That is not all of it.")
-    return str(answer)
+async def _consent(endpoint: Upstream, site_url: str) -> tuple[str, str, Grant]:
+    """Key and secret, and what Bitbucket gives for them. Asks again until it gives something."""
+    key = secret = ""
+    while True:
+        key = _ask("Key", KEY.fullmatch, key)
+        secret = _ask(
+            f"Secret (is not shown{'; Enter for the same' if secret else ''})", SECRET.fullmatch, secret, True
+        )
+        oauth = OAuth(endpoint, site_url, key, secret)
+        try:
+            return key, secret, await exchange(oauth, code_of(_answer(oauth)))
+        except ConsentFailed as failure:
+            click.echo(f"\n{failure.what} {failure.advice}\n", err=True)
 
 
-def _code(oauth: OAuth) -> str:
-    """Send the operator to Bitbucket, and read what comes back. Raises ConsentFailed."""
+def _ask(question: str, fits: Any, before: str, hidden: bool = False) -> str:
+    """What is answered, or, where only Enter is pressed, what was answered *before*."""
+    while not fits(answer := _prompt(question, before, hidden)):
+        click.echo("That is not all of it.", err=True)
+    return answer
+
+
+def _prompt(question: str, before: str = "", hidden: bool = False) -> str:
+    return str(click.prompt(question, default=before or None, hide_input=hidden, show_default=not hidden)).strip()
+
+
+def _answer(oauth: OAuth) -> dict[str, str]:
+    """Send the operator to Bitbucket, and read what comes back."""
     state = secrets.token_urlsafe(32)
     click.echo(_WHERE_TO_GO.format(address=oauth.authorize_url(state)))
-    answer = dict(parse_qsl(urlsplit(click.prompt("Address").strip()).query))
-    if not secrets.compare_digest(answer.get("state", "").encode(), state.encode()):
-        raise ConsentFailed("This address does not come from the one above.", "Begin again.")
-    return code_of(answer)
+    while True:
+        _, _, query = _prompt("Address").partition("?")
+        answer = dict(parse_qsl(query))
+        if secrets.compare_digest(answer.get("state", "").encode(), state.encode()):
+            return answer
+        click.echo("This address does not come from the one above. Copy all of it, from the last page.", err=True)
 
 
 def _store(settings: Settings, account: str, key: str, secret: str, grant: Grant) -> None:

@@ -33,38 +33,74 @@ class Setup(StageTestCase):
         assert "bbRefreshToken: '" in said
         assert SECRET not in said
 
-    async def test_an_address_of_another_set_up_is_refused(self) -> None:
-        said = await deferToThread(self.talk, state="made-up")
+    async def test_an_address_of_another_set_up_is_refused_and_asked_for_again(self) -> None:
+        said = await deferToThread(self.talk, mistyped="http://localhost/setup/callback?code=1&state=made-up")
         assert "does not come from the one above" in said
+        assert f"bbClientKey: '{KEY}'" in said
+
+    async def test_what_cannot_be_read_as_an_address_is_asked_for_again(self) -> None:
+        said = await deferToThread(self.talk, mistyped="http://[localhost/setup")
+        assert "does not come from the one above" in said
+        assert f"bbClientKey: '{KEY}'" in said
+
+    async def test_a_secret_that_bitbucket_does_not_take_is_asked_for_again(self) -> None:
+        said = await deferToThread(self.talk, wrong_secret=canary("of-another-consumer"))
+        assert "Bitbucket does not accept this key with this secret." in said
+        assert f"bbClientKey: '{KEY}'" in said
+
+    async def test_answers_that_end_too_early_end_it(self) -> None:
+        given = f"{KEY}\n{SECRET}\nhttp://localhost/?code=1&state=2\n"
+        ended = await deferToThread(self.hear_of, "--account", "default", given=given)
+        assert ended.returncode == 1
+        assert "does not come from the one above" in ended.stderr
+        assert "Nothing was set up." in ended.stderr
 
     async def test_an_account_that_the_settings_do_not_name_is_refused(self) -> None:
         said = await deferToThread(self.hear_of, "--account", "acme")
-        assert "The settings have no account acme. There is: default" in said
+        assert "The settings have no account acme. There is: default" in said.stderr
 
-    def hear_of(self, *options: str) -> str:
-        command = [sys.executable, "-m", "probo_bitbucket", "setup", "-c", str(self.folder / "settings.yaml"), *options]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    def hear_of(self, *options: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """How it ends with what is *given* in place of a person."""
+        return subprocess.run(
+            self.command(*options), input=given, capture_output=True, text=True, check=False, start_new_session=True
+        )
 
-    def talk(self, *options: str, state: str = "") -> str:
-        """All that is said on the terminal while a person answers."""
+    def command(self, *options: str) -> list[str]:
+        return [sys.executable, "-m", "probo_bitbucket", "setup", "-c", str(self.folder / "settings.yaml"), *options]
+
+    def talk(self, *options: str, mistyped: str = "", wrong_secret: str = "") -> str:
+        """All that is said on the terminal while a person answers, who may get an answer wrong first."""
         ours, theirs = pty.openpty()
-        command = [sys.executable, "-m", "probo_bitbucket", "setup", "-c", str(self.folder / "settings.yaml"), *options]
-        with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        with subprocess.Popen(
+            self.command(*options), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        ) as process:
             os.close(theirs)
             said = self.choose(ours)
             said += self.hear(ours, "Key: ")
             os.write(ours, f"{KEY}\n".encode())
-            said += self.hear(ours, "Secret (is not shown): ")
-            os.write(ours, f"{SECRET}\n".encode())
-            asked = self.hear(ours, "Address: ")
-            address = next(word for word in asked.split() if "/site/oauth2/authorize" in word)
-            state = state or parse_qs(urlsplit(address).query)["state"][0]
-            code = self.cloud.credentials.issue_code(self.cloud.credentials.consumers[KEY])
-            os.write(ours, f"http://localhost/setup/callback?code={code}&state={state}\n".encode())
-            said += asked + self.hear(ours, None)
+            if wrong_secret:
+                said += self.consent(ours, wrong_secret)
+                said += self.hear(ours, f"Key [{KEY}]: ")
+                os.write(ours, b"\n")
+            said += self.consent(ours, SECRET, mistyped)
+            said += self.hear(ours, None)
             process.wait()
         os.close(ours)
         watch.typed(said)
+        return said
+
+    def consent(self, terminal: int, secret: str, mistyped: str = "") -> str:
+        """Enter the secret, go to Bitbucket, and enter the address where it leads."""
+        said = self.hear(terminal, "Secret (is not shown")
+        os.write(terminal, f"{secret}\n".encode())
+        said += self.hear(terminal, "Address: ")
+        address = next(word for word in said.split() if "/site/oauth2/authorize" in word)
+        if mistyped:
+            os.write(terminal, f"{mistyped}\n".encode())
+            said += self.hear(terminal, "Address: ")
+        state = parse_qs(urlsplit(address).query)["state"][0]
+        code = self.cloud.credentials.issue_code(self.cloud.credentials.consumers[KEY])
+        os.write(terminal, f"http://localhost/setup/callback?code={code}&state={state}\n".encode())
         return said
 
     def choose(self, terminal: int) -> str:
@@ -107,4 +143,4 @@ class OfSeveralAccounts(Setup):
 
     async def test_an_account_that_the_settings_do_not_name_is_refused(self) -> None:
         said = await deferToThread(self.hear_of, "--account", "initech")
-        assert "The settings have no account initech. There is: globex, acme, default" in said
+        assert "The settings have no account initech. There is: globex, acme, default" in said.stderr
