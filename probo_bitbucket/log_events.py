@@ -94,7 +94,7 @@ EVENTS = (
     LogEvent(
         "build.failed",
         "error",
-        "A build was given up on after `retryFor`.",
+        "A build was given up on: after `retryFor`, or because Bitbucket does not show us its repository.",
         "Read the reason; `probo-bitbucket send-again` has it tried again.",
     ),
     LogEvent(

@@ -110,11 +110,9 @@ class Decisions(StageTestCase):
         await self.decided(1)
         await self.settled()
         ((state, reason),) = self.rows("SELECT state, reason FROM builds")
-        assert (state, reason) == (
-            "cancelled",
-            "Bitbucket has no commit 0123456789ab in acme/site, or does not show it to us",
-        )
+        assert (state, reason) == ("cancelled", "Bitbucket has no commit 0123456789ab in acme/site")
         assert self.started() == []
+        assert await self.run_command("failed") == "Nothing was given up on.\n"
 
     async def test_a_display_name_never_reaches_the_container_manager_as_a_name(self) -> None:
         shop = self.cloud.add_repository("acme/my-shop", {".probo.yaml": CONFIGURATION}, name="My Shop; rm -rf /")

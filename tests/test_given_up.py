@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, capturedLogs
 
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from tests.other_handler import OtherHandler
@@ -29,6 +30,23 @@ class GivenUp(StageTestCase):
         await self.until(lambda: self.states(pull_request).get("ProboCI/env") == "SUCCESSFUL")
         self.assertEqual(await self.run_command("failed"), "Nothing was given up on.\n")
         self.assertEqual(list(self.container_manager.started.values()), [1])
+
+    async def test_a_build_of_a_repository_that_we_may_not_see_is_named_and_started_once_we_may(self) -> None:
+        closed = self.cloud.faults.add(Fault(Answer(404), path=r"/2\.0/repositories/acme/site(/.*)?"))
+        with capturedLogs() as events:
+            pull_request = self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
+            await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE state = 'failed'"))
+            await self.settled()
+        [told] = [event for event in events if str(event.get("event", "")).startswith("build.failed")]
+        self.assertEqual((told["log_level"], told["repository"]), (LogLevel.error, "acme/site"))
+        said = await self.run_command("failed")
+        self.assertIn("Bitbucket does not show acme/site to the account of our credentials", said)
+        [line] = [line.split() for line in said.splitlines() if "acme/site" in line]  # no status that was given up on
+        self.assertIn("pullrequest:created", await self.run_command("deliveries", "--failed"))
+
+        self.cloud.faults.remove(closed)
+        await self.run_command("send-again", line[1])
+        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
 
     async def test_a_status_that_could_not_be_reported_is_reported_after_all(self) -> None:
         fault = self.cloud.faults.add(Fault(Answer(503), path=".*/statuses/build"))

@@ -145,6 +145,14 @@ class Bitbucket:
             found = decode(await self._get(repository, f"commit/{check_hash(hash)}", home), _Commit)
         return Commit(found.hash, found.message)
 
+    async def shows(self, repository: Repository, home: Repository | None = None) -> bool:
+        """Whether Bitbucket has the repository and shows it to us. It tells nobody which of the two it is not."""
+        try:
+            await self._get(repository, home=home)
+        except NotFound:
+            return False
+        return True
+
     async def head(self, repository: Repository) -> tuple[str, Commit]:
         """The name of the default branch, and its newest commit. Raises NotFound where nothing was pushed yet."""
         main = decode(await self._get(repository), _Repository).mainbranch

@@ -35,12 +35,13 @@ _GRAVITY = {BuildState.REFUSED: LogLevel.warn, BuildState.FAILED: LogLevel.error
 
 
 class NotBuilt(Permanent):
-    """There will be no build, for a reason that no later try would change."""
+    """There will be no build, for a reason that no later try would change. *shown*: on Bitbucket, to its author."""
 
-    def __init__(self, build: Build, state: BuildState, reason: str) -> None:
+    def __init__(self, build: Build, state: BuildState, reason: str, *, shown: bool = True) -> None:
         super().__init__(reason)
         self.build = build
         self.state = state
+        self.shown = shown and state not in (BuildState.CANCELLED, BuildState.SKIPPED)
 
 
 @frozen
@@ -108,22 +109,37 @@ class Builder:
         try:
             return await work
         except NotBuilt as error:
-            await self._conclude(evolve(job, build=error.build), error.state, str(error))
+            await self._conclude(job, error)
             raise
         except NoProject as error:
-            await self._conclude(job, BuildState.CANCELLED, str(error))
-            raise NotBuilt(job.build, BuildState.CANCELLED, str(error)) from error
+            unwanted = NotBuilt(job.build, BuildState.CANCELLED, str(error))
+            await self._conclude(job, unwanted)
+            raise unwanted from error
 
     async def _read(self, job: StoredBuild) -> Prepared:
         """Read what the build needs."""
         project = await self.projects.of(job.build)
-        build, config = await _both(self._resolved(job.build), self._configuration(job.build))
+        try:
+            build, config = await _both(self._resolved(job.build), self._configuration(job.build))
+        except NotFound as error:
+            raise await self._not_there(job.build) from error
         if isinstance(config, ConfigurationError):
             raise NotBuilt(build, BuildState.INVALID, config.advice)
         document = documents.build(build, config.document, project["id"], self.site_url)
         text = msgspec.json.encode({"build": document, "project": project}).decode()
         ready = evolve(job, build=build, document=text, state=BuildState.READY)
         return Prepared(ready, job.build.commit, config.warnings)
+
+    async def _not_there(self, build: Build) -> NotBuilt:
+        """What it means that Bitbucket has no such commit: that is gone, or the repository is closed to us."""
+        source = build.source.full_name
+        if await self.bitbucket.shows(build.source, build.repository):
+            return NotBuilt(build, BuildState.CANCELLED, f"Bitbucket has no commit {build.commit} in {source}")
+        reason = (
+            f"Bitbucket does not show {source} to the account of our credentials: let it read the repository, "
+            "or let the setting `repositories` leave that out"
+        )
+        return NotBuilt(build, BuildState.FAILED, reason, shown=False)
 
     def _note_ready(self, tx: Transaction, prepared: Prepared, now: float) -> None:
         """Write down what was read, so that no later try has to read it again."""
@@ -143,10 +159,7 @@ class Builder:
         by_hash = build.kind is BuildKind.HASH
         if len(build.commit) == FULL_HASH and not by_hash:
             return build
-        try:
-            commit = await self.bitbucket.commit(build.source, build.commit, build.repository)
-        except NotFound as error:
-            raise NotBuilt(build, BuildState.CANCELLED, str(error)) from error
+        commit = await self.bitbucket.commit(build.source, build.commit, build.repository)
         if not build.by_hand and (marker := skip_marker(commit.message)):
             raise NotBuilt(build, BuildState.SKIPPED, f"the message of the commit says {marker}")
         return evolve(build, commit=commit.hash, name=commit.message if by_hash else build.name)
@@ -224,23 +237,24 @@ class Builder:
         builds.started(tx, build.id, now)
         watch.heard(tx, build.id, build.source.full_name, now)
 
-    async def _conclude(self, job: StoredBuild, state: BuildState, reason: str) -> None:
+    async def _conclude(self, job: StoredBuild, why: NotBuilt) -> None:
         """Write down and show why there is no build, unless it is not in our hands any more."""
+        job = evolve(job, build=why.build)
 
         def conclude(tx: Transaction) -> bool:
             now = self.clock.seconds()
-            ours = builds.conclude_held(tx, job, state, now, reason)
-            if ours and state not in (BuildState.CANCELLED, BuildState.SKIPPED):
-                self.announcement.failed(tx, job.build, reason, now)
+            ours = builds.conclude_held(tx, job, why.state, now, str(why))
+            if ours and why.shown:
+                self.announcement.failed(tx, job.build, str(why), now)
             return ours
 
         if not await self.store.transact(conclude):
             return
         self.log.emit(
-            _GRAVITY.get(state, LogLevel.info),
+            _GRAVITY.get(why.state, LogLevel.info),
             "Build not started",
-            event=f"build.{state}",
-            reason=reason,
+            event=f"build.{why.state}",
+            reason=str(why),
             **log_fields.of_build(job.build),
         )
         self.wake()
@@ -259,7 +273,7 @@ class Builder:
         await self.store.transact(builds.postpone, job, due_at=due_at, error=str(error), now=now)
 
     async def give_up(self, job: StoredBuild, error: Exception) -> None:
-        await self._conclude(job, BuildState.FAILED, _not_started(error))
+        await self._conclude(job, NotBuilt(job.build, BuildState.FAILED, _not_started(error)))
 
 
 def _not_started(error: Exception) -> str:
