@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from klein import Klein
@@ -14,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from probo_bitbucket.sandbox.answers import Refused, answer, form, on_error
 from probo_bitbucket.sandbox.downloads import add_downloads
 from probo_bitbucket.sandbox.gate import Gate
+from probo_bitbucket.sandbox.hooks import Delivery, Hook
 from probo_bitbucket.sandbox.pullrequest import BranchGone, PullRequest
 from probo_bitbucket.sandbox.repository import NoSuchCommit, Repository
 from probo_bitbucket.sandbox.statuses import BuildStatus
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 HTML = "text/html; charset=utf-8"
 CHANGED_FILE = "page.html"  # what the buttons change
+LATEST = 20  # deliveries that are shown of a webhook
 
 
 def pages(cloud: BitbucketCloud, gate: Gate) -> KleinResource:
@@ -52,6 +55,13 @@ def _add_views(app: Klein, cloud: BitbucketCloud) -> None:
     def repository(request: Request, workspace: str, slug: str) -> bytes:
         found = _repository(cloud, workspace, slug)
         return _page(request, "repository.html", repository=found)
+
+    @app.route("/<workspace>/<slug>/admin/webhooks")  # as on Bitbucket
+    def webhooks(request: Request, workspace: str, slug: str) -> bytes:
+        found = _repository(cloud, workspace, slug)
+        hooks = [(place, hook) for place in (found.full_name, workspace) for hook in cloud.hooks.get(place, [])]
+        requests = {hook: _latest(cloud.deliveries.journal, hook) for _, hook in hooks}
+        return _page(request, "webhooks.html", repository=found, hooks=hooks, requests=requests)
 
     @app.route("/<workspace>/<slug>/pull-requests/<int:number>", methods=["GET"])
     def pull_request(request: Request, workspace: str, slug: str, number: int) -> bytes:
@@ -107,6 +117,11 @@ def _commits(pull_request: PullRequest) -> list[tuple[str, list[BuildStatus]]]:
         return []
     shown = pull_request.source.shown_statuses
     return [(commit.hash, shown(commit.hash)) for commit in pull_request.commits()]
+
+
+def _latest(journal: Sequence[Delivery], hook: Hook) -> list[Delivery]:
+    """The latest deliveries to *hook*, the newest first."""
+    return list(islice((delivery for delivery in reversed(journal) if delivery.hook is hook), LATEST))
 
 
 def _repository(cloud: BitbucketCloud, workspace: str, slug: str) -> Repository:

@@ -35,6 +35,21 @@ class PageTests(CloudTestCase):
         page = await self.page("/acme/site/pull-requests/1")
         assert page.index(second[:12]) < page.index(first[:12]) < page.index("It broke")
 
+    async def test_webhooks_are_shown_with_their_latest_requests_and_without_their_secrets(self) -> None:
+        assert "There is none" in await self.page("/acme/site/admin/webhooks")
+        own = self.cloud.add_hook("acme/site", f"{self.cloud.url}/own", ["pullrequest:created"], "not-to-be-seen")
+        self.cloud.add_hook("acme", f"{self.cloud.url}/shared", ["repo:push"]).active = False
+        self.site.open_pull_request("Change it")
+        await self.cloud.settled()
+        assert 'href="/acme/site/admin/webhooks"' in await self.page("/acme/site")
+        page = await self.page("/acme/site/admin/webhooks")
+        first, second = page.split("<section>")[1:]
+        for words in (own.url, "Active", "Set", "<code>pullrequest:created</code></td>\n<td>404</td>\n<td>1</td>"):
+            assert words in first, words
+        for words in ("of the workspace acme", "Inactive", "None yet."):
+            assert words in second, words
+        assert "not-to-be-seen" not in page
+
     async def test_nothing_from_a_pull_request_is_taken_as_html(self) -> None:
         self.site.open_pull_request("<script>alert(1)</script>")
         assert "<script" not in await self.page("/acme/site/pull-requests/1")
