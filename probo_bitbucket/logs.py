@@ -29,8 +29,9 @@ FIELDS = (
     "attempt", "retry_at", "seconds", "count", "file", "reason",
 )  # fmt: skip
 
-# They announce every connection that is made, and every one that its client left open.
-_NOISE = ("Starting factory", "Stopping factory", "Timing out client")
+# They announce every connection that is made, every one that its client left open, and each of our ports: that has a
+# line of its own, with its address.
+_NOISE = ("Starting factory", "Stopping factory", "Timing out client", "BoundedSite starting on")
 
 _LEVELS = {"trace": LogLevel.debug, "fatal": LogLevel.critical}  # the Node handlers' names for these; the others agree
 
@@ -176,4 +177,4 @@ class LineObserver:
 
 
 def _is_noise(event: LogEvent) -> bool:
-    return (event.get("log_format") or "").startswith(_NOISE)
+    return (event.get("log_text") or event.get("log_format") or "").startswith(_NOISE)  # the first is the old logging's

@@ -215,7 +215,8 @@ class Again(ApiTestCase):
         self.assertEqual([build["id"] for build in story["builds"]["items"]], [new, old["id"]])
         asked = [build["origin"] for build in story["builds"]["items"]]
         self.assertEqual(asked, ["rebuild of delivery 1", "delivery 1"])
-        self.assertIn(", rebuild of delivery 1</p>", (await self.call("GET", f"/builds/{new}")).body.decode())
+        page = (await self.call("GET", f"/builds/{new}")).body.decode()
+        self.assertIn(', rebuild of <a href="/deliveries/1">delivery 1</a></p>', page)
         self.assertEqual({each["build"]["commit"]["ref"] for each in self.started()}, {pull_request.commit})
         self.assertEqual(set(self.states(pull_request).values()), {"SUCCESSFUL"})
 

@@ -118,10 +118,12 @@ class Webhooks(CommandTestCase):
         self.assertRegex(await self.command("hooks", "test", "acme/site"), r"(?m)^acme/site +ok +works, \d\.\d s")
         said = await self.command("hooks", "list")
         self.assertRegex(said, rf"(?m)^acme/site +ok +20\d\d-.* {self.stage.url}/bitbucket-webhook +as it should be")
-        self.assertIn(f"The URL should be {self.stage.url}/bitbucket-webhook", said)
+        self.assertNotIn("The URL should be", said)
         self.assertRegex(await self.command("hooks", "remove", "acme/site"), r"(?m)^acme/site +ok +removed")
         remedy = f"probo-bitbucket hooks add -c {self.folder / 'settings.yaml'} acme/site"
-        self.assertIn(remedy, await self.command("hooks", "list", "acme/site", status=1))
+        said = await self.command("hooks", "list", "acme/site", status=1)
+        self.assertIn(remedy, said)
+        self.assertIn(f"The URL should be {self.stage.url}/bitbucket-webhook", said)
 
     async def test_a_hook_that_does_not_work_ends_the_command_with_1(self) -> None:
         [hook] = self.cloud.hooks["acme/site"]

@@ -62,9 +62,7 @@ class Webhooks(DashboardTestCase):
         self.assertIn("Test acme/site: works, ", await self.page("/hooks?done=acme%2Fsite"))
         self.assertEqual(len(self.cloud.requests), requests)  # what is known is shown
         self.assertIn("Remove acme/site: removed", await self.done("remove"))
-        self.assertIn(
-            f"there is no webhook to {self.stage.url}/bitbucket-webhook. Add makes it so.", await self.done("test")
-        )
+        self.assertIn(f"there is no webhook to {self.stage.url}/bitbucket-webhook. Press Add.", await self.done("test"))
 
     async def test_a_name_that_is_none_is_told_beside_the_field_on_a_page_that_can_be_loaded_again(self) -> None:
         token, requests = await self.token(), len(self.cloud.requests)
@@ -78,7 +76,7 @@ class Webhooks(DashboardTestCase):
 
     async def test_a_repository_shows_the_last_that_is_known_of_its_webhook(self) -> None:
         self.assertIn("unknown yet", await self.page("/repositories"))
-        self.assertIn("Add makes it so", await self.page("/hooks"))
+        self.assertIn("press Add", await self.page("/hooks"))
         [line] = (await self.call("GET", "/api/repositories")).json["items"]
         self.assertEqual((line["hook"]["grade"], line["hook"]["deed"]), ("wrong", "look"))
         await self.call("POST", "/api/hooks/add", {"places": ["acme/site"]})

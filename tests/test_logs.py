@@ -181,10 +181,11 @@ def test_events_of_the_old_logging_are_shown(log: Log) -> None:
     assert after_time(log.lines[0]).endswith("Site starting on 3012")
 
 
-def test_the_coming_and_going_of_factories_is_not_shown(log: Log) -> None:
+def test_the_coming_and_going_of_factories_and_ports_is_not_shown(log: Log) -> None:
     log.logger.info("Starting factory {factory!r}", factory=1)
     log.logger.info("Stopping factory {factory!r}", factory=1)
     log.logger.info("Timing out client: {peer}", peer=1)
+    LegacyPublisher(observerPublisher=log.publisher, publishPublisher=log.publisher).msg("BoundedSite starting on 3012")
     log.logger.info("Received SIGTERM, shutting down.")
     assert [after_time(line) for line in log.lines] == ["info  flow.builder Received SIGTERM, shutting down."]
 

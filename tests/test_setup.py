@@ -363,6 +363,11 @@ class OfAnotherConsumer(SetupTestCase):
         for chain in self.stage.handler._parts.chains:
             await chain.refresh_if_idle(-1.0)  # raises DeadCredentials where it is done with the other consumer
 
+    async def test_the_requests_of_the_consumer_that_was_replaced_are_not_counted_any_more(self) -> None:
+        await self.set_up()
+        budgets = (await self.call("GET", "/api/status")).json["budgets"]
+        assert [each["consumer"] for each in budgets] == [KEY]
+
 
 class FromOutside(SetupTestCase):
     settings: ClassVar[dict[str, Any]] = {**NOTHING, "internalAccess": ["192.0.2.0/24"]}

@@ -15,7 +15,10 @@ NAME = "probo-bitbucket"
 
 @frozen
 class Command:
-    """A command: how it is called, what it does, and its options with what each does."""
+    """A command: how it is called, what it does, and its options with what each does.
+
+    Arguments have no words of their own: the usage names them, and the help tells of them.
+    """
 
     name: str
     usage: str
@@ -46,5 +49,5 @@ def _described(command: click.Command, context: click.Context) -> Command:
         name=context.command_path,
         usage=" ".join((context.command_path, *command.collect_usage_pieces(context))),
         help=cleandoc(command.help or ""),
-        options=tuple(record for record in records if record is not None),
+        options=tuple(record for record in records if record is not None and record[1]),
     )

@@ -38,6 +38,7 @@ class Keys:
     node: str
     chains: list[TokenChain] = field(factory=list)
     budgets: dict[str, Budget] = field(factory=dict)
+    _counted: dict[str, str] = field(factory=dict)  # by the name of the account: under whose name its requests count
     _numbers: Iterator[int] = field(factory=count)
 
     def own(self) -> tuple[OwnAccounts, Projects]:
@@ -75,11 +76,14 @@ class Keys:
 
     def _access(self, account: Account) -> OwnAccess:
         credentials = account.credentials
+        if credentials is None:
+            return NoAccess(account.name, Budget(self.reactor, self.settings.rate_limit))
+        self._counted[account.name] = credentials.key if isinstance(credentials, OAuthConsumer) else account.name
+        for replaced in self.budgets.keys() - self._counted.values():
+            del self.budgets[replaced]
         if isinstance(credentials, OAuthConsumer):
             self.chains[:] = [other for other in self.chains if other.name != account.name]  # which it replaces
             return self._chain(account.name, credentials, credentials.refresh_token)
-        if credentials is None:
-            return NoAccess(account.name, self._budget(account.name))
         return FixedAccess(account.name, credentials, self._budget(account.name), self.reactor)
 
     def _chain(

@@ -45,7 +45,7 @@ def list_hooks(*, files: tuple[Path, ...], in_json: bool, places: tuple[str, ...
         )
         titles = ("WHERE", "", "LAST DELIVERY", "URL", "WHAT")
         print_table(titles, rows, "No webhooks are known. `hooks add` makes some.")
-        if found["url"]:
+        if any(each["url"] != found["url"] for each in found["hooks"]) and found["url"]:
             click.echo(f"\nThe URL should be {found['url']}", err=True)
     _end(found["hooks"])
 

@@ -29,7 +29,7 @@ class Sharing:
 
     def _exchange(self, tx: Transaction, now: float) -> None:
         minute = minute_of(now)
-        for consumer, shared in self.budgets.items():
+        for consumer, shared in list(self.budgets.items()):  # a set-up may change them meanwhile
             # The minute before, too: its last requests may have come after the last round.
             lately = {each: sent for each in (minute - 1, minute) if (sent := shared.sent_in(each))}
             budget.record(tx, consumer, self.node, lately)

@@ -36,7 +36,7 @@ _HEADERS = {
     b"cache-control": b"no-store",
 }
 
-_FILTERS = ("badge", "grade", "queue", "remedy", "iso", "clock", "ago", "span")
+_FILTERS = ("badge", "grade", "queue", "remedy", "linked", "iso", "clock", "ago", "span")
 
 
 @cache

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from probo_bitbucket import origins
 from probo_bitbucket.flow.verdict import Grade
 from probo_bitbucket.model import BuildState, DeliveryState, PullRequestState, StatusState
 from probo_bitbucket.store.views.outcome import Outcome
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 @frozen
@@ -90,7 +95,17 @@ def remedy(advice: str, place: str) -> str:
     if found is None:
         return advice
     word = found[1].capitalize()
-    return f"{word} makes it so" if found[2] == place else f"{word} {found[2]} makes it so"
+    return f"press {word}" if found[2] == place else f"press {word} beside {found[2]}"
+
+
+def linked(origin: str) -> Markup:
+    """What had something built or ended, with a link to the delivery in it."""
+    from markupsafe import Markup, escape  # Jinja2 brings it, which is imported as late
+
+    number = origins.delivery_of(origin)
+    before, words, after = origin.partition(f"delivery {number}")
+    link = Markup('<a href="/deliveries/{}">{}</a>').format(number, words) if words else ""
+    return escape(before) + link + escape(after)
 
 
 def badge(state: StrEnum) -> Badge:

@@ -10,7 +10,7 @@ from probo_bitbucket.flow.verdict import Grade
 from probo_bitbucket.model import BuildState, DeliveryState, PullRequestState, StatusState
 from probo_bitbucket.store.views.outcome import Outcome, outcome
 from probo_bitbucket.web.pages import _environment
-from probo_bitbucket.web.wording import STAGES, ago, badge, clock, span
+from probo_bitbucket.web.wording import STAGES, ago, badge, clock, linked, remedy, span
 
 
 @pytest.mark.parametrize("state", [*DeliveryState, *StatusState, *PullRequestState, *Outcome, *Grade])
@@ -41,6 +41,18 @@ def test_times_read_as_people_say_them() -> None:
     ]  # fmt: skip
     assert ago(90.0, 0.0) == "in 1 min"
     assert [span(each) for each in (0.0421, 1.25, 75.0, 720.0)] == ["42 ms", "1.2 s", "75 s", "12 min"]
+
+
+def test_what_had_something_built_leads_to_its_delivery() -> None:
+    assert linked("rebuild of delivery 13") == 'rebuild of <a href="/deliveries/13">delivery 13</a>'
+    assert linked("an operator") == "an operator"
+    assert linked("<b> delivery 1") == '&lt;b&gt; <a href="/deliveries/1">delivery 1</a>'
+
+
+def test_a_remedy_that_has_a_button_names_it() -> None:
+    assert remedy("probo-bitbucket hooks repair acme/site", "acme/site") == "press Repair"
+    assert remedy("probo-bitbucket hooks remove acme/site", "acme") == "press Remove beside acme/site"
+    assert remedy("set publicUrl", "acme") == "set publicUrl"
 
 
 def test_what_was_before_a_story_began_has_no_time_since_then() -> None:
