@@ -32,7 +32,9 @@ class Browser:
         if chromium is None or driver is None:
             assert not os.environ.get("CI"), "chromium and chromedriver are needed"
             raise SkipTest("chromium and chromedriver are not installed")
-        self._driver = webdriver.Chrome(_options(chromium, javascript), Service(driver))
+        self._driver = webdriver.Chrome(_options(chromium), Service(driver))
+        self._javascript = javascript
+        self._let_pages_run_scripts(javascript)
         self._dark = dark
         self.show_at(WIDTHS[0])
 
@@ -102,9 +104,14 @@ class Browser:
         if not AXE.exists():
             assert not os.environ.get("CI"), "axe-core is needed: npm ci --prefix tests"
             raise SkipTest("axe-core is not installed: npm ci --prefix tests")
+        self._let_pages_run_scripts(True)  # those of the page itself run when it is loaded, or not at all
         self.run(AXE.read_text())
         found = self._driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")["violations"]
+        self._let_pages_run_scripts(self._javascript)
         return [f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes']]}" for each in found]
+
+    def _let_pages_run_scripts(self, allowed: bool) -> None:
+        self._driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not allowed})
 
     def look(self, name: str) -> None:
         """Keep pictures of the page, light and dark, and have its accessibility checked in both, in every width."""
@@ -141,7 +148,7 @@ class Browser:
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
 
-def _options(chromium: str, javascript: bool) -> webdriver.ChromeOptions:
+def _options(chromium: str) -> webdriver.ChromeOptions:
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for argument in (
@@ -154,6 +161,4 @@ def _options(chromium: str, javascript: bool) -> webdriver.ChromeOptions:
         options.add_argument(argument)
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # Chromium's own does not work for root
-    if not javascript:
-        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
     return options

@@ -70,6 +70,9 @@ class Newcomer(DashboardTestCase):
         """On the pages of the simulated Bitbucket, as anybody does who plays with it."""
         self.browser.open(f"{self.cloud.url}/acme/site")
         self.look("newcomer-8-bitbucket")
+        self.browser.press("Webhooks")
+        self.look("newcomer-8-webhooks")
+        self.browser.press("The Site")
         self.browser.press("Open a pull request")
         self.browser.await_text("Change the page")
 

@@ -113,14 +113,15 @@ class WithoutJavaScript(FromNothing):
 
     def by_hand(self) -> None:
         self.browser.open(f"{self.stage.url}/setup")
-        self.browser.picture("setup-dark")
+        self.browser.look("setup-without-javascript-consumer")
         self.enter()
         self.consent("Grant access")
         self.browser.await_text("Bitbucket agreed")
         assert not self.browser.find("button[data-copies]").is_displayed()
-        self.browser.picture("setup-without-javascript")
+        self.browser.look("setup-without-javascript")
         self.browser.press("Store them and start to work")
         self.browser.await_text("The credentials are in use")
+        self.browser.look("setup-without-javascript-webhook")
 
     def look_at(self, url: str) -> None:
         pass
