@@ -397,6 +397,11 @@ class WithAPublicUrl(SetupTestCase):
             await self.until(lambda: "setup.needed" in "".join(lines))
         assert "Open https://probo.example.com/setup?code=" in "".join(lines)
 
+    async def test_the_webhook_leads_there_whatever_the_browser_calls_us(self) -> None:
+        done = (await self.browse("GET", "/setup/done")).text
+        assert "https://probo.example.com/bitbucket-webhook" in done
+        assert "If that is the one that you are using now" not in done
+
 
 class UnderAnotherName(SetupTestCase):
     """A stranger can point a name to our address, and have a browser that is let in read our answers under it."""

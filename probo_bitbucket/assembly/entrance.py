@@ -85,7 +85,8 @@ class Entrance:
     def _set_up_pages(self) -> SetupPages | None:
         if self.set_up is None:
             return None
-        return SetupPages(self.set_up, self.reactor, self.settings.webhook_url, self._own_pages())
+        settings = self.settings
+        return SetupPages(self.set_up, self.reactor, settings.public_url, settings.webhook_url, self._own_pages())
 
     def _own_pages(self) -> OwnPages:
         return OwnPages(self.settings.dashboard_hosts)

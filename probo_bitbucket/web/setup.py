@@ -61,6 +61,7 @@ class SetupPages:
 
     set_up: SetUp
     clock: IReactorTime
+    public_url: str  # "" where the settings do not say
     webhook_path: str
     own_pages: OwnPages
 
@@ -194,7 +195,8 @@ class SetupPages:
             request,
             "setup_done.html",
             account=self._shown(session.account) if session else "",
-            webhook_url=_our_url(request) + self.webhook_path,
+            webhook_url=(self.public_url or _our_url(request)) + self.webhook_path,
+            guessed=not self.public_url,
             events=EVENTS.values(),
         )
 
