@@ -78,6 +78,8 @@ def error_answer(request: Request, failure: Failure) -> bytes:
     if status == 500:
         _log.failure("A request failed unexpectedly", failure, event="http.failed", path=request.path.decode("latin-1"))
         return answer(request, status, {"error": "internal error"})
+    if isinstance(error, Stranger) and wants_page(request):
+        return trouble(request, status, str(error))
     return answer(request, status, {"error": str(error)})
 
 

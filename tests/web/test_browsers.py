@@ -50,6 +50,12 @@ class FromPagesOfStrangers(StageTestCase):
             for route in ROUTES:
                 self.assertEqual(await self.ask(route, REBOUND, headers), 403, (name, route))
 
+    async def test_a_person_is_told_on_a_page_which_setting_takes_the_name(self) -> None:
+        answered = await self.call("GET", "/", headers={"Host": "probo.example.org", "Accept": "text/html"})
+        self.assertEqual(answered.status, 403)
+        self.assertEqual(answered.headers.getRawHeaders("content-type"), ["text/html; charset=utf-8"])
+        self.assertIn("`dashboardHosts`", answered.body.decode())
+
     async def test_programs_call_by_any_name(self) -> None:
         for name, headers in PROGRAMS.items():
             for route in ROUTES[1:]:  # what a refresh token of nobody gets is 403, too
