@@ -149,6 +149,18 @@ class InTrouble(DashboardTestCase):
         self.look("9-nowhere")
 
 
+class FromElsewhere(DashboardTestCase):
+    settings: ClassVar[dict[str, Any]] = {"internalAccess": "192.0.2.0/24"}
+
+    async def test_who_may_not_come_in_is_told_what_to_set(self) -> None:
+        await deferToThread(self.refused)
+
+    def refused(self) -> None:
+        self.open("/deliveries")
+        self.browser.await_text("internalAccess")
+        self.look("15-not-from-here")
+
+
 class ByKeyboard(DashboardTestCase):
     async def test_what_changes_leaves_alone_what_a_person_is_at(self) -> None:
         await self.built(self.repository.open_pull_request("First", "first", {"a": b"1"}))
