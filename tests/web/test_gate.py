@@ -96,7 +96,7 @@ class Closed(GateTestCase):
             strict=True,
         )
         self.assertEqual(len({*bodies}), 1)
-        self.assertIn(b"internalAccess: [", bodies[0])
+        self.assertIn(b"internalAccess:\n- 127.0.0.0/8\n", bodies[0])
         for head in heads:
             self.assertEqual(status(head), 403)
             self.assertIn(b"content-type: text/html; charset=utf-8", head.lower())
