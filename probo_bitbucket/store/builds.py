@@ -188,13 +188,19 @@ def has_commit(tx: sa.Connection, repository: Repository, number: int, commit: s
     return tx.scalar(query, _in_pull_request(repository, number)) is not None
 
 
+_NEWER = (
+    sa.select(builds.c.id)
+    .where(_IN_PULL_REQUEST, builds.c.created_at > sa.bindparam("_created_at"), builds.c.state.in_(_WANTED))
+    .limit(1)
+)
+
+
 def is_superseded(tx: sa.Connection, build: Build) -> bool:
     """Whether a newer build of its pull request is there, or going to be."""
     if build.pull_request is None:
         return False
-    newer = sa.and_(_IN_PULL_REQUEST, builds.c.created_at > build.created_at, builds.c.state.in_(_WANTED))
     which = _in_pull_request(build.repository, build.pull_request.number)
-    return tx.scalar(sa.select(builds.c.id).where(newer).limit(1), which) is not None
+    return tx.scalar(_NEWER, {**which, "_created_at": build.created_at}) is not None
 
 
 def lock_pull_request(tx: sa.Connection, id: str) -> None:
@@ -315,11 +321,17 @@ def newest_of_branch(tx: sa.Connection, build: Build) -> StoredBuild | None:
     return None if row is None else _stored(row)
 
 
+_OF_BRANCH = (
+    sa.select(builds)
+    .where(builds.c.lane == sa.bindparam("_lane"), builds.c.pull_request.is_(None))
+    .order_by(builds.c.created_at.desc(), builds.c.id.desc())
+    .with_for_update()
+)
+
+
 def of_branch(tx: sa.Connection, build: Build) -> list[StoredBuild]:
     """The builds of the branch that *build* is of, not counting those of pull requests; locked as in a pull request."""
-    same = (builds.c.lane == lane_of(build.repository, build.branch), builds.c.pull_request.is_(None))
-    query = sa.select(builds).where(*same).order_by(builds.c.created_at.desc(), builds.c.id.desc()).with_for_update()
-    return [_stored(row) for row in tx.execute(query)]
+    return [_stored(row) for row in tx.execute(_OF_BRANCH, {"_lane": lane_of(build.repository, build.branch)})]
 
 
 def release_others(tx: sa.Connection, newest: Build) -> None:

@@ -78,10 +78,11 @@ class Claims:
 
     def __init__(self, table: sa.Table, query: sa.Select[Any], owner: str = "repository") -> None:
         now: sa.BindParameter[float] = sa.bindparam("now")
-        due = sa.and_(table.c.pending, table.c.due_at <= now, table.c.leased_until <= now)
-        quiet = table.c[owner].not_in(sa.bindparam("busy", expanding=True))
+        waiting = sa.and_(table.c.pending, table.c.due_at <= now, table.c.leased_until <= now)
         # Rows that another node is just looking at are passed over.
-        self._query = query.where(due, quiet).limit(sa.bindparam("limit")).with_for_update(skip_locked=True, of=table)
+        self._due = query.where(waiting).limit(sa.bindparam("limit")).with_for_update(skip_locked=True, of=table)
+        # A list of values takes three times as long as the rest, and is empty as a rule.
+        self._due_elsewhere = self._due.where(table.c[owner].not_in(sa.bindparam("busy", expanding=True)))
         keys = table.primary_key.columns
         self._keys = [key.name for key in keys]
         self._lease = (
@@ -94,7 +95,8 @@ class Claims:
         self, tx: sa.Connection, lease: Lease, limit: int, busy: Collection[str], **values: float
     ) -> Sequence[sa.Row[Any]]:
         """Lease up to *limit* rows, but none of the owners named in *busy*. *values* are those that the query binds."""
-        rows = tx.execute(self._query, {"now": lease.now, "busy": list(busy), "limit": limit, **values}).all()
+        query, whose = (self._due_elsewhere, {"busy": list(busy)}) if busy else (self._due, {})
+        rows = tx.execute(query, {"now": lease.now, "limit": limit, **whose, **values}).all()
         if rows:
             held = {"_holder": lease.holder, "_until": lease.until}
             names = self._keys
