@@ -82,6 +82,10 @@ class Steps:
     def decided(self) -> None:
         """There may be builds to start or to end."""
         self.builder.wake()
+        self.ended()
+
+    def ended(self) -> None:
+        """There may be builds to end, and statuses that tell of it."""
         self.closing.wake()
         self.told()
 
@@ -107,8 +111,15 @@ class Steps:
         )
 
     def _make_decision(self) -> Worker:
-        site_url, interval = self._settings.bitbucket_site_url, self._settings.reconcile
-        step = Decision(self._store, self._reactor, site_url, self._responder, interval, self.decided)
+        step = Decision(
+            store=self._store,
+            clock=self._reactor,
+            site_url=self._settings.bitbucket_site_url,
+            responder=self._responder,
+            reconcile=self._settings.reconcile,
+            build=self.builder.wake,
+            wake=self.ended,
+        )
         return self._driven(step)
 
     def _make_orders(self) -> Orders:

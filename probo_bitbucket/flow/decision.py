@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -13,40 +13,71 @@ from probo_bitbucket import origins
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.flow import log_fields
 from probo_bitbucket.flow.responder import Responder, Response
-from probo_bitbucket.model import DeliveryState, Event
-from probo_bitbucket.store import Database, Lease, Transaction, deliveries, repositories
+from probo_bitbucket.model import DeliveryState
+from probo_bitbucket.store import Database, Effort, Lease, StoreUnavailable, Transaction, deliveries, repositories
 from probo_bitbucket.store.deliveries import WaitingDelivery
+
+
+@frozen
+class Taken:
+    """A delivery that was taken out of the store, and what became of it, if it is decided."""
+
+    waiting: WaitingDelivery
+    response: Response | None
+    effort: Effort
 
 
 @define
 class Decision:
-    """The step from a delivery to builds, or to their end. *wake* tells the next steps that there is something."""
+    """The step from a delivery to builds, or to their end.
+
+    *build* tells who starts builds that there may be some, *wake* those who end them and tell of it.
+    """
 
     store: Database
     clock: IReactorTime
     site_url: str
     responder: Responder
     reconcile: float  # seconds after news of a repository until it is looked at, 0 for never
+    build: Callable[[], None]
     wake: Callable[[], None]
 
     name = "decision"
     concurrency = 100
     log = Logger()
 
-    async def claim(self, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[WaitingDelivery]:
-        return await self.store.transact(deliveries.claim_waiting, lease, limit, busy=busy)
+    async def claim(self, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[Taken]:
+        """Take deliveries and decide them at once: that asks nobody, and so it shares the commit that takes them.
 
-    def repository(self, job: WaitingDelivery) -> str:
-        return job.repository
+        Where that fails for one of them, they are only taken, so that each is decided on its own.
+        """
+        decided = self.store.transact(self._take, lease, limit, busy, decide=True)
+        self.build()  # who looks for builds comes right behind it, and shares its commit, too
+        try:
+            return await decided
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 (it comes again where its delivery is known)
+            return await self.store.transact(self._take, lease, limit, busy, decide=False)
 
-    async def work(self, job: WaitingDelivery) -> None:
-        event = payloads.read(job.delivery.event_key, job.delivery.body, self.site_url)
-        response = await self.store.transact(self._decide, job, event)
-        self._log(job, response)
+    def _take(self, tx: Transaction, lease: Lease, limit: int, busy: Collection[str], *, decide: bool) -> list[Taken]:
+        waiting = deliveries.claim_waiting(tx, lease, limit, busy=busy)
+        return [Taken(each, self._decide(tx, each) if decide else None, each.effort) for each in waiting]
+
+    def repository(self, job: Taken) -> str:
+        return job.waiting.repository
+
+    async def work(self, job: Taken) -> None:
+        response = job.response
+        if response is None:
+            response = await self.store.transact(self._decide, job.waiting)
+        self._log(job.waiting, response)
+        self.build()
         self.wake()
 
-    def _decide(self, tx: Transaction, job: WaitingDelivery, event: Event) -> Response:
+    def _decide(self, tx: Transaction, job: WaitingDelivery) -> Response:
         """Respond and write the decision down, in one transaction: that is what makes it one build."""
+        event = payloads.read(job.delivery.event_key, job.delivery.body, self.site_url)
         now = self.clock.seconds()
         origin = origins.delivery(job.id, found=job.delivery.event_key == payloads.FOUND)
         response = self.responder.respond(tx, event, now, origin)
@@ -72,14 +103,16 @@ class Decision:
             self.log.info("Builds are not wanted any more", event="delivery.done", **told)
         self.log.debug("Delivery decided", event="delivery.decided", state=response.state, **_fields(job))
 
-    async def postpone(self, job: WaitingDelivery, due_at: float, error: Exception) -> None:
-        self._log_trouble("Delivery not decided yet", "delivery.postponed", job, str(error))
+    async def postpone(self, job: Taken, due_at: float, error: Exception) -> None:
+        tried = evolve(job.waiting, effort=job.effort)
+        self._log_trouble("Delivery not decided yet", "delivery.postponed", tried, str(error))
         now = self.clock.seconds()
-        await self.store.transact(deliveries.postpone, job, due_at=due_at, error=str(error), now=now)
+        await self.store.transact(deliveries.postpone, tried, due_at=due_at, error=str(error), now=now)
 
-    async def give_up(self, job: WaitingDelivery, error: Exception) -> None:
-        self._log_trouble("Delivery given up", "delivery.failed", job, str(error))
-        await self.store.transact(deliveries.give_up, job.id, str(error), self.clock.seconds())
+    async def give_up(self, job: Taken, error: Exception) -> None:
+        tried = evolve(job.waiting, effort=job.effort)
+        self._log_trouble("Delivery given up", "delivery.failed", tried, str(error))
+        await self.store.transact(deliveries.give_up, job.waiting.id, str(error), self.clock.seconds())
 
     def _log_trouble(self, words: str, event: str, job: WaitingDelivery, reason: str) -> None:
         self.log.warn(

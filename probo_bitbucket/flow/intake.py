@@ -73,8 +73,11 @@ class Intake:
                 "Delivery not understood", event="delivery.malformed", event_key=delivery.event_key, reason=str(error)
             )
             raise
-        id = await in_time(self.store.transact(deliveries.record, delivery, event), self.clock)
         ignored = isinstance(event, Ignored)
+        recorded = self.store.transact(deliveries.record, delivery, event)
+        if not ignored:
+            self.wake()  # who looks for it comes right behind it, and shares its commit
+        id = await in_time(recorded, self.clock)
         self.log.info(
             "Delivery ignored" if ignored else "Delivery accepted",
             event="delivery.ignored" if ignored else "delivery.accepted",
@@ -85,8 +88,6 @@ class Intake:
             pull_request=event.number,
             reason=event.reason if isinstance(event, Ignored) else None,
         )
-        if not ignored:
-            self.wake()
         return id
 
 

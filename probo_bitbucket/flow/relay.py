@@ -38,7 +38,9 @@ class Relay:
 
         Raises UpdateError or StoreUnavailable.
         """
-        status, build = await in_time(self.store.transact(self._take, reported), self.clock)
+        taken = self.store.transact(self._take, reported)
+        self.wake()  # who looks for statuses comes right behind it, and shares its commit
+        status, build = await in_time(taken, self.clock)
         told = {"build": reported.update.build_id, "repository": status.repository.full_name, "commit": status.commit}
         fields = log_fields.of_build(build) if build else told
         self.log.debug(
@@ -49,7 +51,6 @@ class Relay:
             state=reported.update.state,
             **fields,
         )
-        self.wake()
         return status
 
     def _take(self, tx: Transaction, reported: Reported) -> tuple[Status, Build | None]:
