@@ -248,6 +248,15 @@ class Forms(Strict):
             assert self.alive(await self.ask()), status
 
 
+class Reaper(Strict):
+    async def test_an_older_member_of_the_chain_is_known_there_too(self) -> None:
+        self.unannounced()
+        assert self.alive(await self.ask())  # the token that it began with is dead now
+        token = quote(self.stage.refresh_token, safe="")
+        answer = await self.call("GET", f"/pull-request/acme/site/1?refreshToken={token}")
+        assert (answer.status, answer.json["state"]) == (200, "open")
+
+
 class Shifted:
     """The reactor's clock, *seconds* ahead."""
 

@@ -158,6 +158,17 @@ class Troubles(InBrowser):
         assert canary("a-secret-of-another-consumer") not in self.browser.source
         self.browser.look("setup-wrong-secret")
 
+    async def test_a_wrong_callback_url_is_told_on_the_page_that_the_browser_is_to_come_back_to(self) -> None:
+        self.cloud.add_consumer(KEY, SECRET, f"{self.stage.url}/return")
+        await deferToThread(self.end_elsewhere)
+
+    def end_elsewhere(self) -> None:
+        self.enter()
+        self.consent("Grant access")
+        self.browser.await_text("That did not work")
+        self.browser.open(f"{self.stage.url}/setup")
+        self.browser.await_text("your browser ends on another page, the one in the consumer differs from the one above")
+
     async def test_a_secret_that_is_cut_off_is_told_before_bitbucket_is_asked(self) -> None:
         await deferToThread(self.cut_off)
 
