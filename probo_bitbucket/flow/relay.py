@@ -38,7 +38,8 @@ class Relay:
 
         Raises UpdateError or StoreUnavailable.
         """
-        taken = self.store.transact(self._take, reported)
+        now = self.clock.seconds()  # and not when the store takes it: what is due at once is due to who looks meanwhile
+        taken = self.store.transact(self._take, reported, now)
         self.wake()  # who looks for statuses comes right behind it, and shares its commit
         status, build = await in_time(taken, self.clock)
         told = {"build": reported.update.build_id, "repository": status.repository.full_name, "commit": status.commit}
@@ -53,9 +54,9 @@ class Relay:
         )
         return status
 
-    def _take(self, tx: Transaction, reported: Reported) -> tuple[Status, Build | None]:
+    def _take(self, tx: Transaction, reported: Reported, now: float) -> tuple[Status, Build | None]:
         """The status that is asked for, and the build, if it is one of ours."""
-        now, id = self.clock.seconds(), reported.update.build_id
+        id = reported.update.build_id
         if reported.update.environment_ready:
             builds.lock_pull_request(tx, id)
         builds.touch(tx, id, now)  # and keep others from ending it until this is taken

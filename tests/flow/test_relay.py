@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from probo_bitbucket.flow.display import Display
@@ -24,7 +27,8 @@ from probo_bitbucket.model import (
 from probo_bitbucket.probo import updates
 from probo_bitbucket.store import Lease, builds, removals, statuses, watches
 from probo_bitbucket.store.removals import Removal
-from tests.immediate import ImmediateStore, run
+from probo_bitbucket.store.statuses import StoredStatus
+from tests.immediate import ImmediateStore, result_of, run, start
 
 SITE = Repository("acme", "site")
 
@@ -87,3 +91,41 @@ def test_a_build_of_which_something_is_told_is_asked_about_when_it_is_quiet(
     assert store.now(watches.claim_due, Lease("n", clock.seconds() + QUIET - 1), 1) == []
     [watched] = store.now(watches.claim_due, Lease("n", clock.seconds() + QUIET), 1)
     assert (watched.build_id, watched.repository, watched.heard_at) == ("b-1", "acme/site", clock.seconds())
+
+
+class BusyStore(ImmediateStore):
+    """Operations wait until `catch_up`, as those do that wait for the store's thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Callable[[], object]] = []
+
+    def transact(self, operation: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        result: Deferred[Any] = Deferred()
+        done = super().transact
+        self._waiting.append(lambda: done(operation, *args, **kwargs).chainDeferred(result))
+        return result
+
+    def catch_up(self) -> None:
+        for operation in self._waiting:
+            operation()
+
+
+def test_who_looks_right_behind_an_update_finds_its_status(clock: Clock) -> None:
+    """The reporter looks before the commit: what is written down a moment later has to be due to it all the same."""
+    store, found = BusyStore(), list[StoredStatus]()
+    display = Display("Acme", "", "https://bitbucket.org")
+
+    def look() -> None:
+        store.transact(statuses.claim_pending, Lease("n", clock.seconds()), 1).addCallback(found.extend)
+
+    relay = Relay(store, clock, display, Ending(True, 1, display), look)
+    body = {
+        "update": {"state": "success", "description": "[■] it ended"},
+        "build": {"id": "b-1", "project": {"slug": "acme/site"}, "commit": {"ref": "d96c25c4ae50"}},
+    }
+    accepted = start(relay.accept(updates.read(json.dumps(body).encode(), build_id="b-1", context="Acme/Shell/Test")))
+    clock.advance(0.004)
+    store.catch_up()
+    assert [status.desired for status in found] == [result_of(accepted)]
+    store.close()

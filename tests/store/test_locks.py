@@ -55,7 +55,7 @@ def test_two_builds_of_a_pull_request_get_ready_at_once(postgresql: str, monkeyp
         relay = Relay(None, Clock(), DISPLAY, Ending(True, 1, DISPLAY), lambda: None)  # type: ignore[arg-type]
         body = b'{"update": {"state": "success", "description": "[x] ready"}, "build": {"id": "%s"}}' % id.encode()
         reported = updates.read(body, build_id=id, context="Acme/env")
-        taken.extend(node.run([lambda tx: relay._take(tx, reported)]) or [])
+        taken.extend(node.run([lambda tx: relay._take(tx, reported, 0.0)]) or [])
 
     threads = [threading.Thread(target=ready, args=(node, f"b-{n}")) for n, node in enumerate(nodes, 1)]
     for thread in threads:
