@@ -390,12 +390,20 @@ class FromOutside(SetupTestCase):
 class WithAPublicUrl(SetupTestCase):
     settings: ClassVar[dict[str, Any]] = {**NOTHING, "publicUrl": "https://probo.example.com"}
 
-    async def test_the_log_leads_there(self) -> None:
+    async def told(self) -> str:
+        """What the log says when the handler is started anew."""
         with log() as lines:
             await self.stage.stop_handler()
             self.stage.start_handler()
             await self.until(lambda: "setup.needed" in "".join(lines))
-        assert "Open https://probo.example.com/setup?code=" in "".join(lines)
+        return "".join(lines)
+
+    async def test_the_log_leads_there(self) -> None:
+        assert "Open https://probo.example.com/setup?code=" in await self.told()
+
+    async def test_the_log_does_not_lead_there_where_the_page_is_behind_another_door(self) -> None:
+        self.stage._given["internalListen"] = f"unix:{self.folder}/internal.sock"
+        assert "Open https://<this server>/setup?code=" in await self.told()
 
     async def test_the_webhook_leads_there_whatever_the_browser_calls_us(self) -> None:
         done = (await self.browse("GET", "/setup/done")).text

@@ -109,7 +109,7 @@ class Keys:
 
 def _address(settings: Settings) -> str:
     """Where a browser is likely to find the set-up page."""
-    if settings.public_url:
+    if settings.public_url and not settings.internal_listen:  # else it is behind another door than the webhook
         return settings.public_url
     if settings.listen or settings.internal_listen:
         return "https://<this server>"  # endpoints can be anything
