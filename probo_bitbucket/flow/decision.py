@@ -49,16 +49,21 @@ class Decision:
     async def claim(self, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[Taken]:
         """Take deliveries and decide them at once: that asks nobody, and so it shares the commit that takes them.
 
-        Where that fails for one of them, they are only taken, so that each is decided on its own.
+        Where that fails for one of them, they are only taken, so that each is decided on its own. What is decided is
+        told here: nobody works on it where the service is stopped meanwhile.
         """
         decided = self.store.transact(self._take, lease, limit, busy, decide=True)
         self.build()  # who looks for builds comes right behind it, and shares its commit, too
         try:
-            return await decided
+            taken = await decided
         except StoreUnavailable:
             raise
         except Exception:  # noqa: BLE001 (it comes again where its delivery is known)
             return await self.store.transact(self._take, lease, limit, busy, decide=False)
+        for each in taken:
+            if each.response is not None:
+                self._log(each.waiting, each.response)
+        return taken
 
     def _take(self, tx: Transaction, lease: Lease, limit: int, busy: Collection[str], *, decide: bool) -> list[Taken]:
         waiting = deliveries.claim_waiting(tx, lease, limit, busy=busy)
@@ -68,10 +73,8 @@ class Decision:
         return job.waiting.repository
 
     async def work(self, job: Taken) -> None:
-        response = job.response
-        if response is None:
-            response = await self.store.transact(self._decide, job.waiting)
-        self._log(job.waiting, response)
+        if job.response is None:
+            self._log(job.waiting, await self.store.transact(self._decide, job.waiting))
         self.build()
         self.wake()
 

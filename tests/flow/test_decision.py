@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from attrs import define, field
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, capturedLogs
 
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.flow.decision import Decision, Taken
@@ -78,6 +79,24 @@ def states(store: ImmediateStore) -> dict[int, Any]:
     return store.now(read)
 
 
+def decided(events: Sequence[LogEvent]) -> list[Any]:
+    """The deliveries that the log says are decided."""
+    return [event["delivery"] for event in events if event.get("event") == "delivery.decided"]
+
+
+def test_each_decision_is_told_once_and_also_where_nobody_goes_on_with_it(store: ImmediateStore, clock: Clock) -> None:
+    """As when the service is stopped while deliveries are taken."""
+    step = decision(store, clock, Judge(), Told())
+    accept(store, 1, 2)
+    with capturedLogs() as events:
+        taken = claim(step, clock)
+    assert decided(events) == [1, 2]
+    with capturedLogs() as events:
+        for job in taken:
+            result_of(start(step.work(job)))
+    assert decided(events) == []
+
+
 def test_what_is_taken_is_decided_and_the_builder_looks_right_behind(store: ImmediateStore, clock: Clock) -> None:
     judge, told = Judge(), Told()
     step = decision(store, clock, judge, told)
@@ -99,5 +118,7 @@ def test_one_that_cannot_be_decided_holds_up_no_other(store: ImmediateStore, clo
     failed = start(step.work(stone))
     failed.addErrback(lambda failure: failure.trap(ZeroDivisionError))
     assert result_of(failed) is ZeroDivisionError
-    result_of(start(step.work(other)))
+    with capturedLogs() as events:
+        result_of(start(step.work(other)))
     assert states(store) == {1: "waiting", 2: "accepted"}
+    assert decided(events) == [2]
