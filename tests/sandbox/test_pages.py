@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from probo_bitbucket.sandbox.statuses import BuildStatus, State
+from tests.canaries import canary
 from tests.sandbox.cloud import CloudTestCase, Reply
 
 
@@ -37,7 +38,8 @@ class PageTests(CloudTestCase):
 
     async def test_webhooks_are_shown_with_their_latest_requests_and_without_their_secrets(self) -> None:
         assert "There is none" in await self.page("/acme/site/admin/webhooks")
-        own = self.cloud.add_hook("acme/site", f"{self.cloud.url}/own", ["pullrequest:created"], "not-to-be-seen")
+        secret = canary("not-to-be-seen")
+        own = self.cloud.add_hook("acme/site", f"{self.cloud.url}/own", ["pullrequest:created"], secret)
         self.cloud.add_hook("acme", f"{self.cloud.url}/shared", ["repo:push"]).active = False
         self.site.open_pull_request("Change it")
         await self.cloud.settled()
@@ -48,7 +50,7 @@ class PageTests(CloudTestCase):
             assert words in first, words
         for words in ("of the workspace acme", "Inactive", "None yet."):
             assert words in second, words
-        assert "not-to-be-seen" not in page
+        assert secret not in page
 
     async def test_nothing_from_a_pull_request_is_taken_as_html(self) -> None:
         self.site.open_pull_request("<script>alert(1)</script>")
