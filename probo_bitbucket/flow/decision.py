@@ -74,8 +74,9 @@ class Decision:
 
     async def work(self, job: Taken) -> None:
         if job.response is None:
-            self._log(job.waiting, await self.store.transact(self._decide, job.waiting))
-        self.build()
+            decided = self.store.transact(self._decide, job.waiting)
+            self.build()
+            self._log(job.waiting, await decided)
         self.wake()
 
     def _decide(self, tx: Transaction, job: WaitingDelivery) -> Response:

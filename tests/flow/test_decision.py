@@ -111,14 +111,17 @@ def test_what_is_taken_is_decided_and_the_builder_looks_right_behind(store: Imme
 
 
 def test_one_that_cannot_be_decided_holds_up_no_other(store: ImmediateStore, clock: Clock) -> None:
-    step = decision(store, clock, Judge(stones=[1]), Told())
+    told = Told()
+    step = decision(store, clock, Judge(stones=[1]), told)
     accept(store, 1, 2)
     stone, other = claim(step, clock)
     assert states(store) == {1: "waiting", 2: "waiting"}
     failed = start(step.work(stone))
     failed.addErrback(lambda failure: failure.trap(ZeroDivisionError))
     assert result_of(failed) is ZeroDivisionError
+    looked = told.builder
     with capturedLogs() as events:
         result_of(start(step.work(other)))
     assert states(store) == {1: "waiting", 2: "accepted"}
+    assert told.builder == looked + 1  # right behind it
     assert decided(events) == [2]
