@@ -77,11 +77,13 @@ class Environments(StageTestCase):
         assert page == ("environment gone" in status.description.lower()), status
         return str(status.state), status.description
 
-    async def posts(self, count: int) -> None:
-        """Wait until so many statuses were posted, and see that no other follows."""
-        await self.until(lambda: len(self.asked("/statuses/build", "POST")) >= count)
+    async def merged(self, pull_request: PullRequest) -> None:
+        """Merge it, wait until a status was posted for that, and see that no other follows."""
+        before = len(self.asked("/statuses/build", "POST"))
+        pull_request.merge()
+        await self.until(lambda: len(self.asked("/statuses/build", "POST")) > before)
         await self.settled()
-        assert len(self.asked("/statuses/build", "POST")) == count
+        assert len(self.asked("/statuses/build", "POST")) == before + 1
 
     def numbered(self) -> list[tuple[str, str]]:
         """Pull request and commit of every environment that is there."""
@@ -370,9 +372,7 @@ class Gone(Environments):
         words = "Environment gone: a newer environment of pull request #1 is ready"
         assert self.told(pull_request, first) == ("SUCCESSFUL", words)
         assert self.told(pull_request, second) == ("SUCCESSFUL", "[■] Environment ready")
-        before = len(self.asked("/statuses/build", "POST"))
-        pull_request.merge()
-        await self.posts(before + 1)
+        await self.merged(pull_request)
         assert self.told(pull_request) == ("SUCCESSFUL", "Environment gone: pull request #1 is merged")
 
     async def test_what_is_taken_down_by_hand_keeps_its_result(self) -> None:
@@ -418,9 +418,7 @@ class GoneInSummary(Environments):
 
     async def test_the_summary_says_it_with_one_request(self) -> None:
         pull_request = await self.opened()
-        before = len(self.asked("/statuses/build", "POST"))
-        pull_request.merge()
-        await self.posts(before + 1)
+        await self.merged(pull_request)
         words = "2 of 2 steps; environment gone: pull request #1 is merged"
         assert self.told(pull_request, key="ProboCI") == ("SUCCESSFUL", words)
 
@@ -430,9 +428,7 @@ class GoneInBoth(Environments):
 
     async def test_the_environment_says_it_and_the_summary_stays(self) -> None:
         pull_request = await self.opened()
-        before = len(self.asked("/statuses/build", "POST"))
-        pull_request.merge()
-        await self.posts(before + 1)
+        await self.merged(pull_request)
         assert self.told(pull_request) == ("SUCCESSFUL", "Environment gone: pull request #1 is merged")
         assert self.told(pull_request, key="ProboCI") == ("SUCCESSFUL", "2 of 2 steps")
 
