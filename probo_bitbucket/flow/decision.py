@@ -26,6 +26,11 @@ class Taken:
     response: Response | None
     effort: Effort
 
+    @property
+    def tried(self) -> WaitingDelivery:
+        """The delivery, and what was tried on it meanwhile."""
+        return evolve(self.waiting, effort=self.effort)
+
 
 @define
 class Decision:
@@ -108,14 +113,12 @@ class Decision:
         self.log.debug("Delivery decided", event="delivery.decided", state=response.state, **_fields(job))
 
     async def postpone(self, job: Taken, due_at: float, error: Exception) -> None:
-        tried = evolve(job.waiting, effort=job.effort)
-        self._log_trouble("Delivery not decided yet", "delivery.postponed", tried, str(error))
+        self._log_trouble("Delivery not decided yet", "delivery.postponed", job.tried, str(error))
         now = self.clock.seconds()
-        await self.store.transact(deliveries.postpone, tried, due_at=due_at, error=str(error), now=now)
+        await self.store.transact(deliveries.postpone, job.tried, due_at=due_at, error=str(error), now=now)
 
     async def give_up(self, job: Taken, error: Exception) -> None:
-        tried = evolve(job.waiting, effort=job.effort)
-        self._log_trouble("Delivery given up", "delivery.failed", tried, str(error))
+        self._log_trouble("Delivery given up", "delivery.failed", job.tried, str(error))
         await self.store.transact(deliveries.give_up, job.waiting.id, str(error), self.clock.seconds())
 
     def _log_trouble(self, words: str, event: str, job: WaitingDelivery, reason: str) -> None:

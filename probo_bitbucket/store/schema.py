@@ -128,9 +128,8 @@ pull_requests = Table(
     Column("approved", String(12), nullable=False, default="", server_default=""),  # what may be built of a fork
     # What the settings said of such pull requests when it was last told of.
     Column("policy", String(100), nullable=False, default="", server_default=""),
-    Column(
-        "closed_by", String(80), nullable=False, default="", server_default=""
-    ),  # what told of its end: `delivery 17`
+    # What told of its end, such as `delivery 17`.
+    Column("closed_by", String(80), nullable=False, default="", server_default=""),
     *_work(),
     Index("pull_requests_of_branch", "identity", "branch"),
     Index("pull_requests_of_repository", "repository", "number", "changed_at"),
