@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.scripts.twistd import run
 
 from probo_bitbucket.assembly import entrance
-from probo_bitbucket.flow.intake import Intake
+from probo_bitbucket.flow.deliveries.intake import Intake
 from probo_bitbucket.store import Database
 
 

@@ -15,8 +15,8 @@ from twisted.logger import globalLogBeginner
 from probo_bitbucket.assembly.outside import Outside
 from probo_bitbucket.config import Settings
 from probo_bitbucket.credentials import Account, OAuthConsumer
-from probo_bitbucket.flow.signatures import RefusedDeliveries, Signatures
-from probo_bitbucket.flow.verdict import Verdict
+from probo_bitbucket.flow.deliveries.signatures import RefusedDeliveries, Signatures
+from probo_bitbucket.flow.oversight.verdict import Verdict
 from probo_bitbucket.oversight import oversee
 from probo_bitbucket.store import Database, Engine, StoreUnavailable, nodes
 from probo_bitbucket.store.migrate import StoreTooNew, empty, form

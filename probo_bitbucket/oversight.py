@@ -10,15 +10,15 @@ from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.bitbucket.caller import Caller
 from probo_bitbucket.bitbucket.hooks import Webhooks
 from probo_bitbucket.config import Settings
-from probo_bitbucket.flow.accounts import Accounts
-from probo_bitbucket.flow.build_side import BuildSide
-from probo_bitbucket.flow.check import Check
-from probo_bitbucket.flow.front_door import FrontDoor
-from probo_bitbucket.flow.hooks import Hooks
-from probo_bitbucket.flow.inspection import Inspection
-from probo_bitbucket.flow.signatures import RefusedDeliveries, Signatures
-from probo_bitbucket.flow.standing import Standing
-from probo_bitbucket.flow.trial import Trial
+from probo_bitbucket.flow.credentials.accounts import Accounts
+from probo_bitbucket.flow.deliveries.signatures import RefusedDeliveries, Signatures
+from probo_bitbucket.flow.oversight.build_side import BuildSide
+from probo_bitbucket.flow.oversight.check import Check
+from probo_bitbucket.flow.oversight.front_door import FrontDoor
+from probo_bitbucket.flow.oversight.hooks import Hooks
+from probo_bitbucket.flow.oversight.inspection import Inspection
+from probo_bitbucket.flow.oversight.standing import Standing
+from probo_bitbucket.flow.oversight.trial import Trial
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import Database
 from probo_bitbucket.upstream import Upstream, http_client_of_strangers

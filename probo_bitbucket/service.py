@@ -17,7 +17,7 @@ from twisted.logger import Logger, globalLogPublisher
 
 from probo_bitbucket.assembly import Foundation, Parts, assemble
 from probo_bitbucket.config import Settings
-from probo_bitbucket.flow.resumption import tell_waiting
+from probo_bitbucket.flow.work.resumption import tell_waiting
 from probo_bitbucket.metrics import Metrics
 from probo_bitbucket.store import StoreUnavailable, Transaction, nodes
 from probo_bitbucket.web.doors import CannotListen, Door, OpenDoor

@@ -11,8 +11,16 @@ import click
 
 from probo_bitbucket.bitbucket.oauth import Grant, OAuth
 from probo_bitbucket.config import Settings
-from probo_bitbucket.flow import setup
-from probo_bitbucket.flow.consent import CALLBACK_PATH, KEY, SECRET, ConsentFailed, code_of, exchange, yaml_lines
+from probo_bitbucket.flow.credentials import setup
+from probo_bitbucket.flow.credentials.consent import (
+    CALLBACK_PATH,
+    KEY,
+    SECRET,
+    ConsentFailed,
+    code_of,
+    exchange,
+    yaml_lines,
+)
 from probo_bitbucket.store import Engine
 from probo_bitbucket.store.migrate import upgrade
 from probo_bitbucket.store.privacy import make_directory

@@ -26,7 +26,7 @@ from probo_bitbucket import logs
 from probo_bitbucket.config import Settings
 from probo_bitbucket.config.secrets import secrets_of
 from probo_bitbucket.config.written import Written
-from probo_bitbucket.flow import setup
+from probo_bitbucket.flow.credentials import setup
 from probo_bitbucket.log_file import LogFile
 from probo_bitbucket.log_output import FORMS
 from probo_bitbucket.sandbox import credentials, stage

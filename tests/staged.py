@@ -29,7 +29,9 @@ from twisted.web.http_headers import Headers
 
 from probo_bitbucket import upstream
 from probo_bitbucket.bitbucket import budget
-from probo_bitbucket.flow import comment, desire, lookup, schedule, summary, teardown, worker
+from probo_bitbucket.flow.builds import lookup, teardown
+from probo_bitbucket.flow.statuses import comment, desire, summary
+from probo_bitbucket.flow.work import schedule, worker
 from probo_bitbucket.model import Delivery, Ignored
 from probo_bitbucket.sandbox.hooks import sign
 from probo_bitbucket.sandbox.pullrequest import PullRequest

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from probo_bitbucket.flow import chain, lookup
+from probo_bitbucket.flow.builds import lookup
+from probo_bitbucket.flow.credentials import chain
 from probo_bitbucket.sandbox.faults import HTML, Answer, Cut, Effect, Fault, Hang, Slow, Truncated
 from tests.staged import Answered, StageTestCase
 

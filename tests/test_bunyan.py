@@ -20,7 +20,7 @@ class Log:
 
     def __init__(self) -> None:
         publisher = LogPublisher(logs.LineObserver(self._add, "debug", bunyan.format_event))
-        self.logger = Logger("probo_bitbucket.flow.builder", observer=publisher)
+        self.logger = Logger("probo_bitbucket.flow.builds.builder", observer=publisher)
         self.lines: list[bytes] = []
 
     def _add(self, line: bytes) -> None:
@@ -47,7 +47,7 @@ def test_a_line_has_bunyans_fields_and_ours_and_no_others() -> None:
     line = bunyan.format_event(
         {
             "log_time": 1795341600.1234, "log_format": "Build {build} was started", "event": "build.started",
-            "log_namespace": "probo_bitbucket.flow.builder", "build": "b-1", "repository": "acme/site",
+            "log_namespace": "probo_bitbucket.flow.builds.builder", "build": "b-1", "repository": "acme/site",
             "pull_request": 7, "commit": None, "document": {"a": 1},
         }
     )  # fmt: skip

@@ -14,7 +14,8 @@ import pytest
 
 from probo_bitbucket import logs
 from probo_bitbucket.bitbucket.api import Bitbucket
-from probo_bitbucket.flow import chain, lookup
+from probo_bitbucket.flow.builds import lookup
+from probo_bitbucket.flow.credentials import chain
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.sandbox import stage
 from probo_bitbucket.sandbox.faults import HTML, Answer, Fault

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
-from probo_bitbucket.flow import commander, rules
+from probo_bitbucket.flow.deliveries import commander, rules
 from probo_bitbucket.model import Command
 from probo_bitbucket.sandbox import stage
 from probo_bitbucket.sandbox.commits import APP_USER, AUTHOR, Account

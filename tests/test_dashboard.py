@@ -10,7 +10,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from probo_bitbucket.bitbucket.signature import sign
-from probo_bitbucket.flow import trial
+from probo_bitbucket.flow.oversight import trial
 from probo_bitbucket.logs import Secrets
 from probo_bitbucket.sandbox.stage import HOOK_SECRET
 from probo_bitbucket.store import hooks

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from selenium.webdriver.common.keys import Keys
 from twisted.internet.threads import deferToThread
 
-from probo_bitbucket.flow import trial
+from probo_bitbucket.flow.oversight import trial
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from tests.dashboard_browser import DashboardTestCase
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from attrs import frozen
 from twisted.internet import reactor
 
-from probo_bitbucket.flow import rules
+from probo_bitbucket.flow.deliveries import rules
 from probo_bitbucket.model import Repository
 from probo_bitbucket.sandbox import stage
 from probo_bitbucket.sandbox.commits import APP_USER, AUTHOR, Account, Commit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from probo_bitbucket.bitbucket.hooks import EVENTS
-from probo_bitbucket.flow import trial
+from probo_bitbucket.flow.oversight import trial
 from probo_bitbucket.sandbox.faults import Answer, Cut, Fault
 from probo_bitbucket.sandbox.hooks import Hook
 from tests.staged import StageTestCase

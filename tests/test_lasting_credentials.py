@@ -19,7 +19,7 @@ from twisted.logger import capturedLogs
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
 from probo_bitbucket import upstream
-from probo_bitbucket.flow import chain
+from probo_bitbucket.flow.credentials import chain
 from probo_bitbucket.sandbox.faults import HTML, Answer, Fault, LoseAnswer, Slow
 from probo_bitbucket.sandbox.server import Recorded
 from probo_bitbucket.sandbox.stage import KEY, SECRET

@@ -21,7 +21,7 @@ class Log:
 
     def __init__(self, level: str = "debug") -> None:
         self.publisher = LogPublisher(logs.LineObserver(self._add, level))
-        self.logger = Logger("probo_bitbucket.flow.builder", observer=self.publisher)
+        self.logger = Logger("probo_bitbucket.flow.builds.builder", observer=self.publisher)
         self.text = ""
 
     def _add(self, line: bytes) -> None:
@@ -89,7 +89,8 @@ def test_a_clock_that_is_set_back_silences_nothing(log: Log) -> None:
 
 def test_a_line_has_time_level_name_message_and_fields() -> None:
     event = {
-        "log_time": TIME, "log_namespace": "probo_bitbucket.flow.builder", "log_format": "Build {build} was started",
+        "log_time": TIME, "log_namespace": "probo_bitbucket.flow.builds.builder",
+        "log_format": "Build {build} was started",
         "event": "build.started", "build": "b-1", "repository": "acme/site", "attempt": 2, "seconds": 0.25,
     }  # fmt: skip
     assert logs.format_event(event) == (
@@ -107,17 +108,17 @@ def test_what_twisted_says_by_itself_has_one_name(namespace: str) -> None:
 
 def test_without_an_event_name_the_module_is_named(log: Log) -> None:
     log.logger.warn("Hm")
-    assert after_time(log.lines[0]) == "warn  flow.builder Hm"
+    assert after_time(log.lines[0]) == "warn  flow.builds.builder Hm"
 
 
 def test_fields_that_are_not_meant_for_the_log_are_left_out(log: Log) -> None:
     log.logger.info("Asked", token="t0ken", document={"a": 1}, build="b-1", commit=None)
-    assert after_time(log.lines[0]) == "info  flow.builder Asked build=b-1"
+    assert after_time(log.lines[0]) == "info  flow.builds.builder Asked build=b-1"
 
 
 def test_a_value_with_blanks_or_quotes_can_be_told_from_what_follows(log: Log) -> None:
     log.logger.info("No", branch='a" status=200 "', reason="not there")
-    assert after_time(log.lines[0]) == r'info  flow.builder No branch="a\" status=200 \"" reason="not there"'
+    assert after_time(log.lines[0]) == r'info  flow.builds.builder No branch="a\" status=200 \"" reason="not there"'
 
 
 def test_no_value_can_begin_a_line_or_move_the_cursor(log: Log) -> None:
@@ -138,7 +139,7 @@ def test_whatever_the_text_it_is_one_printable_line(text: str) -> None:
 
 def test_a_lone_surrogate_is_written(log: Log) -> None:
     log.logger.info("File", file="\udce9.yaml")
-    assert after_time(log.lines[0]) == r"info  flow.builder File file=\udce9.yaml"
+    assert after_time(log.lines[0]) == r"info  flow.builds.builder File file=\udce9.yaml"
 
 
 def fail(text: str) -> None:
@@ -151,7 +152,7 @@ def test_a_traceback_follows_indented(log: Log) -> None:
     except ValueError:
         log.logger.failure("Cannot build", build="b-1")
     head, *rest = log.lines
-    assert after_time(head) == "critical flow.builder Cannot build build=b-1"
+    assert after_time(head) == "critical flow.builds.builder Cannot build build=b-1"
     assert rest[0] == "    Traceback (most recent call last):"
     assert rest[-2:] == ["    builtins.ValueError: first", "    second"]
     assert all(line.startswith("    ") for line in rest)
@@ -187,7 +188,7 @@ def test_the_coming_and_going_of_factories_and_ports_is_not_shown(log: Log) -> N
     log.logger.info("Timing out client: {peer}", peer=1)
     LegacyPublisher(observerPublisher=log.publisher, publishPublisher=log.publisher).msg("BoundedSite starting on 3012")
     log.logger.info("Received SIGTERM, shutting down.")
-    assert [after_time(line) for line in log.lines] == ["info  flow.builder Received SIGTERM, shutting down."]
+    assert [after_time(line) for line in log.lines] == ["info  flow.builds.builder Received SIGTERM, shutting down."]
 
 
 @pytest.mark.parametrize("spelling", ["{}", "https://bitbucket.org/?a=1&refreshToken={}"])

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from selenium.webdriver.common.keys import Keys
 from twisted.internet.threads import deferToThread
 
-from probo_bitbucket.flow import trial
+from probo_bitbucket.flow.oversight import trial
 from probo_bitbucket.sandbox.stage import KEY, SCOPES, SECRET
 from tests.dashboard_browser import DashboardTestCase
 from tests.test_setup_in_browser import NOTHING

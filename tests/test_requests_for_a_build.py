@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from probo_bitbucket.flow import desire
+from probo_bitbucket.flow.statuses import desire
 from probo_bitbucket.sandbox.faults import Fault, Slow
 from probo_bitbucket.sandbox.stage import KEY
 from tests.staged import StageTestCase

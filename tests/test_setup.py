@@ -17,8 +17,8 @@ from twisted.web.http_headers import Headers
 
 from probo_bitbucket.assembly import periodic
 from probo_bitbucket.errors import DeadCredentials
-from probo_bitbucket.flow import schedule
-from probo_bitbucket.flow.builder import Builder
+from probo_bitbucket.flow.builds.builder import Builder
+from probo_bitbucket.flow.work import schedule
 from probo_bitbucket.logs import LineObserver
 from probo_bitbucket.model import Build, BuildKind, Repository
 from probo_bitbucket.sandbox.stage import CONFIGURATION, KEY, SECRET

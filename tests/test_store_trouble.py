@@ -8,7 +8,7 @@ from contextlib import closing
 import sqlalchemy as sa
 from twisted.internet.threads import deferToThread
 
-from probo_bitbucket.flow import patience
+from probo_bitbucket.flow.work import patience
 from probo_bitbucket.store import engine, postgresql
 from tests.postgres import running_cluster
 from tests.staged import Answered, StageTestCase

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from twisted.internet import reactor
 
-from probo_bitbucket.flow import desire
+from probo_bitbucket.flow.statuses import desire
 from probo_bitbucket.sandbox.coordinator import Coordinator
 from probo_bitbucket.sandbox.faults import HTML, Answer, Cut, Fault, LoseAnswer, Slow
 from probo_bitbucket.sandbox.pullrequest import PullRequest

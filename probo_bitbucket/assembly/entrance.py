@@ -11,19 +11,19 @@ from probo_bitbucket.assembly.foundation import Foundation
 from probo_bitbucket.assembly.outside import Outside
 from probo_bitbucket.assembly.steps import Steps
 from probo_bitbucket.config import Settings
-from probo_bitbucket.flow.again import Again
-from probo_bitbucket.flow.glance import Glance
-from probo_bitbucket.flow.health import Health
-from probo_bitbucket.flow.intake import Intake
-from probo_bitbucket.flow.leases import Leases
-from probo_bitbucket.flow.lookup import Lookup
-from probo_bitbucket.flow.measuring import Measuring
-from probo_bitbucket.flow.providers import Providers
-from probo_bitbucket.flow.relay import Relay
-from probo_bitbucket.flow.requests import HashRequests
-from probo_bitbucket.flow.setup import SetUp
-from probo_bitbucket.flow.signatures import RefusedDeliveries, Signatures
-from probo_bitbucket.flow.trail import Trail
+from probo_bitbucket.flow.builds.again import Again
+from probo_bitbucket.flow.builds.lookup import Lookup
+from probo_bitbucket.flow.builds.relay import Relay
+from probo_bitbucket.flow.builds.requests import HashRequests
+from probo_bitbucket.flow.credentials.setup import SetUp
+from probo_bitbucket.flow.deliveries.intake import Intake
+from probo_bitbucket.flow.deliveries.signatures import RefusedDeliveries, Signatures
+from probo_bitbucket.flow.forwarding.providers import Providers
+from probo_bitbucket.flow.forwarding.trail import Trail
+from probo_bitbucket.flow.oversight.glance import Glance
+from probo_bitbucket.flow.oversight.health import Health
+from probo_bitbucket.flow.oversight.measuring import Measuring
+from probo_bitbucket.flow.work.leases import Leases
 from probo_bitbucket.oversight import Oversight, oversee
 from probo_bitbucket.web.actions import Actions
 from probo_bitbucket.web.api import Api

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from probo_bitbucket.config import Settings, ShownStatuses
-from probo_bitbucket.flow.announcement import Announcement
-from probo_bitbucket.flow.display import Display
-from probo_bitbucket.flow.ending import Ending
-from probo_bitbucket.flow.responder import Responder
-from probo_bitbucket.flow.rules import Policy
+from probo_bitbucket.flow.builds.ending import Ending
+from probo_bitbucket.flow.deliveries.responder import Responder
+from probo_bitbucket.flow.deliveries.rules import Policy
+from probo_bitbucket.flow.statuses.announcement import Announcement
+from probo_bitbucket.flow.statuses.display import Display
 
 
 def make_responder(settings: Settings) -> Responder:

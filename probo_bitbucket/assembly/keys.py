@@ -13,14 +13,14 @@ from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.bitbucket.oauth import OAuth
 from probo_bitbucket.config import HandOut, Settings
 from probo_bitbucket.credentials import Account, OAuthConsumer
-from probo_bitbucket.flow.access import FixedAccess, NoAccess, OwnAccess
-from probo_bitbucket.flow.accounts import Accounts, OwnAccounts
-from probo_bitbucket.flow.chain import TokenChain
-from probo_bitbucket.flow.coordinated import CoordinatorProjects, ProjectAccounts
-from probo_bitbucket.flow.environments import CoordinatorEnvironments, Environments, OwnEnvironments
-from probo_bitbucket.flow.projects import OwnProjects, Projects
-from probo_bitbucket.flow.setup import SetUp
-from probo_bitbucket.flow.wanting import Wanting
+from probo_bitbucket.flow.builds.environments import CoordinatorEnvironments, Environments, OwnEnvironments
+from probo_bitbucket.flow.credentials.access import FixedAccess, NoAccess, OwnAccess
+from probo_bitbucket.flow.credentials.accounts import Accounts, OwnAccounts
+from probo_bitbucket.flow.credentials.chain import TokenChain
+from probo_bitbucket.flow.credentials.coordinated import CoordinatorProjects, ProjectAccounts
+from probo_bitbucket.flow.credentials.projects import OwnProjects, Projects
+from probo_bitbucket.flow.credentials.setup import SetUp
+from probo_bitbucket.flow.credentials.wanting import Wanting
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.store import Database, Transaction, hand_ons
 from probo_bitbucket.store.credentials import Chain

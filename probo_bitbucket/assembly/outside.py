@@ -13,8 +13,8 @@ from probo_bitbucket.assembly.keys import Keys
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.breaker import Breaker
 from probo_bitbucket.config import Settings
-from probo_bitbucket.flow.accounts import Accounts
-from probo_bitbucket.flow.projects import Projects
+from probo_bitbucket.flow.credentials.accounts import Accounts
+from probo_bitbucket.flow.credentials.projects import Projects
 from probo_bitbucket.probo.container_manager import ContainerManager
 from probo_bitbucket.probo.handlers import OtherHandler
 from probo_bitbucket.store import Database

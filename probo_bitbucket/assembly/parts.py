@@ -16,12 +16,12 @@ from probo_bitbucket.assembly.outside import Outside
 from probo_bitbucket.assembly.periodic import periodic
 from probo_bitbucket.assembly.steps import Steps
 from probo_bitbucket.config import Settings
-from probo_bitbucket.flow.catchup import CatchUp
-from probo_bitbucket.flow.chain import TokenChain
-from probo_bitbucket.flow.leases import Leases
-from probo_bitbucket.flow.reconciler import Reconciler
-from probo_bitbucket.flow.setup import SetUp
-from probo_bitbucket.flow.signatures import Signatures
+from probo_bitbucket.flow.builds.catchup import CatchUp
+from probo_bitbucket.flow.credentials.chain import TokenChain
+from probo_bitbucket.flow.credentials.setup import SetUp
+from probo_bitbucket.flow.deliveries.reconciler import Reconciler
+from probo_bitbucket.flow.deliveries.signatures import Signatures
+from probo_bitbucket.flow.work.leases import Leases
 from probo_bitbucket.store import Transaction, nodes
 from probo_bitbucket.web.doors import Door, doors
 from probo_bitbucket.web.events import Events

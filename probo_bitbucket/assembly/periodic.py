@@ -7,13 +7,13 @@ from typing import Any
 
 from probo_bitbucket.assembly.keys import Keys
 from probo_bitbucket.config import Settings
-from probo_bitbucket.flow.accounts import Accounts
-from probo_bitbucket.flow.janitor import Janitor
-from probo_bitbucket.flow.leases import Leases
-from probo_bitbucket.flow.rounds import Rounds
-from probo_bitbucket.flow.setup import SetUp
-from probo_bitbucket.flow.sharing import Sharing
-from probo_bitbucket.flow.upkeep import Upkeep
+from probo_bitbucket.flow.credentials.accounts import Accounts
+from probo_bitbucket.flow.credentials.setup import SetUp
+from probo_bitbucket.flow.credentials.upkeep import Upkeep
+from probo_bitbucket.flow.oversight.janitor import Janitor
+from probo_bitbucket.flow.work.leases import Leases
+from probo_bitbucket.flow.work.rounds import Rounds
+from probo_bitbucket.flow.work.sharing import Sharing
 from probo_bitbucket.store import LEASE, Database
 
 SHARING_INTERVAL = 5.0  # seconds

@@ -12,25 +12,25 @@ from twisted.internet.threads import deferToThreadPool
 from probo_bitbucket.assembly.judgement import display_of, ending_of, make_responder
 from probo_bitbucket.assembly.outside import Outside
 from probo_bitbucket.config import Settings
-from probo_bitbucket.flow.anew import Anew
-from probo_bitbucket.flow.announcement import Announcement
-from probo_bitbucket.flow.builder import Builder
-from probo_bitbucket.flow.by_hand import ByHand
-from probo_bitbucket.flow.catchup import CatchUp
-from probo_bitbucket.flow.closing import Closing
-from probo_bitbucket.flow.commander import Commander
-from probo_bitbucket.flow.commenter import Commenter
-from probo_bitbucket.flow.decision import Decision
-from probo_bitbucket.flow.forward import Forward
-from probo_bitbucket.flow.hand_on import HandingOn
-from probo_bitbucket.flow.leases import Leases
-from probo_bitbucket.flow.orders import Orders
-from probo_bitbucket.flow.precedence import Precedence
-from probo_bitbucket.flow.reconciler import Reconciler
-from probo_bitbucket.flow.reporter import Reporter
-from probo_bitbucket.flow.schedule import Schedule
-from probo_bitbucket.flow.teardown import Teardown
-from probo_bitbucket.flow.worker import Worker
+from probo_bitbucket.flow.builds.anew import Anew
+from probo_bitbucket.flow.builds.builder import Builder
+from probo_bitbucket.flow.builds.catchup import CatchUp
+from probo_bitbucket.flow.builds.closing import Closing
+from probo_bitbucket.flow.builds.teardown import Teardown
+from probo_bitbucket.flow.credentials.hand_on import HandingOn
+from probo_bitbucket.flow.deliveries.by_hand import ByHand
+from probo_bitbucket.flow.deliveries.commander import Commander
+from probo_bitbucket.flow.deliveries.decision import Decision
+from probo_bitbucket.flow.deliveries.orders import Orders
+from probo_bitbucket.flow.deliveries.reconciler import Reconciler
+from probo_bitbucket.flow.forwarding.forward import Forward
+from probo_bitbucket.flow.statuses.announcement import Announcement
+from probo_bitbucket.flow.statuses.commenter import Commenter
+from probo_bitbucket.flow.statuses.reporter import Reporter
+from probo_bitbucket.flow.work.leases import Leases
+from probo_bitbucket.flow.work.precedence import Precedence
+from probo_bitbucket.flow.work.schedule import Schedule
+from probo_bitbucket.flow.work.worker import Worker
 from probo_bitbucket.store import Database
 
 

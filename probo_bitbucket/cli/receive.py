@@ -14,7 +14,7 @@ from probo_bitbucket.cli.screen import as_json, print_json
 
 if TYPE_CHECKING:
     from probo_bitbucket.config import Settings
-    from probo_bitbucket.flow.rehearsal import Foreseen
+    from probo_bitbucket.flow.deliveries.rehearsal import Foreseen
     from probo_bitbucket.store import Engine
 
 
@@ -46,7 +46,7 @@ def receive(*, files: tuple[Path, ...], in_json: bool, event: str, file: Any) ->
 
 def _foresee(settings: Settings, event: str, body: bytes) -> Foreseen:
     from probo_bitbucket.assembly.judgement import make_responder
-    from probo_bitbucket.flow.rehearsal import Rehearsal
+    from probo_bitbucket.flow.deliveries.rehearsal import Rehearsal
     from probo_bitbucket.store import StoreUnavailable
     from probo_bitbucket.store.migrate import StoreTooNew
 

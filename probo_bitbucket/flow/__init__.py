@@ -1,1 +1,1 @@
-"""One module a step of the two flows."""
+"""The two flows, a room for each part of the way. Imports go downhill here, too: see `.importlinter`."""

@@ -8,7 +8,7 @@ from attrs import define
 from twisted.web.http import Request
 
 from probo_bitbucket.bodies import clean
-from probo_bitbucket.flow.again import Again
+from probo_bitbucket.flow.builds.again import Again
 from probo_bitbucket.web.browsers import Route
 from probo_bitbucket.web.dashboard import in_words
 from probo_bitbucket.web.forms import decoded, number

@@ -12,12 +12,12 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from probo_bitbucket.bodies import BodyError
 from probo_bitbucket.errors import NotFound, Permanent, Temporary, UpstreamError
-from probo_bitbucket.flow.accounts import NotOurs
-from probo_bitbucket.flow.again import NotThere
-from probo_bitbucket.flow.anew import NotNow
-from probo_bitbucket.flow.requests import NotWanted
-from probo_bitbucket.flow.signatures import BadSignature, Doubtful
-from probo_bitbucket.flow.trail import GoingRound
+from probo_bitbucket.flow.builds.again import NotThere
+from probo_bitbucket.flow.builds.anew import NotNow
+from probo_bitbucket.flow.builds.requests import NotWanted
+from probo_bitbucket.flow.credentials.accounts import NotOurs
+from probo_bitbucket.flow.deliveries.signatures import BadSignature, Doubtful
+from probo_bitbucket.flow.forwarding.trail import GoingRound
 from probo_bitbucket.model import InvalidName
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.store.views.paging import BadCursor

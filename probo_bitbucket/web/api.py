@@ -10,9 +10,9 @@ from msgspec import Meta, Raw, Struct
 from twisted.web.http import Request
 
 from probo_bitbucket.bodies import BodyError, decode
-from probo_bitbucket.flow.again import Again, NotThere
-from probo_bitbucket.flow.glance import Glance
-from probo_bitbucket.flow.orders import Orders
+from probo_bitbucket.flow.builds.again import Again, NotThere
+from probo_bitbucket.flow.deliveries.orders import Orders
+from probo_bitbucket.flow.oversight.glance import Glance
 from probo_bitbucket.model import DeliveryState
 from probo_bitbucket.store import Database, Transaction, failures
 from probo_bitbucket.store.happenings import Happening

@@ -21,15 +21,15 @@ from werkzeug.exceptions import NotFound
 
 from probo_bitbucket.bodies import BodyError, clean, decode
 from probo_bitbucket.errors import UpstreamError
-from probo_bitbucket.flow.accounts import NotOurs
-from probo_bitbucket.flow.health import Health
-from probo_bitbucket.flow.intake import Intake
-from probo_bitbucket.flow.lookup import Lookup
-from probo_bitbucket.flow.measuring import Measuring
-from probo_bitbucket.flow.providers import Providers
-from probo_bitbucket.flow.relay import Relay
-from probo_bitbucket.flow.requests import HashRequests
-from probo_bitbucket.flow.trail import GoingRound
+from probo_bitbucket.flow.builds.lookup import Lookup
+from probo_bitbucket.flow.builds.relay import Relay
+from probo_bitbucket.flow.builds.requests import HashRequests
+from probo_bitbucket.flow.credentials.accounts import NotOurs
+from probo_bitbucket.flow.deliveries.intake import Intake
+from probo_bitbucket.flow.forwarding.providers import Providers
+from probo_bitbucket.flow.forwarding.trail import GoingRound
+from probo_bitbucket.flow.oversight.health import Health
+from probo_bitbucket.flow.oversight.measuring import Measuring
 from probo_bitbucket.metrics import CONTENT_TYPE
 from probo_bitbucket.model import Delivery, InvalidName, Repository
 from probo_bitbucket.probo import updates

@@ -13,10 +13,10 @@ from twisted.web.http import Request
 
 from probo_bitbucket.bodies import BodyError
 from probo_bitbucket.errors import UpstreamError
-from probo_bitbucket.flow.again import NotThere
-from probo_bitbucket.flow.anew import NotNow
-from probo_bitbucket.flow.glance import Glance
-from probo_bitbucket.flow.requests import NotWanted
+from probo_bitbucket.flow.builds.again import NotThere
+from probo_bitbucket.flow.builds.anew import NotNow
+from probo_bitbucket.flow.builds.requests import NotWanted
+from probo_bitbucket.flow.oversight.glance import Glance
 from probo_bitbucket.model import DeliveryState, InvalidName
 from probo_bitbucket.store import Database, StoreUnavailable, Transaction, failures
 from probo_bitbucket.store.failures import Failure

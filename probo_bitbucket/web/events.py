@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from probo_bitbucket.flow.rounds import Rounds
+from probo_bitbucket.flow.work.rounds import Rounds
 from probo_bitbucket.store import Database, StoreUnavailable
 from probo_bitbucket.store.views import queue
 from probo_bitbucket.web.answers import answer

@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request
 
 from probo_bitbucket.bitbucket.hooks import Place
-from probo_bitbucket.flow.hooks import Hooks
-from probo_bitbucket.flow.trial import PATIENCE, Trial
+from probo_bitbucket.flow.oversight.hooks import Hooks
+from probo_bitbucket.flow.oversight.trial import PATIENCE, Trial
 from probo_bitbucket.model import InvalidName, Repository
 from probo_bitbucket.store import Database, Transaction, hook_reports, hooks
 from probo_bitbucket.store.hook_reports import REMOVED, KeptReport

@@ -10,9 +10,9 @@ from twisted.web.http import Request
 
 from probo_bitbucket.bitbucket.hooks import EVENTS, Place
 from probo_bitbucket.bodies import BodyError, decode
-from probo_bitbucket.flow.check import Check
-from probo_bitbucket.flow.hooks import Hooks
-from probo_bitbucket.flow.trial import Trial
+from probo_bitbucket.flow.oversight.check import Check
+from probo_bitbucket.flow.oversight.hooks import Hooks
+from probo_bitbucket.flow.oversight.trial import Trial
 from probo_bitbucket.model import Repository
 from probo_bitbucket.web.answers import answer
 from probo_bitbucket.web.browsers import Route

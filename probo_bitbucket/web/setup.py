@@ -15,8 +15,16 @@ from twisted.web.http import Request
 
 from probo_bitbucket.bitbucket.hooks import EVENTS
 from probo_bitbucket.bodies import BodyError
-from probo_bitbucket.flow.consent import CALLBACK_PATH, KEY, SECRET, ConsentFailed, code_of, exchange, yaml_lines
-from probo_bitbucket.flow.setup import SetUp, repositories
+from probo_bitbucket.flow.credentials.consent import (
+    CALLBACK_PATH,
+    KEY,
+    SECRET,
+    ConsentFailed,
+    code_of,
+    exchange,
+    yaml_lines,
+)
+from probo_bitbucket.flow.credentials.setup import SetUp, repositories
 from probo_bitbucket.logs import hide
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.answers import BodyTooLarge, status_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from probo_bitbucket import origins
-from probo_bitbucket.flow.verdict import Grade
+from probo_bitbucket.flow.oversight.verdict import Grade
 from probo_bitbucket.model import BuildState, DeliveryState, PullRequestState, StatusState
 from probo_bitbucket.store.views.outcome import Outcome
 

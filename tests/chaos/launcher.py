@@ -21,9 +21,10 @@ from probo_bitbucket import upstream
 from probo_bitbucket.assembly import periodic
 from probo_bitbucket.bitbucket import budget
 from probo_bitbucket.breaker import Breaker
-from probo_bitbucket.flow import builder, schedule, watch
-from probo_bitbucket.flow.chain import TokenChain
-from probo_bitbucket.flow.intake import Intake
+from probo_bitbucket.flow.builds import builder, watch
+from probo_bitbucket.flow.credentials.chain import TokenChain
+from probo_bitbucket.flow.deliveries.intake import Intake
+from probo_bitbucket.flow.work import schedule
 from probo_bitbucket.model import BuildState
 from probo_bitbucket.store import builds, credentials, nodes, sql
 

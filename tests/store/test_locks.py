@@ -10,9 +10,9 @@ import pytest
 from attrs import evolve
 from twisted.internet.task import Clock
 
-from probo_bitbucket.flow.display import Display
-from probo_bitbucket.flow.ending import Ending
-from probo_bitbucket.flow.relay import Relay
+from probo_bitbucket.flow.builds.ending import Ending
+from probo_bitbucket.flow.builds.relay import Relay
+from probo_bitbucket.flow.statuses.display import Display
 from probo_bitbucket.model import Build, BuildKind, BuildState, PullRequest, PullRequestState, Repository
 from probo_bitbucket.probo import updates
 from probo_bitbucket.store import Engine, Transaction, builds

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import pytest
 
-from probo_bitbucket.flow.verdict import Grade
+from probo_bitbucket.flow.oversight.verdict import Grade
 from probo_bitbucket.model import BuildState, DeliveryState, PullRequestState, StatusState
 from probo_bitbucket.store.views.outcome import Outcome, outcome
 from probo_bitbucket.web.pages import _environment

@@ -1,0 +1,1 @@
+"""Whose credentials reach a repository, and how they are got and kept alive."""

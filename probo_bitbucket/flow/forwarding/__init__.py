@@ -1,0 +1,1 @@
+"""What is meant for the handlers of other providers."""

@@ -1,0 +1,86 @@
+"""Glance: how everything is now, for who looks at the dashboard or asks the API. Asks nobody outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IReactorTime
+
+from probo_bitbucket import __version__
+from probo_bitbucket.bitbucket.budget import Budget
+from probo_bitbucket.flow.deliveries.signatures import UNSIGNED, Signatures
+from probo_bitbucket.flow.oversight.health import Finding, Health
+from probo_bitbucket.store import Database, StoreUnavailable
+from probo_bitbucket.store.views import queue
+from probo_bitbucket.store.views.queue import Queue
+
+
+@frozen
+class Left:
+    """What is left of the requests that Bitbucket takes from one consumer in an hour."""
+
+    consumer: str
+    left: int
+    limit: int
+
+
+@frozen
+class Now:
+    """*ok*: deliveries are dealt with. *queues* are empty where the store cannot be read.
+
+    *warnings* stand in nobody's way, and should not stay.
+    """
+
+    ok: bool
+    findings: Sequence[Finding]
+    warnings: Sequence[str]
+    queues: Sequence[Queue]
+    budgets: Sequence[Left]
+    version: str
+    node: str
+    started_at: float
+    at: float
+
+
+@define
+class Glance:
+    """*budgets* are by the name of the consumer whose requests Bitbucket counts together."""
+
+    store: Database
+    health: Health
+    signatures: Signatures
+    budgets: Mapping[str, Budget]
+    clock: IReactorTime
+    node: str
+    _started_at: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._started_at = self.clock.seconds()
+
+    async def look(self) -> Now:
+        findings = await self.health.look()
+        now = self.clock.seconds()
+        return Now(
+            ok=not any(finding.trouble for finding in findings),
+            findings=findings,
+            warnings=await self._warnings(),
+            queues=await self._queues(),
+            budgets=[Left(name, budget.left(now), budget.limit) for name, budget in sorted(self.budgets.items())],
+            version=__version__,
+            node=self.node,
+            started_at=self._started_at,
+            at=now,
+        )
+
+    async def _warnings(self) -> Sequence[str]:
+        try:
+            return () if await self.signatures.any() else (UNSIGNED,)
+        except StoreUnavailable:
+            return ()  # is among the findings
+
+    async def _queues(self) -> Sequence[Queue]:
+        try:
+            return await self.store.transact(queue.queues)
+        except StoreUnavailable:
+            return ()  # is among the findings
