@@ -292,6 +292,12 @@ EVENTS = (
         "Report the traceback.",
     ),
     LogEvent(
+        "worker.late",
+        "warn",
+        "The node stood still after it had taken work: another one may have it now, so nothing of it is begun.",
+        "See what froze it: memory, disk, the database, the machine below.",
+    ),
+    LogEvent(
         "systemd.deaf", "warn", "systemd could not be told how the daemon is.", "See that the unit has `Type=notify`."
     ),
     LogEvent("twisted", "info", "What Twisted says by itself, as that it starts and stops."),

@@ -6,6 +6,7 @@ whole exchange has one deadline, and the body is collected here, with a limit.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -147,14 +148,18 @@ class Upstream:
         body: bytes | None = None,
         whose: str = "",
         pay: Callable[[], None] = lambda: None,
+        not_after: float = math.inf,
     ) -> Answer:
         """Send one request and return the whole answer, whatever its status. It has *json*, a *form*, or a *body*.
 
         *whose* names the repository or the build that may be slow where the upstream is not; empty where there is none.
         *pay* is called for what is really going to be sent, and may keep it from being sent by an error of its own.
-        Raises Temporary when there was no whole answer (Unanswered: not within REQUEST_TIMEOUT seconds), and
-        CancelledError when the caller gave up before.
+        *not_after* is the time after which it is not sent any more. Raises Temporary when it was not sent, or there was
+        no whole answer (Unanswered: not within REQUEST_TIMEOUT seconds), and CancelledError when the caller gave up
+        before.
         """
+        if self._clock.seconds() > not_after:
+            raise Temporary(f"too late to be sent to {self.name}: somebody else may have done so")
         self.breaker.enter()
         pay()
         sent: dict[str | bytes, str | bytes] = {"User-Agent": USER_AGENT, "Accept": "*/*", **(headers or {})}

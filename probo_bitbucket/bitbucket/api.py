@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Protocol, TypeVar
@@ -207,10 +208,11 @@ class Bitbucket:
         answer = await self._get(repository, f"commits?{urlencode(query)}")
         return decode(answer, Page[dict[str, Any]]).values
 
-    async def post_status(self, status: Status, *, only_words: bool = False) -> None:
+    async def post_status(self, status: Status, *, only_words: bool = False, not_after: float = math.inf) -> None:
         """Make Bitbucket show *status*. A key that the commit has already is overwritten.
 
-        Where Bitbucket has the state already, and *only_words* are others, that can wait.
+        Where Bitbucket has the state already, and *only_words* are others, that can wait. Raises Temporary where it
+        would be sent after the time *not_after*.
         """
         body = {
             "state": status.state,
@@ -222,7 +224,9 @@ class Bitbucket:
         }
         path = f"commit/{check_hash(status.commit)}/statuses/build"
         urgent = status.state.final and not only_words
-        answer = await self._call("POST", status.repository, path, home=status.home, urgent=urgent, json=body)
+        answer = await self._call(
+            "POST", status.repository, path, home=status.home, urgent=urgent, json=body, not_after=not_after
+        )
         answer.json()  # a page that a proxy shows with status 200 is no sign that Bitbucket has it
 
     async def comments_with(self, comment: Comment, marker: str) -> list[int]:
@@ -231,17 +235,18 @@ class Bitbucket:
         written = self._caller.pages(self._accounts.of(comment.repository), path, _Comment, urgent=False)
         return [each.id async for each in written if not each.deleted and each.content.raw.endswith(marker)][::-1]
 
-    async def add_comment(self, comment: Comment) -> int:
-        """Write a comment. Returns its id."""
-        return decode(await self._write("POST", comment, ""), _Comment).id
+    async def add_comment(self, comment: Comment, *, not_after: float = math.inf) -> int:
+        """Write a comment, *not_after* a time (Temporary). Returns its id."""
+        return decode(await self._write("POST", comment, "", not_after), _Comment).id
 
-    async def edit_comment(self, comment: Comment, number: int) -> None:
-        """Give the comment with the id *number* another text. NotFound when it was deleted."""
-        decode(await self._write("PUT", comment, f"/{number}"), _Comment)
+    async def edit_comment(self, comment: Comment, number: int, *, not_after: float = math.inf) -> None:
+        """Give the comment with the id *number* another text. NotFound when it was deleted; Temporary *not_after*."""
+        decode(await self._write("PUT", comment, f"/{number}", not_after), _Comment)
 
-    async def _write(self, method: str, comment: Comment, which: str) -> Answer:
+    async def _write(self, method: str, comment: Comment, which: str, not_after: float) -> Answer:
         path = f"pullrequests/{comment.pull_request}/comments{which}"
-        return await self._call(method, comment.repository, path, urgent=False, json={"content": {"raw": comment.text}})
+        body = {"content": {"raw": comment.text}}
+        return await self._call(method, comment.repository, path, urgent=False, json=body, not_after=not_after)
 
     async def _get(self, repository: Repository, path: str = "", home: Repository | None = None) -> Answer:
         return await self._call("GET", repository, path, home=home)
@@ -260,9 +265,10 @@ class Bitbucket:
         home: Repository | None = None,
         urgent: bool = True,
         json: Any = None,
+        not_after: float = math.inf,
     ) -> Answer:
-        access = self._accounts.of(repository, home)
-        return await self._caller.checked(access, method, _below(repository, path), urgent=urgent, json=json)
+        access, place = self._accounts.of(repository, home), _below(repository, path)
+        return await self._caller.checked(access, method, place, urgent=urgent, json=json, not_after=not_after)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -49,9 +50,18 @@ class Caller:
     upstream: Upstream
     base_url: str
 
-    async def checked(self, access: Access, method: str, path: str, *, urgent: bool = True, json: Any = None) -> Answer:
+    async def checked(
+        self,
+        access: Access,
+        method: str,
+        path: str,
+        *,
+        urgent: bool = True,
+        json: Any = None,
+        not_after: float = math.inf,
+    ) -> Answer:
         """The answer to one request, whose status is 2xx. *path* is below the API's URL."""
-        return scopes.checked(await self.call(access, method, path, urgent=urgent, json=json))
+        return scopes.checked(await self.call(access, method, path, urgent=urgent, json=json, not_after=not_after))
 
     async def read(self, access: Access, path: str, kind: type[T], *, urgent: bool = True) -> T:
         return decode(await self.checked(access, "GET", path, urgent=urgent), kind)
@@ -74,19 +84,29 @@ class Caller:
             return ""
         return url.removeprefix(f"{self.base_url}/")
 
-    async def call(self, access: Access, method: str, path: str, *, urgent: bool, json: Any = None) -> Answer:
+    async def call(
+        self,
+        access: Access,
+        method: str,
+        path: str,
+        *,
+        urgent: bool,
+        json: Any = None,
+        not_after: float = math.inf,
+    ) -> Answer:
         """One request, and a second one with fresh credentials when the first is answered 401."""
+        send = partial(self._send, access, method, path, urgent, json, not_after)
         authorization = await access.authorization()
-        answer = await self._send(access, authorization, method, path, urgent, json)
+        answer = await send(authorization)
         if answer.status == 401 and await access.refused(authorization):
             authorization = await access.authorization()
-            answer = await self._send(access, authorization, method, path, urgent, json)
+            answer = await send(authorization)
             if answer.status == 401:
                 await access.refused(authorization)
         return answer
 
     async def _send(
-        self, access: Access, authorization: str, method: str, path: str, urgent: bool, json: Any
+        self, access: Access, method: str, path: str, urgent: bool, json: Any, not_after: float, authorization: str
     ) -> Answer:
         answer = await self.upstream.request(
             method,
@@ -95,6 +115,7 @@ class Caller:
             json=json,
             whose=_place(path),
             pay=partial(access.budget.spend, urgent=urgent),
+            not_after=not_after,
         )
         access.budget.learn(answer)
         if 200 <= answer.status < 300 or answer.status == 404:  # others come from whoever stands before it, too

@@ -28,6 +28,7 @@ class StoredComment:
     due_at: float
     effort: Effort
     origin: str  # what asked for the build: `delivery 17`
+    claimed_at: float = 0.0
 
 
 @frozen
@@ -78,7 +79,7 @@ _CLAIMS = Claims(comments, _WITH_ORIGIN.order_by(comments.c.due_at))
 
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredComment]:
     """Lease up to *limit* comments that Bitbucket does not have yet, none of the repositories named in *busy*."""
-    return [_stored(row) for row in _CLAIMS.take(tx, lease, limit, busy)]
+    return [_stored(row, lease.now) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
 def written(tx: sa.Connection, stored: StoredComment, number: int) -> None:
@@ -120,7 +121,7 @@ def _on(repository: str, pull_request: int) -> sa.ColumnElement[bool]:
     return sa.and_(comments.c.repository == repository, comments.c.pull_request == pull_request)
 
 
-def _stored(row: sa.Row[Any]) -> StoredComment:
+def _stored(row: sa.Row[Any], claimed_at: float = 0.0) -> StoredComment:
     return StoredComment(
         build_id=row.build_id,
         desired=load(row.desired, Comment),
@@ -132,4 +133,5 @@ def _stored(row: sa.Row[Any]) -> StoredComment:
         due_at=row.due_at,
         effort=Effort.of(row),
         origin=row.origin or "",
+        claimed_at=claimed_at,
     )

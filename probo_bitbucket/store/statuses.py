@@ -32,6 +32,7 @@ class StoredStatus:
     milestone: int | None  # None but for a summary, which follows from the other statuses of its build
     pull_request: int | None  # of the build, while that is known
     origin: str  # of the build, empty where that is not known
+    claimed_at: float = 0.0
 
     @property
     def is_summary(self) -> bool:
@@ -136,7 +137,7 @@ def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
 
     Repositories named in *busy* are passed over: they have as many requests on their way as one may have.
     """
-    return [_stored(row) for row in _CLAIMS.take(tx, lease, limit, busy)]
+    return [_stored(row, lease.now) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
 def reported(tx: sa.Connection, stored: StoredStatus, now: float) -> None:
@@ -189,7 +190,7 @@ def _key(status: Status) -> dict[str, str]:
     return {"_repository": status.repository.full_name, "_commit": status.commit, "_key": status.key}
 
 
-def _stored(row: sa.Row[Any]) -> StoredStatus:
+def _stored(row: sa.Row[Any], claimed_at: float = 0.0) -> StoredStatus:
     return StoredStatus(
         build_id=row.build_id,
         context=row.context,
@@ -204,6 +205,7 @@ def _stored(row: sa.Row[Any]) -> StoredStatus:
         milestone=row.milestone,
         pull_request=row.pull_request,
         origin=row.origin or "",
+        claimed_at=claimed_at,
     )
 
 

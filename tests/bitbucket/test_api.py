@@ -67,11 +67,12 @@ class Setting:
     """A client, and what it talks to."""
 
     wire: Wire = field(factory=Wire)
+    clock: Clock = field(factory=Clock)
     access: Keyring = field(factory=lambda: Keyring(Budget(Clock(), 1000), ["c4n4ry-one"]))
 
     @property
     def bitbucket(self) -> Bitbucket:
-        return Bitbucket(Upstream("Bitbucket", self.wire.client, Clock()), API, self.access)
+        return Bitbucket(Upstream("Bitbucket", self.wire.client, self.clock), API, self.access)
 
     @property
     def urls(self) -> list[str]:
@@ -221,6 +222,26 @@ def test_a_status_without_a_branch_has_no_refname(setting: Setting) -> None:
     setting.wire.say(201, {"type": "build"})
     run(setting.bitbucket.post_status(evolve(STATUS, refname="")))
     assert "refname" not in json.loads(setting.wire.asked[0].body)
+
+
+def test_a_status_is_not_posted_when_its_time_is_over(setting: Setting) -> None:
+    setting.wire.say(201, {"type": "build"})
+    now = setting.clock.seconds()
+    with pytest.raises(Temporary, match="too late"):
+        run(setting.bitbucket.post_status(STATUS, not_after=now - 1))
+    run(setting.bitbucket.post_status(STATUS, not_after=now))
+    assert len(setting.wire.asked) == 1
+
+
+def test_a_token_that_came_too_late_posts_no_status(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def late(self: Keyring) -> str:
+        setting.clock.advance(20)
+        return "Bearer c4n4ry"
+
+    monkeypatch.setattr(Keyring, "authorization", late)
+    with pytest.raises(Temporary, match="too late"):
+        run(setting.bitbucket.post_status(STATUS, not_after=setting.clock.seconds() + 10))
+    assert setting.wire.asked == []
 
 
 def test_a_token_that_is_refused_is_replaced_once(setting: Setting) -> None:

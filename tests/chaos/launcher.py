@@ -21,10 +21,10 @@ from probo_bitbucket import upstream
 from probo_bitbucket.assembly import periodic
 from probo_bitbucket.bitbucket import budget
 from probo_bitbucket.breaker import Breaker
-from probo_bitbucket.flow.builds import builder, watch
+from probo_bitbucket.flow.builds import watch
 from probo_bitbucket.flow.credentials.chain import TokenChain
 from probo_bitbucket.flow.deliveries.intake import Intake
-from probo_bitbucket.flow.work import schedule
+from probo_bitbucket.flow.work import leases, schedule
 from probo_bitbucket.model import BuildState
 from probo_bitbucket.store import builds, credentials, nodes, sql
 
@@ -40,7 +40,7 @@ SHORTER: tuple[tuple[Any, str, float], ...] = (
     (periodic, "LEASE", LEASE),
     (credentials, "LOCK", 3 * REQUEST_TIMEOUT),
     (upstream, "REQUEST_TIMEOUT", REQUEST_TIMEOUT),
-    (builder, "STANDSTILL", LEASE / 3),
+    (leases, "STANDSTILL", LEASE / 3),
     (watch, "QUIET", 2.0),
     (schedule, "FIRST", 0.2),
     (schedule, "LONGEST", 2.0),

@@ -20,17 +20,17 @@ from probo_bitbucket.flow.builds.markers import skip_marker
 from probo_bitbucket.flow.credentials.projects import NoProject, Projects
 from probo_bitbucket.flow.statuses.announcement import Announcement
 from probo_bitbucket.flow.work import log_fields
+from probo_bitbucket.flow.work.leases import latest
 from probo_bitbucket.flow.work.schedule import told_already
 from probo_bitbucket.model import FULL_HASH, Build, BuildKind, BuildState
 from probo_bitbucket.probo import configuration, documents
 from probo_bitbucket.probo.configuration import SPELLINGS, Configuration, ConfigurationError
 from probo_bitbucket.probo.container_manager import ContainerManager, Refused
-from probo_bitbucket.store import LEASE, Database, Lease, Transaction, builds, removals, statuses
+from probo_bitbucket.store import Database, Lease, Transaction, builds, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
 
 T = TypeVar("T")
 
-STANDSTILL = LEASE / 3  # seconds between noting that a build is sent and sending it
 
 _GRAVITY = {BuildState.REFUSED: LogLevel.warn, BuildState.FAILED: LogLevel.error}  # of the end of what was not started
 
@@ -215,7 +215,7 @@ class Builder:
         now = self.clock.seconds()
         await self.store.transact(begin, now)
         self.wake()
-        if self.clock.seconds() - now > STANDSTILL:
+        if self.clock.seconds() > latest(now):
             raise Temporary("this node stood still; another one may have the build")
 
     def _begin_new(self, prepared: Prepared, tx: Transaction, now: float) -> None:

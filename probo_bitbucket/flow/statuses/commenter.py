@@ -12,6 +12,7 @@ from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.bitbucket.scopes import ScopeMissing
 from probo_bitbucket.errors import Permanent
 from probo_bitbucket.flow.statuses.comment import marker
+from probo_bitbucket.flow.work.leases import latest
 from probo_bitbucket.store import Database, Lease, comments
 from probo_bitbucket.store.comments import StoredComment
 
@@ -49,12 +50,12 @@ class Commenter:
         for number in await self.bitbucket.comments_with(job.desired, marker(self.instance_name)):
             if number != job.number and await self._edited(job, number):
                 return number
-        return await self.bitbucket.add_comment(job.desired)
+        return await self.bitbucket.add_comment(job.desired, not_after=latest(job.claimed_at))
 
     async def _edited(self, job: StoredComment, number: int) -> bool:
         """Edit a comment, unless it belongs to somebody else: anybody can write our mark, and accounts change."""
         try:
-            await self.bitbucket.edit_comment(job.desired, number)
+            await self.bitbucket.edit_comment(job.desired, number, not_after=latest(job.claimed_at))
         except ScopeMissing:
             raise
         except Permanent as error:

@@ -10,6 +10,7 @@ from twisted.logger import Logger, LogLevel
 
 from probo_bitbucket.bitbucket.api import Bitbucket
 from probo_bitbucket.flow.work import log_fields
+from probo_bitbucket.flow.work.leases import latest
 from probo_bitbucket.flow.work.schedule import told_already
 from probo_bitbucket.store import Database, Lease, statuses
 from probo_bitbucket.store.statuses import StoredStatus
@@ -35,7 +36,7 @@ class Reporter:
 
     async def work(self, job: StoredStatus) -> None:
         only_words = job.reported is not None and job.reported.state is job.desired.state
-        await self.bitbucket.post_status(job.desired, only_words=only_words)
+        await self.bitbucket.post_status(job.desired, only_words=only_words, not_after=latest(job.claimed_at))
         await self.store.transact(statuses.reported, job, self.clock.seconds())
         self._log("Status reported", "status.reported", job)
 

@@ -9,7 +9,17 @@ from itertools import count
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
-from probo_bitbucket.store import Database, Lease, nodes
+from probo_bitbucket.store import LEASE, Database, Lease, nodes
+
+STANDSTILL = LEASE / 3  # seconds that may pass between taking work and sending what comes of it
+
+
+def latest(taken_at: float) -> float:
+    """Until when what comes of work that was taken at *taken_at* may be sent.
+
+    Who comes later than that stood still, frozen or waiting: another node may have the work, and have done it.
+    """
+    return taken_at + STANDSTILL
 
 
 @define

@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from probo_bitbucket.errors import Permanent, Unanswered, UpstreamError
-from probo_bitbucket.flow.work.leases import Leases
+from probo_bitbucket.flow.work.leases import Leases, latest
 from probo_bitbucket.flow.work.precedence import Precedence
 from probo_bitbucket.flow.work.schedule import Schedule, effort_after
 from probo_bitbucket.store import Effort, Lease, LeaseLost, StoreUnavailable
@@ -123,6 +123,9 @@ class Worker(Service):
                 jobs = await self.step.claim(lease, limit, busy)
                 if not self.running:
                     return  # stopped meanwhile: nobody would wait for this work; its lease is given back
+                if jobs and self.clock.seconds() > latest(lease.now):
+                    self._leave(jobs, lease)
+                    continue
                 for job in jobs:
                     self._begin(job, lease)
                 self._woken = self._woken or len(jobs) == limit  # there may be more
@@ -134,6 +137,12 @@ class Worker(Service):
             self.log.failure("Looking for work failed", event="worker.failed")
         finally:
             self._claiming = False
+
+    def _leave(self, jobs: Sequence[Job], lease: Lease) -> None:
+        """Begin nothing of what was taken too long ago: its lease runs out, or has done so."""
+        seconds = self.clock.seconds() - lease.now
+        words = "This node stood still for {seconds:.0f} s: what it took is left to whoever looks next"
+        self.log.warn(words, event="worker.late", step=self.step.name, seconds=seconds, count=len(jobs))
 
     async def _share(self) -> int:
         """How many jobs may be claimed now. While deliveries have precedence work goes on, but slowly."""

@@ -12,8 +12,9 @@ from twisted.internet.task import Clock
 
 from probo_bitbucket.bitbucket.api import Commit
 from probo_bitbucket.errors import Permanent, Temporary
-from probo_bitbucket.flow.builds.builder import STANDSTILL, Builder, NotBuilt
+from probo_bitbucket.flow.builds.builder import Builder, NotBuilt
 from probo_bitbucket.flow.builds.watch import QUIET
+from probo_bitbucket.flow.work.leases import STANDSTILL
 from probo_bitbucket.model import Build, BuildKind, BuildState, RemovalReason, Repository, Status, StatusState
 from probo_bitbucket.probo.container_manager import Refused
 from probo_bitbucket.store import (

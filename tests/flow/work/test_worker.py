@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
 from probo_bitbucket.errors import DeadCredentials, Permanent, Temporary, Unanswered
-from probo_bitbucket.flow.work.leases import Leases
+from probo_bitbucket.flow.work.leases import STANDSTILL, Leases
 from probo_bitbucket.flow.work.precedence import LASTING, MANY, Precedence
 from probo_bitbucket.flow.work.schedule import CREDENTIALS_PAUSE, FIRST, Schedule
 from probo_bitbucket.flow.work.worker import (
@@ -120,6 +120,30 @@ def events(logged: list[LogEvent], name: str) -> list[Any]:
 def test_work_is_claimed_for_this_node_at_this_time(worker: Worker, desk: Desk, clock: Clock) -> None:
     begin(worker, desk)
     assert desk.claims == [(Lease("node/0", clock.seconds()), SHARE, [])]
+
+
+def test_what_was_claimed_before_the_node_stood_still_is_left_to_others(
+    worker: Worker, desk: Desk, leases: Leases, clock: Clock, logged: list[LogEvent]
+) -> None:
+    desk.claiming = Deferred()
+    begin(worker, desk, Job())
+    clock.advance(STANDSTILL + 1)
+    desk.claiming.callback(None)
+    assert (desk.begun, leases.held) == ([], set())
+    [late] = events(logged, "worker.late")
+    assert (late["step"], late["count"], late["seconds"]) == ("desk", 1, STANDSTILL + 1)
+
+
+def test_work_goes_on_after_the_node_stood_still(worker: Worker, desk: Desk, clock: Clock) -> None:
+    desk.claiming = Deferred()
+    begin(worker, desk, Job())
+    clock.advance(STANDSTILL + 1)
+    again = Job()
+    desk.claiming.callback(None)
+    desk.claiming = None
+    desk.waiting.append(again)
+    worker.wake()
+    assert desk.begun == [again]
 
 
 def test_only_claims_of_which_something_is_in_hand_are_renewed(worker: Worker, desk: Desk, leases: Leases) -> None:
