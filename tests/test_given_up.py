@@ -35,9 +35,9 @@ class GivenUp(StageTestCase):
         closed = self.cloud.faults.add(Fault(Answer(404), path=r"/2\.0/repositories/acme/site(/.*)?"))
         with capturedLogs() as events:
             pull_request = self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
-            await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE state = 'failed'"))
+            told = await self.until(lambda: [event for event in events if event.get("event") == "build.failed"])
             await self.settled()
-        [told] = [event for event in events if str(event.get("event", "")).startswith("build.failed")]
+        [told] = told
         self.assertEqual((told["log_level"], told["repository"]), (LogLevel.error, "acme/site"))
         said = await self.run_command("failed")
         self.assertIn("Bitbucket does not show acme/site to the account of our credentials", said)

@@ -497,7 +497,7 @@ class Pinned(Environments):
         await self.until(lambda: self.states(pull_request)["ProboCI/Shell/Hello"] == "INPROGRESS")
         self.container_manager.pin(build_id, False)
         await self.until(lambda: self.states(pull_request)["ProboCI/Shell/Hello"] == "STOPPED")
-        assert self.standing() == []
+        await self.until(lambda: not self.standing())
 
 
 class KeepTwo(Environments):
