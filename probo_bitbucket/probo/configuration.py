@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from attrs import field, frozen
@@ -23,6 +24,7 @@ SPELLINGS = (
 )
 
 LARGEST_FILE = 128 * 1024  # bytes; reading so much takes a second or two
+USUAL_SIZE = 8 * 1024  # bytes; up to here, what was read is remembered
 LONGEST_ADVICE = 255  # characters of a build status' description on Bitbucket
 
 # What the Container Manager reads; it ignores all others.
@@ -65,7 +67,14 @@ class Configuration:
 
 
 def read(content: bytes, file_name: str) -> Configuration:
-    """Read the content of *file_name*. Raises ConfigurationError."""
+    """Read the content of *file_name*. Raises ConfigurationError.
+
+    Nobody changes what is read: it may be shared with other builds.
+    """
+    return _read_once(content, file_name) if len(content) <= USUAL_SIZE else _read(content, file_name)
+
+
+def _read(content: bytes, file_name: str) -> Configuration:
     text = _decode(content, file_name)
     try:
         document = js_yaml.load(text)
@@ -76,6 +85,10 @@ def read(content: bytes, file_name: str) -> Configuration:
         raise _not_a_mapping(document, text, file_name)
     _check_steps(document.get("steps"), file_name)
     return Configuration(file_name, document, tuple(_warnings(document)))
+
+
+# From one commit to the next most configurations stay as they are, and to read one takes milliseconds.
+_read_once = lru_cache(maxsize=64)(_read)
 
 
 def steps_that_run(document: dict[str, Any]) -> int:

@@ -233,17 +233,17 @@ _RELEASE_PULL_REQUEST = sa.update(builds).where(_IN_PULL_REQUEST).values(claim=s
 _RELEASE_OTHERS = _RELEASE_PULL_REQUEST.where(builds.c.id != sa.bindparam("_newest"))
 
 
-def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: float) -> None:
+def advance(tx: sa.Connection, stored: StoredBuild, state: BuildState, now: float, *, configured: bool = False) -> None:
     """Note how far a build is that goes on being worked on, and renew its lease.
 
-    What getting it ready took does not count when it is started.
+    Of one that has just been *configured*, what that took does not count when it is started.
 
     Raises LeaseLost: a node that stood still for long must not start what another one has started meanwhile.
     """
     values = {
         "state": state,
         "changed_at": now,
-        **({"configured_at": now, **_UNTRIED} if state is BuildState.READY else {}),
+        **({"configured_at": now, **_UNTRIED} if configured else {}),
         "build": dump(stored.build),
         "commit": stored.build.commit,
         "document": stored.document,

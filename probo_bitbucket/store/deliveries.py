@@ -66,6 +66,11 @@ def claim_waiting(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collecti
     return [_waiting(row) for row in _CLAIMS.take(tx, lease, limit, busy)]
 
 
+def waiting(tx: sa.Connection, now: float, limit: int, *, busy: Collection[str] = ()) -> list[WaitingDelivery]:
+    """The same deliveries for who decides them in this transaction, and needs no lease."""
+    return [_waiting(row) for row in _CLAIMS.due(tx, now, limit, busy)]
+
+
 def _waiting(row: sa.Row[Any]) -> WaitingDelivery:
     delivery = Delivery(row.event_key, row.body, row.received_at, row.hook_uuid, row.request_uuid, row.attempt)
     return WaitingDelivery(row.id, row.repository, delivery, Effort.of(row), row.pull_request, row.reason)

@@ -94,14 +94,20 @@ class Claims:
     def take(
         self, tx: sa.Connection, lease: Lease, limit: int, busy: Collection[str], **values: float
     ) -> Sequence[sa.Row[Any]]:
-        """Lease up to *limit* rows, but none of the owners named in *busy*. *values* are those that the query binds."""
-        query, whose = (self._due_elsewhere, {"busy": list(busy)}) if busy else (self._due, {})
-        rows = tx.execute(query, {"now": lease.now, "limit": limit, **whose, **values}).all()
+        """Lease what is due."""
+        rows = self.due(tx, lease.now, limit, busy, **values)
         if rows:
             held = {"_holder": lease.holder, "_until": lease.until}
             names = self._keys
             tx.execute(self._lease, [{**held, **{f"_{name}": row._mapping[name] for name in names}} for row in rows])
         return rows
+
+    def due(
+        self, tx: sa.Connection, now: float, limit: int, busy: Collection[str], **values: float
+    ) -> Sequence[sa.Row[Any]]:
+        """Up to *limit* rows, but none of the owners named in *busy*. *values* are those that the query binds."""
+        query, whose = (self._due_elsewhere, {"busy": list(busy)}) if busy else (self._due, {})
+        return tx.execute(query, {"now": now, "limit": limit, **whose, **values}).all()
 
 
 _RESTED: dict[str, Any] = {"leased_by": "", "leased_until": 0.0, "attempts": 0, "failing_since": None, "last_error": ""}

@@ -79,8 +79,8 @@ def start_unasked() -> None:
     """Nobody notes that a build was sent, and so nobody asks the Container Manager before the second try."""
     advance = builds.advance
 
-    def forgetful(tx: Any, stored: Any, state: BuildState, now: float) -> None:
-        advance(tx, stored, BuildState.READY, now)
+    def forgetful(tx: Any, stored: Any, state: BuildState, now: float, *, configured: bool = False) -> None:
+        advance(tx, stored, BuildState.READY, now, configured=configured)
 
     builds.advance = forgetful
 

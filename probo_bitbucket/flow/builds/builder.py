@@ -142,17 +142,19 @@ class Builder:
         )
         return NotBuilt(build, BuildState.FAILED, reason, shown=False)
 
-    def _note_ready(self, tx: Transaction, prepared: Prepared, now: float) -> None:
-        """Write down what was read, so that no later try has to read it again."""
+    def _note_read(self, tx: Transaction, prepared: Prepared, now: float) -> None:
+        """Show what was read."""
         build = prepared.job.build
-        builds.advance(tx, prepared.job, BuildState.READY, now)
         if build.commit != prepared.asked_for:
             statuses.withdraw(tx, build.source, prepared.asked_for)
         if prepared.warnings:
             self.announcement.advised(tx, build, prepared.warnings, now)
 
     def _put_back(self, tx: Transaction, prepared: Prepared) -> None:
-        self._note_ready(tx, prepared, self.clock.seconds())
+        """Write down what was read, so that no later try has to read it again."""
+        now = self.clock.seconds()
+        self._note_read(tx, prepared, now)
+        builds.advance(tx, prepared.job, BuildState.READY, now, configured=True)
         builds.put_back(tx, prepared.job)
 
     async def _resolved(self, build: Build) -> Build:
@@ -219,16 +221,16 @@ class Builder:
             raise Temporary("this node stood still; another one may have the build")
 
     def _begin_new(self, prepared: Prepared, tx: Transaction, now: float) -> None:
-        self._note_ready(tx, prepared, now)
-        self._begin(prepared.job, tx, now)
+        self._note_read(tx, prepared, now)
+        self._begin(prepared.job, tx, now, configured=True)
 
-    def _begin(self, job: StoredBuild, tx: Transaction, now: float) -> None:
+    def _begin(self, job: StoredBuild, tx: Transaction, now: float, *, configured: bool = False) -> None:
         """From now on it may be there: who wants it no more has to take it down."""
         if removals.is_wanted(tx, job.build.id):
             raise NotBuilt(job.build, BuildState.CANCELLED, "nobody wants it any more")
         if builds.is_superseded(tx, job.build):
             raise NotBuilt(job.build, BuildState.CANCELLED, "a newer build of the pull request is wanted")
-        builds.advance(tx, job, BuildState.STARTING, now)
+        builds.advance(tx, job, BuildState.STARTING, now, configured=configured)
 
     async def _running(self, build: Build) -> None:
         await self.store.transact(self._note_running, build, self.clock.seconds())

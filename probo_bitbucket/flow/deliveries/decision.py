@@ -52,27 +52,28 @@ class Decision:
     log = Logger()
 
     async def claim(self, lease: Lease, limit: int, busy: Collection[str]) -> Sequence[Taken]:
-        """Take deliveries and decide them at once: that asks nobody, and so it shares the commit that takes them.
+        """Take deliveries and decide them at once: that asks nobody, and so nobody needs a lease for it.
 
         Where that fails for one of them, they are only taken, so that each is decided on its own. What is decided is
         told here: nobody works on it where the service is stopped meanwhile.
         """
-        decided = self.store.transact(self._take, lease, limit, busy, decide=True)
+        decided = self.store.transact(self._decide_due, lease.now, limit, busy)
         self.build()  # who looks for builds comes right behind it, and shares its commit, too
         try:
             taken = await decided
         except StoreUnavailable:
             raise
         except Exception:  # noqa: BLE001 (it comes again where its delivery is known)
-            return await self.store.transact(self._take, lease, limit, busy, decide=False)
-        for each in taken:
-            if each.response is not None:
-                self._log(each.waiting, each.response)
-        return taken
+            waiting = await self.store.transact(deliveries.claim_waiting, lease, limit, busy=busy)
+            return [Taken(each, None, each.effort) for each in waiting]
+        for each, response in taken:
+            self._log(each, response)
+        return [Taken(each, response, each.effort) for each, response in taken]
 
-    def _take(self, tx: Transaction, lease: Lease, limit: int, busy: Collection[str], *, decide: bool) -> list[Taken]:
-        waiting = deliveries.claim_waiting(tx, lease, limit, busy=busy)
-        return [Taken(each, self._decide(tx, each) if decide else None, each.effort) for each in waiting]
+    def _decide_due(
+        self, tx: Transaction, now: float, limit: int, busy: Collection[str]
+    ) -> list[tuple[WaitingDelivery, Response]]:
+        return [(each, self._decide(tx, each)) for each in deliveries.waiting(tx, now, limit, busy=busy)]
 
     def repository(self, job: Taken) -> str:
         return job.waiting.repository
