@@ -94,7 +94,8 @@ class Environments(StageTestCase):
         """A pull request whose build is at its first step and pinned, and the build's id."""
         self.container_manager.setting.step_time = step_time
         pull_request = self.repository.open_pull_request()
-        await self.until(lambda: self.states(pull_request).get("ProboCI/Shell/Hello") == "INPROGRESS")
+        told = "SELECT 1 FROM statuses WHERE \"key\" = 'ProboCI/Shell/Hello' AND desired LIKE '%INPROGRESS%'"
+        await self.until(lambda: self.rows(told))
         (build_id,) = self.container_manager.builds
         self.container_manager.pin(build_id, True)
         return pull_request, build_id
@@ -498,6 +499,19 @@ class Pinned(Environments):
         self.container_manager.pin(build_id, False)
         await self.until(lambda: self.states(pull_request)["ProboCI/Shell/Hello"] == "STOPPED")
         await self.until(lambda: not self.standing())
+
+
+class PinnedInSummary(Environments):
+    settings: ClassVar[dict[str, Any]] = {"statuses": "summary"}
+
+    async def test_its_summary_is_not_shown_as_stopped_before_it_is_known_to_be_pinned(self) -> None:
+        self.patch(desire, "PILE", 5.0)
+        pull_request, build_id = await self.pinned_while_it_runs(step_time=0.5)
+        pull_request.decline()
+        await self.container_manager.wait_for(build_id)
+        await self.until(lambda: self.states(pull_request) == {"ProboCI": "SUCCESSFUL"})
+        shown = [str(status.state) for history in self.repository.statuses.values() for status in history]
+        assert set(shown) == {"INPROGRESS", "SUCCESSFUL"}
 
 
 class KeepTwo(Environments):

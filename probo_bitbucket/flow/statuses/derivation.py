@@ -9,10 +9,13 @@ from probo_bitbucket.flow.statuses.summary import sum_up
 from probo_bitbucket.store import Transaction, builds
 
 
-def derive(tx: Transaction, build_id: str, now: float, display: Display, *, gone: str = "") -> None:
+def derive(
+    tx: Transaction, build_id: str, now: float, display: Display, *, gone: str = "", not_before: float = 0.0
+) -> None:
     """Bring the summary and the comment of a build up to date, where the settings want them.
 
-    *gone* says why its environment is not there any more; empty while it is.
+    *gone* says why its environment is not there any more; empty while it is. What changes by this is not reported
+    before the time *not_before*.
     """
     if not (display.summary or display.comment):
         return
@@ -21,6 +24,6 @@ def derive(tx: Transaction, build_id: str, now: float, display: Display, *, gone
     if progress is None:
         return
     if display.summary:
-        sum_up(tx, build_id, build, progress, now, display.instance_name)
+        sum_up(tx, build_id, build, progress, now, display.instance_name, not_before)
     if display.comment and build:
         speak(tx, build, progress, now, display)

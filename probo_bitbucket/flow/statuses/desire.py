@@ -135,7 +135,7 @@ def stop(
     due_at, worth = now if for_good else now + PILE, _worth_reporting(stored, status, display)
     wish = Wish(stored.build_id, stored.context, status, tasks, stored.settled, due_at, worth)
     statuses.desire(tx, wish, stored, now)
-    derive(tx, stored.build_id, now, display)
+    derive(tx, stored.build_id, now, display, not_before=due_at)
 
 
 def say_gone(tx: Transaction, removal: Removal, now: float, display: Display) -> None:

@@ -15,14 +15,24 @@ PILE = 2.0  # seconds that a change waits for the next one: the first step begin
 
 
 def sum_up(
-    tx: Transaction, build_id: str, build: StoredBuild | None, progress: Progress, now: float, instance_name: str
+    tx: Transaction,
+    build_id: str,
+    build: StoredBuild | None,
+    progress: Progress,
+    now: float,
+    instance_name: str,
+    not_before: float,
 ) -> None:
-    """Make the summary of a build what Bitbucket shall show, unless its commit has that of a later build."""
+    """Make the summary of a build what Bitbucket shall show, unless its commit has that of a later build.
+
+    It is reported PILE seconds later, and *not_before* a time; the first one at once.
+    """
     told = evolve(progress.told, key=rules.key(instance_name), name=instance_name)
     status = rules.within_limits(evolve(told, state=progress.state, description=describe(progress)))
     previous = statuses.find(tx, status)
     if previous is None or not is_newer(tx, previous.build_id, build):
-        statuses.desire(tx, _wish(build_id, status, progress, previous, now), previous, now)
+        due_at = now if previous is None else max(now + PILE, not_before)
+        statuses.desire(tx, _wish(build_id, status, progress, previous, due_at), previous, now)
 
 
 def describe(progress: Progress) -> str:
@@ -47,7 +57,7 @@ def _how_far(progress: Progress) -> str:
     return ", ".join([count, *([f"{len(failed)} failed"] if failed else []), *running[:1]])
 
 
-def _wish(build_id: str, status: Status, progress: Progress, previous: StoredStatus | None, now: float) -> Wish:
+def _wish(build_id: str, status: Status, progress: Progress, previous: StoredStatus | None, due_at: float) -> Wish:
     """An end waits, too: a build that is run again tells that it goes on right after its set-up is ready again."""
     stage = (build_id, progress.milestone, status.state)
     same_stage = previous is not None and stage == (previous.build_id, previous.milestone, previous.desired.state)
@@ -58,7 +68,7 @@ def _wish(build_id: str, status: Status, progress: Progress, previous: StoredSta
         status=status,
         tasks={},
         settled=False,
-        due_at=now if previous is None else now + PILE,
+        due_at=due_at,
         worth_reporting=other_end or not same_stage,
         milestone=progress.milestone,
     )
