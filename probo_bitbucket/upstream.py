@@ -19,13 +19,14 @@ from OpenSSL.SSL import Context
 from treq.client import HTTPClient
 from twisted.internet._sslverify import IOpenSSLTrustRoot  # of what trustRoot= takes; has no public name
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseDone
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
+from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from probo_bitbucket import __version__
@@ -278,8 +279,29 @@ def http_client(reactor: Any, ca_file: str = "") -> tuple[HTTPClient, HTTPConnec
     # Twisted's default of 2 would open a new connection for almost every call of a burst.
     pool.maxPersistentPerHost = 64
     policy = BrowserLikePolicyForHTTPS(_MoreTrust(ca_file) if ca_file else None)
-    agent = Agent(reactor, policy, connectTimeout=CONNECT_TIMEOUT, pool=pool)
-    return HTTPClient(agent), pool
+    return HTTPClient(Agent.usingEndpointFactory(reactor, _Endpoints(reactor, policy), pool)), pool
+
+
+@implementer(IAgentEndpointFactory)
+@frozen
+class _Endpoints:
+    """Where servers are connected to. Made once for each: Twisted's own agent makes a TLS context for every request."""
+
+    reactor: Any
+    policy: IPolicyForHTTPS
+    _made: dict[tuple[bytes, bytes, int], IStreamClientEndpoint] = field(factory=dict, init=False)
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # the name is IAgentEndpointFactory's
+        server = uri.scheme, uri.host, uri.port
+        if server not in self._made:
+            self._made[server] = self._make(uri)
+        return self._made[server]
+
+    def _make(self, uri: URI) -> IStreamClientEndpoint:
+        endpoint = HostnameEndpoint(self.reactor, uri.host, uri.port, timeout=CONNECT_TIMEOUT)
+        if uri.scheme == b"http":
+            return endpoint
+        return wrapClientTLS(self.policy.creatorForNetloc(uri.host, uri.port), endpoint)
 
 
 @implementer(IOpenSSLTrustRoot)
