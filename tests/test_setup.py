@@ -176,7 +176,10 @@ class FromNothing(SetupTestCase):
         back = await self.consent(await self.leave())
         mine, self.cookie = self.cookie, ""
         await self.browse("GET", "/setup")
-        assert (await self.browse("GET", back)).status == 403
+        elsewhere = await self.browse("GET", back)
+        assert elsewhere.status == 403
+        assert "begun on a terminal, copy the address of this page there" in elsewhere.text
+        assert "at another daemon, the callback URL of its consumer leads here" in elsewhere.text
         self.cookie = mine
         assert (await self.browse("GET", back)).status == 200
 

@@ -174,7 +174,9 @@ class SetupPages:
             raise Trouble(
                 403,
                 "This is not the answer to a set-up that was begun in this browser within the last ten minutes.",
-                "Begin again, in one window, with cookies allowed.",
+                "If it was begun on a terminal, copy the address of this page there. If it was begun at another "
+                "daemon, the callback URL of its consumer leads here, and has to lead there. Else begin again, in one "
+                "window, with cookies allowed.",
             )
         grant = await exchange(self.set_up.oauth(session.key, session.secret), code_of(answer))
         for token in (grant.access_token, grant.refresh_token):
