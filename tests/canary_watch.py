@@ -52,6 +52,7 @@ ASKED = (
     _place(r"\A(GET|POST) \S*/site/oauth2/authorize\?", r"\bstate=[\w-]+"),
     _place("", r"(?m)^referer: \S*/site/oauth2/authorize\?\S*$"),  # Bitbucket's page asks for what it shows
     _place(r"\A(POST|PUT) \S*/2\.0/\S+/hooks", r'"secret": ?"[^"]*"'),
+    _place(r"\APOST \S*/webhooks(/[\w-]+)?\?", r"\bsecret=[^&]*"),  # of the pages of a simulated Bitbucket
     # What is of another provider goes on to its handler as it came.
     _place(r"\APOST \S*/github/", r'"service_auth": ?\{[^}]*\}'),
     _place(r"\APOST \S*/projects/tokens\?", r"(?m)^(token|refreshtoken|previousrefreshtoken): .*?$"),

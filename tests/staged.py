@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
 import treq
-from attrs import evolve, frozen
+from attrs import frozen
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -101,7 +101,7 @@ class StageTestCase(TestCase):
         await self.prepare()
         await self.stage.open()
         self.repository = self.cloud.add_repository("acme/site", {".probo.yaml": CONFIGURATION})
-        self.stage.watch("acme/site")
+        self.stage.watch("acme/site", "pullrequest:push")  # which the handler understands without asking for it
 
     async def prepare(self) -> None:
         """What has to be done before the handler is started."""
@@ -113,12 +113,7 @@ class StageTestCase(TestCase):
 
     def grant(self, *scopes: str) -> None:
         """From now on the consumer has these scopes only."""
-        credentials = self.cloud.credentials
-        changed = evolve(credentials.consumers[KEY], scopes=frozenset(scopes))
-        credentials.add_consumer(changed)
-        credentials.revoke_access_tokens()
-        for token in credentials._refresh_tokens.values():
-            token.consumer = changed
+        self.cloud.credentials.give_scopes(self.cloud.credentials.consumers[KEY], scopes)
 
     @property
     def handler(self) -> Handler:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterable
+from uuid import uuid4
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -30,16 +31,19 @@ class InvalidGrant(Exception):
     """A code or refresh token that is dead, unknown or somebody else's."""
 
 
-@frozen
+@define(eq=False)
 class Consumer:
     """An OAuth consumer. A used refresh token lives on for *grace* seconds, or for ever unless *rotating*."""
 
     key: str
     secret: str = field(repr=False)
-    callback_url: str
+    callback_url: str  # empty: none
     scopes: frozenset[str]
     rotating: bool = True
     grace: float = 600.0
+    name: str = "Probo"
+    workspace: str = "acme"
+    private: bool = True
 
 
 @frozen
@@ -100,6 +104,31 @@ class Credentials:
     def add_consumer(self, consumer: Consumer) -> None:
         self.consumers[consumer.key] = consumer
 
+    def new_consumer(self, workspace: str) -> Consumer:
+        """One with a key and a secret of its own, for which all else is still to be said."""
+        key = uuid4().hex[:18]
+        return Consumer(key, secrets.token_urlsafe(24), "", frozenset(), workspace=workspace)
+
+    def give_scopes(self, consumer: Consumer, scopes: Iterable[str]) -> None:
+        """Let *consumer* have these from now on. Its access tokens with others end; what follows them has these."""
+        if consumer.scopes != (changed := frozenset(scopes)):
+            consumer.scopes = changed
+            self._drop_access_tokens(consumer)
+
+    def withdraw(self, consumer: Consumer) -> None:
+        """Kill all tokens of *consumer*, as when the user who consented to it has enough."""
+        for tokens in (self._refresh_tokens, self._codes):
+            for text in [text for text, token in tokens.items() if token.consumer is consumer]:
+                del tokens[text]
+        self._drop_access_tokens(consumer)
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        self.withdraw(consumer)
+        del self.consumers[consumer.key]
+
+    def _drop_access_tokens(self, consumer: Consumer) -> None:
+        self._bearers = {text: access for text, access in self._bearers.items() if access.owner != consumer.key}
+
     def add_access_token(self, token: str, scopes: Iterable[str], limited_to: str) -> None:
         """Let a token of a repository or a workspace in, as Bearer."""
         self._bearers[token] = Access(f"token of {limited_to}", with_implied(scopes), limited_to, app=True)
@@ -141,7 +170,7 @@ class Credentials:
     def by_code(self, consumer: Consumer, text: str) -> Grant:
         """Exchange an authorization code; it works once. Raises InvalidGrant."""
         code = self._codes.pop(text, None)
-        if code is None or code.consumer != consumer or code.dies_at <= self._clock.seconds():
+        if code is None or code.consumer is not consumer or code.dies_at <= self._clock.seconds():
             raise InvalidGrant
         self.granted["authorization_code"] += 1
         return self._grant(consumer, self._new_refresh_token(consumer))
@@ -150,7 +179,7 @@ class Credentials:
         """Exchange a refresh token for the next one (or the same one, if static). Raises InvalidGrant."""
         now = self._clock.seconds()
         token = self._refresh_tokens.get(text)
-        if token is None or token.consumer != consumer or token.dies_at <= now:
+        if token is None or token.consumer is not consumer or token.dies_at <= now:
             raise InvalidGrant
         self.granted["refresh_token"] += 1
         if not consumer.rotating:

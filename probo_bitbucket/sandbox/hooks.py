@@ -25,14 +25,23 @@ LARGEST_BODY = 256 * 1024  # bytes
 LONGEST_SECRET = 128  # characters
 MOST_HOOKS = 50  # of a repository or a workspace
 
-EVENTS = frozenset(
-    {
-        *(f"pullrequest:{what}" for what in ("created", "updated", "push", "fulfilled", "rejected")),
-        *(f"pullrequest:{what}" for what in ("comment_created", "comment_updated", "comment_deleted")),
-        *(f"pullrequest:{what}" for what in ("approved", "unapproved")),
-        *(f"repo:{what}" for what in ("push", "fork", "commit_status_created", "commit_status_updated")),
-    }
-)
+# What a hook can be told of, as Bitbucket's page calls it.
+EVENTS = {
+    "pullrequest:created": "Pull request: Created",
+    "pullrequest:updated": "Pull request: Updated",
+    "pullrequest:push": "Pull request: Push",
+    "pullrequest:approved": "Pull request: Approved",
+    "pullrequest:unapproved": "Pull request: Approval removed",
+    "pullrequest:fulfilled": "Pull request: Merged",
+    "pullrequest:rejected": "Pull request: Declined",
+    "pullrequest:comment_created": "Pull request: Comment created",
+    "pullrequest:comment_updated": "Pull request: Comment updated",
+    "pullrequest:comment_deleted": "Pull request: Comment deleted",
+    "repo:push": "Repository: Push",
+    "repo:fork": "Repository: Fork",
+    "repo:commit_status_created": "Repository: Build status created",
+    "repo:commit_status_updated": "Repository: Build status updated",
+}
 
 
 @define(eq=False)

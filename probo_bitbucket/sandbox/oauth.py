@@ -13,7 +13,7 @@ from twisted.web.server import Request
 from probo_bitbucket.sandbox.answers import Refused, answer, answer_json, form, on_error, query
 from probo_bitbucket.sandbox.credentials import Consumer, Grant, InvalidGrant
 from probo_bitbucket.sandbox.gate import basic_pair
-from probo_bitbucket.sandbox.templates import render
+from probo_bitbucket.sandbox.templates import HTML, render, show_refusal
 
 if TYPE_CHECKING:
     from probo_bitbucket.sandbox.bitbucket import BitbucketCloud
@@ -23,7 +23,6 @@ DEAD_GRANT = (
     {"error": "invalid_grant", "error_description": "The specified refresh token or code is invalid."},
     {"error": "unauthorized_client", "error_description": "refresh_token is invalid"},
 )
-HTML = "text/html; charset=utf-8"
 
 
 class OAuthError(Exception):
@@ -74,10 +73,12 @@ def _add_tokens(app: Klein, cloud: BitbucketCloud) -> None:
                 return cloud.credentials.by_code(consumer, code)
             case {"grant_type": "refresh_token", "refresh_token": token}:
                 return cloud.credentials.by_refresh_token(consumer, token)
-            case {"grant_type": "client_credentials"}:
+            case {"grant_type": "client_credentials"} if consumer.private:
                 return cloud.credentials.by_client_credentials(consumer)
             case {"grant_type": "authorization_code" | "refresh_token" as missing}:
                 raise OAuthError({"error": "invalid_request", "error_description": f"{missing} needs its field"})
+            case {"grant_type": "client_credentials"}:
+                raise OAuthError({"error": "unauthorized_client", "error_description": "The consumer is not private"})
         raise OAuthError({"error": "unsupported_grant_type", "error_description": "No such grant type"})
 
 
@@ -108,7 +109,7 @@ def _add_consent(app: Klein, cloud: BitbucketCloud) -> None:
         arguments = {name: values[-1] for name, values in query(request).items()}
         trouble = problem(arguments)
         if trouble:
-            return answer(request, render("error.html", message=trouble), HTML, 400)
+            return show_refusal(request, Refused(400, trouble))
         consumer = cloud.credentials.consumers[arguments["client_id"]]
         return answer(request, render("consent.html", consumer=consumer, state=arguments.get("state")), HTML)
 
@@ -117,7 +118,7 @@ def _add_consent(app: Klein, cloud: BitbucketCloud) -> None:
         fields = form(request)
         consumer = cloud.credentials.consumers.get(fields.get("client_id", ""))
         if consumer is None:
-            return answer(request, render("error.html", message="Unknown consumer"), HTML, 400)
+            return show_refusal(request, Refused(400, "Unknown consumer"))
         reply = {"error": "access_denied", "error_description": "The user denied access"}
         if fields.get("decision") == "grant":
             reply = {"code": cloud.credentials.issue_code(consumer)}
@@ -133,6 +134,9 @@ def _add_consent(app: Klein, cloud: BitbucketCloud) -> None:
             return "Invalid client_id: there is no such OAuth consumer."
         if arguments.get("response_type") != "code":
             return "Unsupported response_type: only the authorization code grant is left."
-        if arguments.get("redirect_uri", consumer.callback_url) != consumer.callback_url:
-            return "Invalid redirect_uri: it is not the callback URL of this consumer."
+        if not consumer.callback_url:
+            return "No callback uri defined for the OAuth client."
+        asked, callback_url = arguments.get("redirect_uri"), consumer.callback_url
+        if asked not in (None, callback_url):
+            return f"Invalid redirect_uri: {asked} does not match the callback URL of this consumer, {callback_url}"
         return ""

@@ -1,41 +1,40 @@
-"""The pages of the simulated Bitbucket, where a person opens, updates, merges and declines pull requests."""
+"""The pages of the simulated Bitbucket, where a person does what the handler has to live with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib.resources import files
-from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING
 
 from klein import Klein
 from klein.resource import KleinResource
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
-from probo_bitbucket.sandbox.answers import Refused, answer, form, on_error
+from probo_bitbucket.sandbox.answers import Refused, form, on_error
+from probo_bitbucket.sandbox.consumer_pages import add_consumers
 from probo_bitbucket.sandbox.downloads import add_downloads
 from probo_bitbucket.sandbox.gate import Gate
-from probo_bitbucket.sandbox.hooks import Delivery, Hook
 from probo_bitbucket.sandbox.pullrequest import BranchGone, PullRequest
 from probo_bitbucket.sandbox.repository import NoSuchCommit, Repository
 from probo_bitbucket.sandbox.statuses import BuildStatus
-from probo_bitbucket.sandbox.templates import render
+from probo_bitbucket.sandbox.templates import go_to, show, show_refusal
+from probo_bitbucket.sandbox.webhook_pages import add_webhooks
 
 if TYPE_CHECKING:
     from probo_bitbucket.sandbox.bitbucket import BitbucketCloud
 
-HTML = "text/html; charset=utf-8"
 CHANGED_FILE = "page.html"  # what the buttons change
-LATEST = 20  # deliveries that are shown of a webhook
 
 
 def pages(cloud: BitbucketCloud, gate: Gate) -> KleinResource:
     """Everything that is not the API and not OAuth."""
     app = Klein()
     add_downloads(app, cloud, gate)
+    add_consumers(app, cloud)
+    add_webhooks(app, cloud)
     _add_views(app, cloud)
     _add_buttons(app, cloud)
-    on_error(app, Refused, _refused)
+    on_error(app, Refused, show_refusal)
     on_error(app, NoSuchCommit, _no_such_page)
     on_error(app, BranchGone, _branch_gone)
     on_error(app, HTTPException, _no_such_page)
@@ -45,28 +44,25 @@ def pages(cloud: BitbucketCloud, gate: Gate) -> KleinResource:
 def _add_views(app: Klein, cloud: BitbucketCloud) -> None:
     @app.route("/")
     def index(request: Request) -> bytes:
-        return _page(request, "index.html", repositories=cloud.repositories.values())
+        return show(
+            request, "index.html", repositories=cloud.repositories.values(), workspaces=sorted(cloud.workspaces())
+        )
 
-    @app.route("/sandbox.css")
-    def style(request: Request) -> bytes:
-        return answer(request, files(__package__).joinpath("templates/sandbox.css").read_bytes(), "text/css")
+    @app.route("/<workspace>/workspace/settings")
+    def workspace_settings(request: Request, workspace: str) -> bytes:
+        if workspace not in cloud.workspaces():
+            raise Refused(404, f"There is no workspace {workspace}.")
+        return show(request, "workspace.html", workspace=workspace)
 
     @app.route("/<workspace>/<slug>", methods=["GET"])
     def repository(request: Request, workspace: str, slug: str) -> bytes:
         found = _repository(cloud, workspace, slug)
-        return _page(request, "repository.html", repository=found)
-
-    @app.route("/<workspace>/<slug>/admin/webhooks")  # as on Bitbucket
-    def webhooks(request: Request, workspace: str, slug: str) -> bytes:
-        found = _repository(cloud, workspace, slug)
-        hooks = [(place, hook) for place in (found.full_name, workspace) for hook in cloud.hooks.get(place, [])]
-        requests = {hook: _latest(cloud.deliveries.journal, hook) for _, hook in hooks}
-        return _page(request, "webhooks.html", repository=found, hooks=hooks, requests=requests)
+        return show(request, "repository.html", repository=found)
 
     @app.route("/<workspace>/<slug>/pull-requests/<int:number>", methods=["GET"])
     def pull_request(request: Request, workspace: str, slug: str, number: int) -> bytes:
         found = _pull_request(cloud, workspace, slug, number)
-        return _page(request, "pullrequest.html", pull_request=found, commits=_commits(found))
+        return show(request, "pullrequest.html", pull_request=found, commits=_commits(found))
 
 
 def _add_buttons(app: Klein, cloud: BitbucketCloud) -> None:
@@ -80,7 +76,7 @@ def _add_buttons(app: Klein, cloud: BitbucketCloud) -> None:
         repository = _repository(cloud, workspace, slug)
         title = form(request).get("title") or "Change the page"
         branch = f"feature/change-{len(repository.pull_requests) + 1}"
-        return _see(request, repository.open_pull_request(title, branch, change()))
+        return go_to(request, repository.open_pull_request(title, branch, change()).path)
 
     @app.route("/<workspace>/<slug>/pull-requests/<int:number>", methods=["POST"], endpoint="act")
     def act(request: Request, workspace: str, slug: str, number: int) -> bytes:
@@ -96,19 +92,7 @@ def _add_buttons(app: Klein, cloud: BitbucketCloud) -> None:
                 pull_request.decline()
             case _:
                 raise Refused(400, "Press one of the buttons.")
-        return _see(request, pull_request)
-
-
-def _page(request: Request, template: str, **values: Any) -> bytes:
-    request.setHeader("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'")
-    return answer(request, render(template, **values), HTML)
-
-
-def _see(request: Request, pull_request: PullRequest) -> bytes:
-    """Go to the page of *pull_request*."""
-    request.setResponseCode(303)
-    request.setHeader("Location", pull_request.path)
-    return b""
+        return go_to(request, pull_request.path)
 
 
 def _commits(pull_request: PullRequest) -> list[tuple[str, list[BuildStatus]]]:
@@ -119,32 +103,23 @@ def _commits(pull_request: PullRequest) -> list[tuple[str, list[BuildStatus]]]:
     return [(commit.hash, shown(commit.hash)) for commit in pull_request.commits()]
 
 
-def _latest(journal: Sequence[Delivery], hook: Hook) -> list[Delivery]:
-    """The latest deliveries to *hook*, the newest first."""
-    return list(islice((delivery for delivery in reversed(journal) if delivery.hook is hook), LATEST))
-
-
 def _repository(cloud: BitbucketCloud, workspace: str, slug: str) -> Repository:
     repository = cloud.repositories.get(f"{workspace}/{slug}")
     if repository is None:
-        raise Refused(404, "There is no such repository.")
+        raise Refused(404, f"There is no repository {workspace}/{slug}.")
     return repository
 
 
 def _pull_request(cloud: BitbucketCloud, workspace: str, slug: str, number: int) -> PullRequest:
     pull_request = _repository(cloud, workspace, slug).pull_requests.get(number)
     if pull_request is None:
-        raise Refused(404, "There is no such pull request.")
+        raise Refused(404, f"There is no pull request {number} of {workspace}/{slug}.")
     return pull_request
 
 
-def _refused(request: Request, refused: Refused) -> bytes:
-    return answer(request, render("error.html", message=refused.message), HTML, refused.status)
-
-
 def _branch_gone(request: Request, gone: BranchGone) -> bytes:
-    return answer(request, render("error.html", message=str(gone)), HTML, 409)
+    return show_refusal(request, Refused(409, str(gone)))
 
 
 def _no_such_page(request: Request, _error: Exception) -> bytes:
-    return answer(request, render("error.html", message="There is no such page."), HTML, 404)
+    return show_refusal(request, Refused(404, "There is no such page."))

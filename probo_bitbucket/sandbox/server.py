@@ -84,6 +84,19 @@ class Server:
             render()
 
 
+class Root(Resource):
+    """Gives what is not a child's to *rest*, with the whole path."""
+
+    def __init__(self, rest: IResource) -> None:
+        super().__init__()
+        self._rest = rest
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        request.postpath = [path, *(request.postpath or [])]
+        request.prepath = []
+        return self._rest
+
+
 class _Door(Resource):
     """Lets every request through to its server."""
 

@@ -111,3 +111,18 @@ class OAuthTests(CloudTestCase):
     async def test_a_wrong_consumer_or_callback_is_told_to_the_user(self) -> None:
         wrong = [{"client_id": "nobody"}, {"redirect_uri": "http://elsewhere/"}, {"response_type": "token"}]
         assert [(await self.ask(**arguments)).status for arguments in wrong] == [400] * 3
+
+    async def test_a_callback_that_does_not_match_is_told_with_the_one_that_is_registered(self) -> None:
+        page = (await self.ask(redirect_uri="http://elsewhere/")).body.decode()
+        assert f"http://elsewhere/ does not match the callback URL of this consumer, {CALLBACK}" in page
+
+    async def test_a_consumer_without_callback_is_told(self) -> None:
+        self.cloud.add_consumer("key", SECRET, "")
+        assert b"No callback uri defined for the OAuth client." in (await self.ask()).body
+
+    async def test_the_consent_page_tells_where_the_answer_goes(self) -> None:
+        assert f"<code>{CALLBACK}</code>" in (await self.ask()).body.decode()
+
+    async def test_a_consumer_that_is_not_private_gets_no_client_credentials(self) -> None:
+        self.cloud.credentials.consumers["key"].private = False
+        assert (await self.token(grant_type="client_credentials")).document["error"] == "unauthorized_client"

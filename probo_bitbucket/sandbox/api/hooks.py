@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from twisted.web.server import Request
@@ -11,6 +11,9 @@ from probo_bitbucket.sandbox.answers import Refused, json_body, not_found
 from probo_bitbucket.sandbox.api.routes import Routes
 from probo_bitbucket.sandbox.hooks import EVENTS, LONGEST_SECRET, MOST_HOOKS, Hook
 from probo_bitbucket.sandbox.repository import Repository
+
+if TYPE_CHECKING:
+    from probo_bitbucket.sandbox.bitbucket import BitbucketCloud
 
 
 def add(api: Routes) -> None:
@@ -26,15 +29,15 @@ def add(api: Routes) -> None:
 
     @api.repository_route("/hooks/<uid>", "webhook")
     def hook(_request: Request, repository: Repository, uid: str) -> Any:
-        return _document(find(repository.full_name, uid))
+        return _document(find(api.cloud, repository.full_name, uid))
 
     @api.repository_route("/hooks/<uid>", "webhook", "PUT")
     def change_hook(request: Request, repository: Repository, uid: str) -> Any:
-        return _changed(find(repository.full_name, uid), json_body(request))
+        return change(find(api.cloud, repository.full_name, uid), json_body(request))
 
     @api.repository_route("/hooks/<uid>", "webhook", "DELETE")
     def delete_hook(_request: Request, repository: Repository, uid: str) -> None:
-        api.cloud.hooks[repository.full_name].remove(find(repository.full_name, uid))
+        api.cloud.hooks[repository.full_name].remove(find(api.cloud, repository.full_name, uid))
 
     @api.route("/workspaces/<workspace>/hooks")
     def workspace_hooks(request: Request, workspace: str) -> Any:
@@ -46,15 +49,15 @@ def add(api: Routes) -> None:
 
     @api.route("/workspaces/<workspace>/hooks/<uid>")
     def workspace_hook(request: Request, workspace: str, uid: str) -> Any:
-        return _document(find(checked(request, workspace), uid))
+        return _document(find(api.cloud, checked(request, workspace), uid))
 
     @api.route("/workspaces/<workspace>/hooks/<uid>", "PUT")
     def change_workspace_hook(request: Request, workspace: str, uid: str) -> Any:
-        return _changed(find(checked(request, workspace), uid), json_body(request))
+        return change(find(api.cloud, checked(request, workspace), uid), json_body(request))
 
     @api.route("/workspaces/<workspace>/hooks/<uid>", "DELETE")
     def delete_workspace_hook(request: Request, workspace: str, uid: str) -> None:
-        api.cloud.hooks[workspace].remove(find(checked(request, workspace), uid))
+        api.cloud.hooks[workspace].remove(find(api.cloud, checked(request, workspace), uid))
 
     def checked(request: Request, workspace: str) -> str:
         access = api.gate.authorize(request, "webhook")
@@ -66,18 +69,25 @@ def add(api: Routes) -> None:
         return api.page(request, [_document(hook) for hook in api.cloud.hooks.get(subject, [])])
 
     def create(request: Request, subject: str) -> Any:
-        if len(api.cloud.hooks.get(subject, [])) >= MOST_HOOKS:
-            raise Refused(400, f"{subject} has {MOST_HOOKS} webhooks already, and can have no more.")
-        hook = Hook("", frozenset())
-        document = _changed(hook, json_body(request))
-        api.cloud.hooks.setdefault(subject, []).append(hook)
-        return document
+        return make(api.cloud, subject, json_body(request))
 
-    def find(subject: str, uid: str) -> Hook:
-        for hook in api.cloud.hooks.get(subject, []):
-            if hook.uuid.strip("{}") == uid.strip("{}"):
-                return hook
-        raise not_found(f"Hook {uid}")
+
+def find(cloud: BitbucketCloud, subject: str, uid: str) -> Hook:
+    for hook in cloud.hooks.get(subject, []):
+        if hook.uuid.strip("{}") == uid.strip("{}"):
+            return hook
+    raise not_found(f"Hook {uid}")
+
+
+def make(cloud: BitbucketCloud, subject: str, body: Any) -> dict[str, Any]:
+    """Give *subject*, a repository or workspace, another hook, as *body* says."""
+    hooks = cloud.hooks.setdefault(subject, [])
+    if len(hooks) >= MOST_HOOKS:
+        raise Refused(400, f"{subject} has {MOST_HOOKS} webhooks already, and can have no more.")
+    hook = Hook("", frozenset())
+    document = change(hook, body)
+    hooks.append(hook)
+    return document
 
 
 def _document(hook: Hook) -> dict[str, Any]:
@@ -93,7 +103,7 @@ def _document(hook: Hook) -> dict[str, Any]:
     }
 
 
-def _changed(hook: Hook, body: Any) -> dict[str, Any]:
+def change(hook: Hook, body: Any) -> dict[str, Any]:
     """Give *hook* what *body* says. A secret that is not named stays; null removes it."""
     match body:
         case {"url": str(url), "events": [_, *_] as events, "description": str(description)}:
