@@ -14,6 +14,7 @@ from probo_bitbucket.sandbox.answers import answer_json
 from probo_bitbucket.sandbox.build_machine import BuildMachine
 from probo_bitbucket.sandbox.build_plan import Nothing
 from probo_bitbucket.sandbox.build_run import Fatal, Setting
+from probo_bitbucket.sandbox.outage import with_page
 from probo_bitbucket.sandbox.probo_routes import answer_errors, on_error, parameters, posted_mapping
 from probo_bitbucket.sandbox.server import Recorded, Server
 
@@ -35,7 +36,7 @@ class ContainerManager(BuildMachine):
         self, clock: IReactorTime, *, on_event: Callable[[str, str], None] | None = None, **setting: Any
     ) -> None:
         super().__init__(clock, Setting(**setting), on_event)
-        self.server = Server(clock, self.app.resource())
+        self.server = Server(clock, with_page(self, self.app.resource()))
         self.faults = self.server.faults
         self.url = ""
         self._dying: Deferred[None] | None = None

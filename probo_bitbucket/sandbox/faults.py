@@ -113,6 +113,9 @@ class Faults:
         self._random = random or Random(0)  # noqa: S311 - the same run every time is wanted
         self._left: dict[Fault, int | None] = {}
 
+    def __contains__(self, fault: Fault) -> bool:
+        return fault in self._left
+
     def add(self, fault: Fault) -> Fault:
         self._left[fault] = fault.times
         return fault

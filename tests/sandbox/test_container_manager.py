@@ -10,15 +10,16 @@ import pytest
 import treq
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
-from twisted.web.client import Agent
+from twisted.web.client import Agent, ResponseFailed
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from probo_bitbucket.sandbox.build_run import Fatal, escape
 from probo_bitbucket.sandbox.container_manager import ContainerManager
-from probo_bitbucket.sandbox.faults import Answer, Cut, Fault, Hang
+from probo_bitbucket.sandbox.faults import Answer, Cut, Fault, Hang, Slow
 from probo_bitbucket.sandbox.server import Server
 
 pytestmark = pytest.mark.secret_in("asked", "in place of the handler, a simulator is asked, with the project's tokens")
@@ -61,7 +62,7 @@ def document(**build: Any) -> dict[str, Any]:
     }
 
 
-class ContainerManagerTests(TestCase):
+class ContainerManagerTestCase(TestCase):
     async def setUp(self) -> None:  # type: ignore[override]
         self.handler = Server(reactor, Handler())
         self.handler_url = await self.handler.listen(reactor)
@@ -106,6 +107,8 @@ class ContainerManagerTests(TestCase):
         updates = [json.loads(r.body)["update"] for r in self.handler.requests if r.method == "POST"]
         return [(update["context"], update["state"], update["description"]) for update in updates]
 
+
+class ContainerManagerTests(ContainerManagerTestCase):
     async def test_a_build_is_reported_in_the_recorded_order(self) -> None:
         answer = await self.build()
         assert answer == (
@@ -344,3 +347,47 @@ class ContainerManagerTests(TestCase):
         states = [state for context, state, _ in self.statuses() if "Shell" in context]
         assert sorted(states) == ["pending"] * 5 + ["running"] * 5 + ["success"] * 5
         assert states.index("running") < 5
+
+
+class OutageTests(ContainerManagerTestCase):
+    """The page at `/`, and its button."""
+
+    async def page(self) -> str:
+        return (await (await treq.get(f"{self.url}/", agent=Agent(reactor))).content()).decode()
+
+    async def press(self, action: str) -> None:
+        answer = await treq.post(f"{self.url}/", data={"action": action}, agent=Agent(reactor), allow_redirects=False)
+        assert (answer.code, answer.headers.getRawHeaders("Location")) == (303, ["/"])
+
+    async def test_while_it_is_down_nobody_gets_an_answer_but_who_looks_at_its_page(self) -> None:
+        await self.build()
+        assert "Take it down" in await self.page()
+        await self.press("down")
+        for path in ("/builds", "/containers", f"/builds/{ID}", "/nope"):
+            with pytest.raises(ResponseFailed):
+                await self.ask("GET", path)
+        assert "Bring it up" in await self.page()
+        await self.press("down")
+        await self.press("up")
+        assert (await self.ask("GET", f"/builds/{ID}"))[0] == 200
+        assert "Take it down" in await self.page()
+
+    async def test_what_is_being_built_when_it_goes_down_is_lost(self) -> None:
+        self.handler.faults.add(Fault(Slow(0.02), STATUS))
+        await self.start()
+        await self.handler_has_heard()
+        await self.press("down")
+        await self.press("up")
+        told = len(self.handler.requests)
+        await self.start(id="another")
+        await self.cm.wait_for("another")
+        builds = {json.loads(each.body)["build"]["id"] for each in list(self.handler.requests)[told:] if each.body}
+        assert builds == {"another"}
+
+    async def handler_has_heard(self) -> None:
+        while not self.handler.requests:
+            await deferLater(reactor, 0, lambda: None)
+
+    async def test_a_post_that_is_no_form_is_refused(self) -> None:
+        answer = await treq.post(f"{self.url}/", data=b"{}", agent=Agent(reactor))
+        assert answer.code == 400
