@@ -191,7 +191,7 @@ class WithoutDaemon(CheckTestCase):
         for path in self.folder.glob("probo-bitbucket.db*"):
             path.unlink()
         settings = self.folder / "settings.yaml"
-        given = json.loads(settings.read_text())
+        given = self.stage.written
         settings.write_text(json.dumps({key: given[key] for key in given.keys() - CREDENTIALS}))
         self.assertEqual(await self.wrong("credentials"), "there are none → open /setup, or put some into the settings")
 

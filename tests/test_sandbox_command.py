@@ -76,9 +76,19 @@ def test_the_data_directory_is_kept_where_one_is_named(tmp_path: Path) -> None:
     assert probo_bitbucket(tmp_path, "sandbox", "--once", f"--data-dir={kept}", *ANY_PORTS).returncode == 0
     assert "delivery.accepted" in (kept / "handler.log").read_text()
     assert kept.stat().st_mode & 0o777 == 0o700
+    settings = (kept / "settings.yaml").read_text().splitlines()
+    assert settings[0].startswith("# The settings of the sandbox's handler")
+    assert [line.partition(": ")[0] for line in settings if line[:1] != "#"][:2] == ["hostname", "dataDir"]
     refused = probo_bitbucket(tmp_path, "sandbox", "--once", f"--data-dir={kept}", *ANY_PORTS)
     assert refused.returncode == 2
     assert "is not empty" in refused.stderr
+
+
+def test_a_directory_that_is_there_becomes_the_users_own(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir(mode=0o755)
+    assert probo_bitbucket(tmp_path, "sandbox", "--once", f"--data-dir={kept}", *ANY_PORTS).returncode == 0
+    assert kept.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.fixture
@@ -163,9 +173,10 @@ class PlayThatFails(StageTestCase):
         assert any(event.text.startswith("pushes to pull request #1") for event in self.events)
         await self.cloud.settled()
 
-    async def test_its_webhook_has_the_events_that_it_should_have(self) -> None:
+    async def test_its_webhook_has_the_title_and_the_events_that_it_should_have(self) -> None:
         self.cloud.hooks.clear()
         await self.begin().first_build(60, Clock())
         [hook] = self.cloud.hooks["acme/site"]
-        assert hook.events >= EVENTS.keys()
+        assert hook.events == EVENTS.keys()
+        assert hook.description  # the form wants one
         await self.cloud.settled()

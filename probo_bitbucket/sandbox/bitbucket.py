@@ -98,7 +98,7 @@ class BitbucketCloud:
 
     def add_hook(self, subject: str, url: str, events: Iterable[str], secret: str = "") -> Hook:
         """Let *url* hear of *events* in *subject*: a repository's full name or a workspace."""
-        hook = Hook(url, frozenset(events), secret)
+        hook = Hook(url, frozenset(events), secret, "Probo")
         self.hooks.setdefault(subject, []).append(hook)
         return hook
 

@@ -113,7 +113,8 @@ async def _play(stage: Stage, reactor: Any, programme: Programme, once: bool) ->
 @contextmanager
 def _directory(wanted: Path | None) -> Iterator[Path]:
     if wanted is not None:
-        wanted.mkdir(mode=0o700, parents=True, exist_ok=True)  # there will be secrets in it
+        wanted.mkdir(parents=True, exist_ok=True)
+        wanted.chmod(0o700)  # also where it was there: there will be secrets in it
         yield wanted.absolute()
         return
     with tempfile.TemporaryDirectory(prefix="probo-bitbucket-sandbox-") as temporary:

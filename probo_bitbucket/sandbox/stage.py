@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket import config
@@ -22,11 +22,17 @@ SCOPES = ("pullrequest", "webhook")
 EVENTS = (
     "pullrequest:created",
     "pullrequest:updated",
-    "pullrequest:push",
     "pullrequest:fulfilled",
     "pullrequest:rejected",
 )
 CONFIGURATION = b"steps:\n  - name: Hello\n    command: echo hi\n  - name: Fine\n    command: 'true'\n"
+
+
+_HEAD = """\
+# The settings of the sandbox's handler, as an operator would write them, for the commands: -c THIS FILE.
+# bbApiUrl and bbSiteUrl lead to the simulated Bitbucket (without them it is the real one), api to the simulated
+# Container Manager.
+"""
 
 
 class Stage:
@@ -108,7 +114,8 @@ class Stage:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._data_dir / "settings.yaml"
         path.touch(mode=0o600)
-        path.write_bytes(msgspec.json.encode(self.written))  # JSON is YAML
+        lines = (f"{key}: {json.dumps(value)}\n" for key, value in self.written.items())  # JSON is YAML
+        path.write_text(_HEAD + "".join(lines))
         return config.load([path], {}, {})
 
     def watch(self, full_name: str, *events: str) -> None:
