@@ -21,9 +21,9 @@ $(READY): pyproject.toml setup.py
 	pwd > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/checkout.pth"
 	touch $@
 
-# ONCE=1 ends after the first whole build; without it the sandbox stays until Ctrl-C.
+# ONCE=1 ends after the first whole build; without it the sandbox stays until Ctrl-C. FROM_NOTHING=1 leaves the set-up to you.
 demo: $(READY)
-	$(BIN)/probo-bitbucket sandbox $(if $(ONCE),--once)
+	$(BIN)/probo-bitbucket sandbox $(if $(ONCE),--once) $(if $(FROM_NOTHING),--from-nothing)
 
 test: $(READY)
 	$(BIN)/ruff check

@@ -65,6 +65,13 @@ class Browser:
     def find(self, selector: str) -> WebElement:
         return self._driver.find_element(By.CSS_SELECTOR, selector)
 
+    def find_all(self, selector: str) -> list[WebElement]:
+        return self._driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def described(self, term: str) -> str:
+        """What stands beside *term* in a list of descriptions."""
+        return self._driver.find_element(By.XPATH, f"//dt[normalize-space()='{term}']/following-sibling::dd").text
+
     def labelled(self, label: str) -> WebElement:
         """The field that a label belongs to."""
         named = self._driver.find_element(By.XPATH, f"//label[normalize-space()='{label}']").get_attribute("for")
@@ -129,6 +136,15 @@ class Browser:
         """Wait until the page says *text*."""
         wait = WebDriverWait(self._driver, PATIENCE, ignored_exceptions=[StaleElementReferenceException])
         wait.until(lambda _: text in self.text, f"{text!r} was waited for")
+
+    def reload_until_gone(self, text: str) -> None:
+        """Load the page until it does not say *text* any more."""
+
+        def gone(_driver: object) -> bool:
+            self._driver.refresh()
+            return text not in self.text
+
+        WebDriverWait(self._driver, PATIENCE).until(gone, f"{text!r} stays")
 
     def picture(self, name: str) -> None:
         """Keep the whole page as a picture in every width; AssertionError where it has to be scrolled sideways."""

@@ -1,90 +1,212 @@
-"""The newcomer's way, from nothing: set up, a webhook added and tried, a pull request followed to its last status."""
+"""The newcomer's way in `probo-bitbucket sandbox --from-nothing`, by what it prints and what its pages say.
+
+In a browser, and on a terminal: set up, a webhook added and tried, a pull request followed to its last status.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from selenium.webdriver.common.keys import Keys
-from twisted.internet.threads import deferToThread
 
-from probo_bitbucket.flow.oversight import trial
-from probo_bitbucket.sandbox.stage import KEY, SCOPES, SECRET
-from tests.dashboard_browser import DashboardTestCase
-from tests.test_setup_in_browser import NOTHING
+from tests.browser import Browser
+
+COMMAND = (sys.executable, "-m", "probo_bitbucket")
+ANY_PORTS = ("--bitbucket-port=0", "--handler-port=0", "--container-manager-port=0")
 
 
-class Newcomer(DashboardTestCase):
-    settings: ClassVar[dict[str, Any]] = NOTHING
+class Newcomer:
+    """Knows what the sandbox printed when it began, and nothing else."""
 
-    async def setUp(self) -> None:  # type: ignore[override]
-        await super().setUp()
-        self.patch(trial, "PAUSE", 0.02)
-        self.cloud.hooks.clear()
-        self.cloud.add_consumer(KEY, SECRET, f"{self.stage.url}/setup/callback", scopes=SCOPES)
-        await self.stage.stop_handler()
-        self.stage._given["publicUrl"] = self.stage.url
-        self.stage.start_handler()
+    def __init__(self, browser: Browser, printed: str) -> None:
+        self.browser = browser
+        self.printed = printed
+        self.attentive = True  # whether pictures are taken, and the pages examined
 
-    async def test_from_nothing_to_the_last_status(self) -> None:
-        await deferToThread(self.set_up)
-        await deferToThread(self.add_webhook)
-        await deferToThread(self.watch)
-        await deferToThread(self.open_pull_request)
-        pull_request = self.repository.pull_requests[1]
-        await self.built(pull_request)
-        await deferToThread(self.follow)
-        self.assertEqual(set(self.states(pull_request).values()), {"SUCCESSFUL"})
+    def address(self, name: str) -> str:
+        """What was printed as the address of *name*."""
+        return str(re.findall(rf"(?m)^{re.escape(name)} +(\S+)", self.printed)[0])
 
-    def set_up(self) -> None:
-        self.open("/")
-        self.look("newcomer-1-nothing")
-        self.browser.press("Set credentials up")
-        self.browser.labelled("Key").send_keys(KEY)
-        self.browser.labelled("Secret").send_keys(SECRET)
-        self.look("newcomer-2-consumer")
-        self.browser.press("Continue to Bitbucket")
-        self.browser.await_text("asks for")
-        self.look("newcomer-2-consent")
-        self.browser.press("Grant access")
-        self.browser.await_text("Bitbucket agreed")
-        self.look("newcomer-3-credentials")
-        self.browser.press("Store them and start to work")
-        self.browser.await_text("The credentials are in use")
-        self.look("newcomer-4-set-up")
+    def look(self, name: str) -> None:
+        if self.attentive:
+            self.browser.look(f"newcomer-{name}")
 
-    def add_webhook(self) -> None:
-        self.browser.press("Add the webhook")
-        self.browser.labelled("Add a webhook").send_keys("acme/site", Keys.ENTER)
-        self.browser.await_text("made")
-        self.look("newcomer-5-webhook")
-        self.browser.press("Test acme/site")
-        self.browser.await_text("works, ")
-        self.look("newcomer-6-webhook-works")
-
-    def watch(self) -> None:
-        self.browser.press("Overview")
-        self.browser.await_text("Live")
-        self.look("newcomer-7-waiting")
+    def add_consumer(self, callback_url: str) -> tuple[str, str]:
+        """As the set-up page and the command tell one to; the key and the secret that Bitbucket shows then."""
+        browser = self.browser
+        browser.open(self.address("Bitbucket"))
+        self.look("2-bitbucket")
+        browser.press("Settings of acme")
+        self.look("2-workspace")
+        browser.press("OAuth consumers")
+        browser.press("Add consumer")
+        browser.labelled("Name").send_keys("Probo")
+        browser.labelled("Callback URL").send_keys(callback_url)
+        for ticked in ("This is a private consumer", "Pull requests: Read", "Webhooks: Read and write"):
+            browser.labelled(ticked).click()
+        self.look("2-new-consumer")
+        browser.press("Save")
+        browser.press("Probo")
+        self.look("2-consumer")
+        return browser.described("Key"), browser.described("Secret")
 
     def open_pull_request(self) -> None:
         """On the pages of the simulated Bitbucket, as anybody does who plays with it."""
-        self.browser.open(f"{self.cloud.url}/acme/site")
-        self.look("newcomer-8-bitbucket")
-        self.browser.press("Webhooks")
-        self.look("newcomer-8-webhooks")
-        self.browser.press("The Site")
-        self.browser.press("Open a pull request")
-        self.browser.await_text("Change the page")
+        browser = self.browser
+        browser.open(f"{self.address('Bitbucket')}/acme/site")
+        self.look("8-repository")
+        browser.press("Webhooks")
+        browser.await_text("Latest requests")
+        self.look("8-webhooks")
+        browser.press("Edit")
+        self.look("8-webhook")
+        browser.press("Webhooks")
+        browser.press("acme/site")
+        browser.press("Open a pull request")
+        browser.await_text("Change the page")
 
-    def follow(self) -> None:
-        self.open("/")
-        self.browser.await_text("succeeded")
-        self.look("newcomer-9-built")
-        self.browser.press("pullrequest:created")
-        self.browser.await_text("Build started")
-        self.browser.await_text("ProboCI/Shell/Fine")
-        self.look("newcomer-10-story")
-        self.browser.press("acme/site#1")
-        self.browser.press("Open on Bitbucket")
-        self.browser.await_text("ProboCI/env")
-        self.browser.picture("dashboard-newcomer-11-statuses")  # which loads itself again and again
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
+    """In front of a sandbox of its own, which has to end in order."""
+    browser = Browser()
+    process = subprocess.Popen(
+        [*COMMAND, "sandbox", "--from-nothing", *ANY_PORTS],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        printed = ""
+        while "Ctrl-C" not in printed:
+            line = process.stdout.readline()
+            assert line, process.stderr and process.stderr.read()
+            printed += line
+        yield Newcomer(browser, printed)
+    finally:
+        browser.close()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_in_a_browser(newcomer: Newcomer) -> None:
+    browser = newcomer.browser
+    _set_up(newcomer)
+    browser.press("Add the webhook")
+    browser.labelled("Add a webhook").send_keys("acme/site", Keys.ENTER)
+    browser.await_text("made")
+    newcomer.look("5-webhook")
+    browser.press("Test acme/site")
+    browser.await_text("works, ")
+    newcomer.look("6-webhook-works")
+    browser.press("Overview")
+    browser.await_text("Live")
+    newcomer.look("7-waiting")
+    newcomer.open_pull_request()
+    _follow(newcomer)
+
+
+def _set_up(newcomer: Newcomer) -> None:
+    browser = newcomer.browser
+    browser.open(newcomer.address("its dashboard"))
+    newcomer.look("1-nothing")
+    browser.open(re.findall(r"Begin at (\S+/setup)", newcomer.printed)[0])
+    callback_url = browser.find("#callback").text
+    key, secret = newcomer.add_consumer(callback_url)
+    browser.open(newcomer.address("set-up page"))
+    browser.labelled("Key").send_keys(key)
+    browser.labelled("Secret").send_keys(secret)
+    newcomer.look("3-consumer")
+    browser.press("Continue to Bitbucket")
+    browser.await_text("asks for")
+    newcomer.look("3-consent")
+    browser.press("Grant access")
+    browser.await_text("Bitbucket agreed")
+    newcomer.look("4-credentials")
+    browser.press("Store them and start to work")
+    browser.await_text("The credentials are in use")
+    newcomer.look("4-set-up")
+
+
+def _follow(newcomer: Newcomer) -> None:
+    browser = newcomer.browser
+    browser.open(newcomer.address("its dashboard"))
+    browser.await_text("succeeded")
+    newcomer.look("9-built")
+    browser.press("pullrequest:created")
+    browser.await_text("Build started")
+    browser.await_text("ProboCI/Script/Run the tests")
+    newcomer.look("10-story")
+    browser.press("acme/site#1")
+    browser.press("Open on Bitbucket")
+    browser.await_text("[■] Environment ready")
+    newcomer.look("11-statuses")
+    assert {each.text for each in browser.find_all("td .state")} == {"SUCCESSFUL"}
+
+
+@pytest.mark.secret_in("said", "the address of the consent page, which the watch knows where it hears all at once")
+def test_on_a_terminal(newcomer: Newcomer) -> None:
+    """With the commands that were printed. The pages are those of the other way."""
+    browser = newcomer.browser
+    newcomer.attentive = False
+    commands = re.findall(r"(?m)^ +probo-bitbucket (.+)$", newcomer.printed)
+    assert [each.rpartition(" -c ")[0] for each in commands] == [
+        "setup --store",
+        "hooks add acme/site",
+        "hooks test acme/site",
+    ]
+    setup, add, test = (command.split() for command in commands)
+    _talk(newcomer, setup)
+    assert "made" in _run(*add)
+    assert "works, " in _run(*test)
+    newcomer.open_pull_request()
+    browser.await_text("[■] Environment ready")
+    wrong = [line for line in _run("check", *setup[-2:]).splitlines() if not line.startswith("ok ")]
+    assert wrong == []
+
+
+def _talk(newcomer: Newcomer, command: list[str]) -> None:
+    """Answer what the command of the set-up asks, and do what it says."""
+    browser, words = newcomer.browser, [*COMMAND, *command]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        assert process.stdin
+        callback_url = _read_to(process, r"Callback URL +(\S+)")
+        key, secret = newcomer.add_consumer(callback_url)
+        process.stdin.write(f"{key}\n{secret}\n")
+        process.stdin.flush()
+        browser.open(_read_to(process, r"(http\S+/authorize\S+)"))
+        browser.await_text("asks for")
+        browser.press("Grant access")
+        browser.await_text("copy the address of this page there")
+        browser.look("newcomer-terminal")
+        said, _ = process.communicate(f"{browser.url}\n", timeout=30)
+    assert "Stored." in said
+    browser.open(newcomer.address("its dashboard"))
+    browser.reload_until_gone("Set credentials up")
+
+
+def _read_to(process: subprocess.Popen[str], pattern: str) -> str:
+    """What *pattern* finds first in what the process says."""
+    assert process.stdout
+    for line in process.stdout:
+        if found := re.search(pattern, line):
+            return found[1]
+    raise AssertionError(pattern)
+
+
+def _run(*words: str) -> str:
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -66,7 +66,7 @@ def test_once_plays_a_whole_build_and_leaves_nothing_behind(tmp_path: Path) -> N
     places = [ended.stdout.index(line) for line in told]
     assert places == sorted(places)
     assert re.search(r"(?m)^its dashboard +http://\S+/$", ended.stdout)
-    assert re.search(r"set-up page +http://\S+/setup \(key set-up, secret secret-of-set-up\)", ended.stdout)
+    assert re.search(r"(?m)^set-up page +http://\S+/setup$", ended.stdout)
     assert "\x1b" not in ended.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -89,6 +89,12 @@ def test_a_directory_that_is_there_becomes_the_users_own(tmp_path: Path) -> None
     kept.mkdir(mode=0o755)
     assert probo_bitbucket(tmp_path, "sandbox", "--once", f"--data-dir={kept}", *ANY_PORTS).returncode == 0
     assert kept.stat().st_mode & 0o777 == 0o700
+
+
+def test_once_and_from_nothing_do_not_go_together(tmp_path: Path) -> None:
+    ended = probo_bitbucket(tmp_path, "sandbox", "--once", "--from-nothing", *ANY_PORTS)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "--from-nothing waits for you" in ended.stderr
 
 
 @pytest.fixture

@@ -22,6 +22,11 @@ _port = click.IntRange(0, 65535)
 @click.command()
 @click.option("--once", is_flag=True, help="End after the first build: with status 0 if it succeeded, 1 if not.")
 @click.option(
+    "--from-nothing",
+    is_flag=True,
+    help="Begin without credentials and webhook, as one who installs it; say where to set it up.",
+)
+@click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     callback=_unused,
@@ -31,14 +36,23 @@ _port = click.IntRange(0, 65535)
 @click.option("--handler-port", type=_port, default=3012, show_default=True, help="0: any free port.")
 @click.option("--container-manager-port", type=_port, default=3020, show_default=True, help="0: any free port.")
 def sandbox(
-    *, once: bool, data_dir: Path | None, bitbucket_port: int, handler_port: int, container_manager_port: int
+    *,
+    once: bool,
+    from_nothing: bool,
+    data_dir: Path | None,
+    bitbucket_port: int,
+    handler_port: int,
+    container_manager_port: int,
 ) -> None:
     """Play with the handler, without Bitbucket and Probo.
 
     Starts a simulated Bitbucket Cloud and a simulated Container Manager with the real handler between them, opens a
     pull request, and prints what happens as it happens. The simulated Bitbucket has pages with buttons to open,
-    update, merge and decline pull requests. Ctrl-C ends it.
+    update, merge and decline pull requests, and to change or delete webhooks and OAuth consumers; that of the
+    Container Manager takes it down. Ctrl-C ends it.
     """
+    if once and from_nothing:
+        raise click.UsageError("--once is played without anybody, and --from-nothing waits for you to set it up.")
     from twisted.internet.task import react
 
     from probo_bitbucket.sandbox.performance import Wishes, perform
@@ -46,5 +60,5 @@ def sandbox(
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal without UTF-8 shall still see the rest of a line; a pipe shall have a line when it is written.
         sys.stdout.reconfigure(errors="replace", line_buffering=True)
-    wishes = Wishes(once, data_dir, bitbucket_port, handler_port, container_manager_port)
+    wishes = Wishes(once, from_nothing, data_dir, bitbucket_port, handler_port, container_manager_port)
     react(perform, (sys.stdout, wishes))

@@ -25,7 +25,7 @@ from probo_bitbucket.log_file import LogFile
 from probo_bitbucket.logs import LineObserver
 from probo_bitbucket.sandbox.play import NotThere, Play
 from probo_bitbucket.sandbox.programme import Programme
-from probo_bitbucket.sandbox.stage import SCOPES, Stage
+from probo_bitbucket.sandbox.stage import Stage
 
 STEP_TIME = 0.8  # seconds a step of the build takes, so that one can see it in progress
 TIME_LIMIT = 60.0  # seconds that the first build may take
@@ -36,6 +36,7 @@ class Wishes:
     """What the user asked for. A port of 0 is any free one; without a directory a temporary one is used."""
 
     once: bool
+    from_nothing: bool
     data_dir: Path | None
     bitbucket_port: int
     handler_port: int
@@ -65,13 +66,11 @@ def perform(reactor: Any, stream: TextIO, wishes: Wishes) -> Deferred[None]:
 
 async def _perform(reactor: Any, programme: Programme, wishes: Wishes) -> None:
     with _directory(wishes.data_dir) as data_dir, _log_file(data_dir / "handler.log") as log_file:
-        stage = Stage(reactor, data_dir, port=wishes.handler_port)
+        stage = Stage(reactor, data_dir, from_nothing=wishes.from_nothing, port=wishes.handler_port)
         stage.container_manager.setting.step_time = STEP_TIME
+        settings = data_dir / "settings.yaml"
         try:
             await stage.open(wishes.bitbucket_port, wishes.container_manager_port)
-            consumer = stage.cloud.add_consumer(
-                "set-up", "secret-of-set-up", f"{stage.url}/setup/callback", scopes=SCOPES
-            )
             programme.announce(
                 {
                     "Bitbucket": stage.cloud.url,
@@ -79,11 +78,15 @@ async def _perform(reactor: Any, programme: Programme, wishes: Wishes) -> None:
                     "its dashboard": f"{stage.url}/",
                     "Container Manager": stage.container_manager.url,
                     "handler's log": log_file,
-                    "handler's settings": f"{data_dir / 'settings.yaml'} (for commands: -c)",
-                    "set-up page": f"{stage.url}/setup (key {consumer.key}, secret {consumer.secret})",
+                    "handler's settings": f"{settings} (for commands: -c)",
+                    "set-up page": f"{stage.url}/setup",
                 }
             )
-            await _play(stage, reactor, programme, wishes.once)
+            play = Play(stage, programme.tell, programme.show)
+            if wishes.from_nothing:
+                await _set_up_by_hand(stage, play, programme, settings)
+            else:
+                await _play(stage, play, reactor, programme, wishes.once)
         except CannotListenError as error:
             programme.say(f"Port {error.port} is in use: choose another one, or 0 for any that is free. See --help.")
             raise SystemExit(1) from None
@@ -91,23 +94,48 @@ async def _perform(reactor: Any, programme: Programme, wishes: Wishes) -> None:
             await stage.close()
 
 
-async def _play(stage: Stage, reactor: Any, programme: Programme, once: bool) -> None:
-    play = Play(stage, programme.tell, programme.show)
+async def _play(stage: Stage, play: Play, reactor: Any, programme: Programme, once: bool) -> None:
     pull_request = play.begin()
     try:
         await play.first_build(TIME_LIMIT, reactor)
         if not once:
-            programme.say(f"Now open {stage.cloud.url}{pull_request.path} and press the buttons. Ctrl-C ends it.")
-            programme.say()
-            await Deferred()
+            await _stay(programme, f"Now open {stage.cloud.url}{pull_request.path} and press the buttons.")
     except NotThere as error:
         programme.say(str(error), "red")
         raise SystemExit(1) from None
     except CancelledError:
-        programme.say()
-        programme.say("Stopped.")
+        _say_goodbye(programme)
         if once:
             raise SystemExit(1) from None
+
+
+async def _set_up_by_hand(stage: Stage, play: Play, programme: Programme, settings: Path) -> None:
+    repository = play.furnish().full_name
+    programme.say("Nothing is set up: the handler has no credentials, and no webhook leads to it.", "bold")
+    for step in (
+        f"Begin at {stage.url}/setup, which tells what to click in Bitbucket: that is {stage.cloud.url}",
+        f"Add the webhook of {repository} at {stage.url}/hooks, and test it.",
+        f"Open a pull request at {stage.cloud.url}/{repository}, and see what becomes of it at {stage.url}/",
+    ):
+        programme.say(f"  {step}")
+    programme.say("On a terminal, the first two are:")
+    for command in ("setup --store", f"hooks add {repository}", f"hooks test {repository}"):
+        programme.say(f"  probo-bitbucket {command} -c {settings}")
+    try:
+        await _stay(programme)
+    except CancelledError:
+        _say_goodbye(programme)
+
+
+async def _stay(programme: Programme, *invitation: str) -> None:
+    programme.say(" ".join((*invitation, "Ctrl-C ends it.")))
+    programme.say()
+    await Deferred()
+
+
+def _say_goodbye(programme: Programme) -> None:
+    programme.say()
+    programme.say("Stopped.")
 
 
 @contextmanager

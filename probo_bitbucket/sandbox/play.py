@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from probo_bitbucket.sandbox import scenery
 from probo_bitbucket.sandbox.narrator import Event, Narrator, Station
 from probo_bitbucket.sandbox.pullrequest import PullRequest
+from probo_bitbucket.sandbox.repository import Repository
 from probo_bitbucket.sandbox.stage import Stage
 from probo_bitbucket.sandbox.statuses import BuildStatus, State
 
@@ -34,9 +35,13 @@ class Play:
         self._first_build: Deferred[PullRequest] = Deferred()
         Narrator(stage, self._hear)
 
+    def furnish(self) -> Repository:
+        """Put the repository on the stage, of which nobody hears yet."""
+        return self._stage.cloud.add_repository(scenery.REPOSITORY, scenery.FILES, name=scenery.NAME)
+
     def begin(self) -> PullRequest:
-        """Put the repository on the stage and open a pull request."""
-        repository = self._stage.cloud.add_repository(scenery.REPOSITORY, scenery.FILES, name=scenery.NAME)
+        """Put the repository on the stage, with a webhook, and open a pull request."""
+        repository = self.furnish()
         self._stage.watch(scenery.REPOSITORY, *scenery.OTHER_EVENTS)
         return repository.open_pull_request(scenery.TITLE, scenery.BRANCH, scenery.CHANGE)
 

@@ -36,20 +36,27 @@ _HEAD = """\
 
 
 class Stage:
-    """Settings can be given by their YAML names; they replace those of the stage."""
+    """Settings can be given by their YAML names; they replace those of the stage.
 
-    def __init__(self, reactor: Any, data_dir: Path, **settings: Any) -> None:
+    *from_nothing*: without credentials and secrets, as an operator begins, and with a workspace without consumers.
+    """
+
+    def __init__(self, reactor: Any, data_dir: Path, *, from_nothing: bool = False, **settings: Any) -> None:
         self._reactor = reactor
         self._data_dir = data_dir
         self._given = settings
         self.cloud = BitbucketCloud(cast(IReactorTime, reactor))
-        self.consumer = self.cloud.add_consumer(KEY, SECRET, "http://localhost/setup", scopes=SCOPES)
-        self.refresh_token = self.cloud.credentials.issue_refresh_token(KEY)
+        self.refresh_token = "" if from_nothing else self._register()
         self.container_manager = ContainerManager(
             cast(IReactorTime, reactor), handler_url="", auth_url="", archive_url=""
         )
         self.handler: Handler | None = None
         self.url = ""
+
+    def _register(self) -> str:
+        """Give the handler a consumer; return its first refresh token."""
+        self.consumer = self.cloud.add_consumer(KEY, SECRET, scopes=SCOPES)
+        return self.cloud.credentials.issue_refresh_token(KEY)
 
     def _choose_port(self) -> None:
         """A webhook's URL needs the port before anybody listens."""
@@ -65,6 +72,8 @@ class Stage:
         self._choose_port()
         self._given.setdefault("api", {"url": self.container_manager.url})
         self.start_handler()
+        if self.refresh_token:
+            self.consumer.callback_url = f"{self.url}/setup/callback"
 
     def start_handler(self) -> None:
         """Start the handler, on the port that it had before if it was stopped."""
@@ -100,13 +109,18 @@ class Stage:
         return {
             "hostname": "127.0.0.1",
             "dataDir": str(self._data_dir),
+            "bbApiUrl": self.cloud.api_url,
+            "bbSiteUrl": self.cloud.url,
+            **(self._secrets() if self.refresh_token else {}),
+            **self._given,
+        }
+
+    def _secrets(self) -> Mapping[str, str]:
+        return {
             "bbClientKey": KEY,
             "bbClientSecret": SECRET,
             "bbRefreshToken": self.refresh_token,
-            "bbApiUrl": self.cloud.api_url,
-            "bbSiteUrl": self.cloud.url,
             "bbWebhookSecret": HOOK_SECRET,
-            **self._given,
         }
 
     def settings(self) -> config.Settings:

@@ -66,7 +66,7 @@ class Theatre(Stage):
         self._directory = directory
         self._clock = reactor
         self.cluster = cluster
-        database = {"database": cluster.new_database()} if cluster else {}
+        database: dict[str, Any] = {"database": cluster.new_database()} if cluster else {}
         super().__init__(
             reactor,
             directory / "data",
