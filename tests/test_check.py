@@ -13,6 +13,7 @@ from twisted.web.pages import notFound
 from twisted.web.server import Site
 
 from probo_bitbucket.sandbox.faults import Answer, Cut, Fault
+from probo_bitbucket.sandbox.stage import HOOK_SECRET
 from tests.test_cli import CommandTestCase
 from tests.test_hooks import HookTestCase
 from tests.web.certificates import write_certificates
@@ -119,6 +120,40 @@ class WithDaemon(CheckTestCase):
     async def test_files_that_others_can_read(self) -> None:
         (self.folder / "probo-bitbucket.db").chmod(0o644)
         self.assertIn("chmod 600", await self.wrong("files"))
+
+
+class OfNoWebhookMadeHere(CheckTestCase):
+    """The webhook was made by hand, and nothing was built yet."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await HookTestCase.setUp(self)
+        self.stage.watch("acme/site", "repo:push")
+        self.hook().secret = "wrong"
+        self.repository.push("main", {})
+        await self.cloud.settled()
+
+    async def test_wrong_secret(self) -> None:
+        said = await self.wrong("webhook acme/site")
+        self.assertIn(
+            "its deliveries are refused, 1 until now, the first 0 min ago: X-Hub-Signature does not fit", said
+        )
+        self.assertIn(self.hook().uuid.strip("{}"), said)
+        self.assertIn("probo-bitbucket hooks add acme/site", said)
+        [listed] = await self.listed()
+        self.assertEqual((listed["place"], listed["grade"]), ("acme/site", "wrong"))
+
+    async def test_it_is_said_until_one_is_accepted(self) -> None:
+        self.hook().secret = HOOK_SECRET
+        self.repository.push("main", {})
+        await self.cloud.settled()
+        self.assertEqual((await self.look())["webhooks"]["grade"], "warning")
+        self.assertEqual(await self.listed(), [])
+
+    async def test_what_is_advised_mends_it(self) -> None:
+        await self.change("add")
+        self.repository.push("main", {})
+        await self.cloud.settled()
+        self.assertEqual((await self.look())["webhook acme/site"]["grade"], "ok")
 
 
 class WrongPublicUrl(CheckTestCase):

@@ -65,6 +65,8 @@ class HookRoutes:
         inspection = self.hooks.inspection
         meant = [each.decode("utf-8", "replace") for each in cast(Any, request).args.get(b"place", [])]
         reports = await inspection.reports(_places(meant))
+        if not meant:
+            reports += await inspection.strangers({each.uuid for each in reports})
         return answer(request, 200, {"url": inspection.url, "events": list(EVENTS), "hooks": reports})
 
     async def add_hooks(self, request: Request) -> bytes:

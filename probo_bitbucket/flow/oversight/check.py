@@ -105,10 +105,11 @@ class Check:
 
     async def _hooks(self) -> list[Verdict]:
         places = await self.inspection.places()
-        if not places:
+        reports = await self.inspection.reports(places[:HOOKS]) if places else []
+        reports += await self.inspection.strangers({each.uuid for each in reports})
+        if not reports:
             advice = "probo-bitbucket hooks add WORKSPACE/REPOSITORY"
             return [Verdict.warning("webhooks", "none is known, and nothing was built yet", advice)]
-        reports = await self.inspection.reports(places[:HOOKS])
         verdicts = [Verdict(f"webhook {each.place}", each.grade, each.what, each.advice) for each in reports]
         if len(places) > HOOKS:
             more = f"{len(places) - HOOKS} more were not looked at"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -13,13 +13,14 @@ from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.bitbucket.hooks import EVENTS, Hook, Place, Webhooks
 from probo_bitbucket.errors import UpstreamError
-from probo_bitbucket.flow.deliveries.signatures import RefusedDeliveries
+from probo_bitbucket.flow.deliveries.signatures import BadSignature, Refused, RefusedDeliveries
 from probo_bitbucket.flow.oversight.verdict import Grade, advice_on
 from probo_bitbucket.store import Database, StoreUnavailable, hook_reports, hooks
 from probo_bitbucket.store.hook_reports import KeptReport
 from probo_bitbucket.store.hooks import KnownHook
 
 AT_ONCE = 8  # places looked at side by side
+RECENT = 3600.0  # seconds for which it is told of a webhook that nothing else is known of
 
 NO_PUBLIC_URL = "the settings do not say where Bitbucket reaches this daemon"
 SET_PUBLIC_URL = "set publicUrl, such as https://probo.example.com"
@@ -90,6 +91,22 @@ class Inspection:
         known = await self.store.transact(hooks.known)
         shared = {name: await self._of_workspace(name, known) for name in sorted({place.workspace for place in asked})}
         return await self.keep("look", await each(asked, partial(self._report, known, shared)))
+
+    async def strangers(self, reported: Collection[str]) -> list[HookReport]:
+        """The webhooks whose newest delivery was refused here, but for those *reported*, which are uuids.
+
+        All that is known of them is what their deliveries said themselves. Raises StoreUnavailable.
+        """
+        by_hook: dict[str, list[Refused]] = {}
+        for refused in self.refused.since(self.clock.seconds() - RECENT):
+            if refused.hook_uuid and refused.hook_uuid not in reported and isinstance(refused.error, BadSignature):
+                by_hook.setdefault(refused.hook_uuid, []).append(refused)
+        found: list[HookReport] = []
+        for uuid, deliveries in by_hook.items():
+            accepted_at = await self.store.transact(hooks.last_delivery, uuid) or 0.0
+            if since := [each for each in deliveries if each.at > accepted_at]:
+                found.append(_stranger(uuid, since, self.clock.seconds()))
+        return found
 
     async def keep(self, deed: str, reports: list[HookReport]) -> list[HookReport]:
         """Have *reports* of a deed remembered; returns them. What the store does not take is told all the same."""
@@ -184,6 +201,17 @@ class Inspection:
             if refused.hook_uuid == hook.uuid:
                 yield f"its last delivery was refused: {refused.error}"
                 return
+
+
+def _stranger(uuid: str, refused: Sequence[Refused], now: float) -> HookReport:
+    """*refused* are the deliveries of one webhook, the newest first."""
+    names = sorted({each.repository for each in refused if each.repository})
+    first = f"the first {(now - refused[-1].at) / 60:.0f} min ago"
+    what = f"its deliveries are refused, {len(refused)} until now, {first}: {refused[0].error} (webhook {uuid})"
+    advice = "give it a secret that is valid here"
+    if names:
+        advice += f", or have one made: probo-bitbucket hooks add {names[0]}"
+    return HookReport(", ".join(names) or uuid, Grade.WRONG, what, advice, uuid=uuid)
 
 
 async def each(
