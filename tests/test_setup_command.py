@@ -11,53 +11,15 @@ from urllib.parse import parse_qs, urlsplit
 
 from twisted.internet.threads import deferToThread
 
+from probo_bitbucket.assembly import periodic
 from probo_bitbucket.sandbox.stage import KEY, SECRET
 from tests.canaries import canary
 from tests.canary_watch import watch
 from tests.staged import StageTestCase
 
 
-class Setup(StageTestCase):
+class Terminal(StageTestCase):
     settings: ClassVar[dict[str, Any]] = {"bbRefreshToken": canary("spent-long-ago")}
-
-    async def test_what_is_stored_is_taken_up_by_the_daemon_that_runs(self) -> None:
-        waiting = self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
-        said = await deferToThread(self.talk, "--store")
-        assert "Stored." in said
-        assert SECRET not in said
-        await self.until(lambda: self.states(waiting).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
-
-    async def test_the_lines_for_the_settings_are_printed(self) -> None:
-        said = await deferToThread(self.talk)
-        assert f"bbClientKey: '{KEY}'" in said
-        assert "bbRefreshToken: '" in said
-        assert SECRET not in said
-
-    async def test_an_address_of_another_set_up_is_refused_and_asked_for_again(self) -> None:
-        said = await deferToThread(self.talk, mistyped="http://localhost/setup/callback?code=1&state=made-up")
-        assert "does not come from the one above" in said
-        assert f"bbClientKey: '{KEY}'" in said
-
-    async def test_what_cannot_be_read_as_an_address_is_asked_for_again(self) -> None:
-        said = await deferToThread(self.talk, mistyped="http://[localhost/setup")
-        assert "does not come from the one above" in said
-        assert f"bbClientKey: '{KEY}'" in said
-
-    async def test_a_secret_that_bitbucket_does_not_take_is_asked_for_again(self) -> None:
-        said = await deferToThread(self.talk, wrong_secret=canary("of-another-consumer"))
-        assert "Bitbucket does not accept this key with this secret." in said
-        assert f"bbClientKey: '{KEY}'" in said
-
-    async def test_answers_that_end_too_early_end_it(self) -> None:
-        given = f"{KEY}\n{SECRET}\nhttp://localhost/?code=1&state=2\n"
-        ended = await deferToThread(self.hear_of, "--account", "default", given=given)
-        assert ended.returncode == 1
-        assert "does not come from the one above" in ended.stderr
-        assert "Nothing was set up." in ended.stderr
-
-    async def test_an_account_that_the_settings_do_not_name_is_refused(self) -> None:
-        said = await deferToThread(self.hear_of, "--account", "acme")
-        assert "The settings have no account acme. There is: default" in said.stderr
 
     def hear_of(self, *options: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """How it ends with what is *given* in place of a person."""
@@ -116,6 +78,62 @@ class Setup(StageTestCase):
             except OSError:  # the other side has ended
                 break
         return heard
+
+
+class Setup(Terminal):
+    async def test_what_is_stored_is_taken_up_by_the_daemon_that_runs(self) -> None:
+        waiting = self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
+        said = await deferToThread(self.talk, "--store")
+        assert "Stored." in said
+        assert SECRET not in said
+        await self.until(lambda: self.states(waiting).get("ProboCI/Shell/Fine") == "SUCCESSFUL")
+
+    async def test_the_lines_for_the_settings_are_printed(self) -> None:
+        said = await deferToThread(self.talk)
+        assert f"bbClientKey: '{KEY}'" in said
+        assert "bbRefreshToken: '" in said
+        assert SECRET not in said
+
+    async def test_an_address_of_another_set_up_is_refused_and_asked_for_again(self) -> None:
+        said = await deferToThread(self.talk, mistyped="http://localhost/setup/callback?code=1&state=made-up")
+        assert "does not come from the one above" in said
+        assert f"bbClientKey: '{KEY}'" in said
+
+    async def test_what_cannot_be_read_as_an_address_is_asked_for_again(self) -> None:
+        said = await deferToThread(self.talk, mistyped="http://[localhost/setup")
+        assert "does not come from the one above" in said
+        assert f"bbClientKey: '{KEY}'" in said
+
+    async def test_a_secret_that_bitbucket_does_not_take_is_asked_for_again(self) -> None:
+        said = await deferToThread(self.talk, wrong_secret=canary("of-another-consumer"))
+        assert "Bitbucket does not accept this key with this secret." in said
+        assert f"bbClientKey: '{KEY}'" in said
+
+    async def test_answers_that_end_too_early_end_it(self) -> None:
+        given = f"{KEY}\n{SECRET}\nhttp://localhost/?code=1&state=2\n"
+        ended = await deferToThread(self.hear_of, "--account", "default", given=given)
+        assert ended.returncode == 1
+        assert "does not come from the one above" in ended.stderr
+        assert "Nothing was set up." in ended.stderr
+
+    async def test_an_account_that_the_settings_do_not_name_is_refused(self) -> None:
+        said = await deferToThread(self.hear_of, "--account", "acme")
+        assert "The settings have no account acme. There is: default" in said.stderr
+
+
+class BetweenTwoRounds(Terminal):
+    """The daemon has no credentials, looks for what was set up when it starts, and not again for an hour."""
+
+    settings: ClassVar[dict[str, Any]] = {"bbClientKey": "", "bbClientSecret": "", "bbRefreshToken": ""}
+
+    async def prepare(self) -> None:
+        self.patch(periodic, "SETUP_INTERVAL", 3600.0)
+
+    async def test_what_is_stored_is_taken_up_by_the_daemon_that_runs(self) -> None:
+        await deferToThread(self.talk, "--store")
+        answered = await self.call("POST", "/api/hooks/add", {"places": ["acme/site"]})
+        [report] = answered.json["hooks"]
+        assert report["grade"] == "ok", report
 
 
 class OfSeveralAccounts(Setup):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import wraps
 from typing import Any
 
 from attrs import frozen
@@ -25,6 +27,7 @@ from probo_bitbucket.flow.oversight.health import Health
 from probo_bitbucket.flow.oversight.measuring import Measuring
 from probo_bitbucket.flow.work.leases import Leases
 from probo_bitbucket.oversight import Oversight, oversee
+from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.actions import Actions
 from probo_bitbucket.web.api import Api
 from probo_bitbucket.web.app import App
@@ -134,4 +137,19 @@ class Entrance:
             Actions(again, forms),
             self.events,
         ):
-            yield from map(own_pages.guarded, room.routes)
+            yield from (own_pages.guarded(self._up_to_date(route)) for route in room.routes)
+
+    def _up_to_date(self, route: Route) -> Route:
+        """*route*, which does what somebody wants done with what was set up until then: rounds look for that later."""
+        method, path, handler = route
+        if self.set_up is None or method != "POST":
+            return route
+        take_up = self.set_up.take_up
+
+        @wraps(handler)
+        async def up_to_date(request: Any, **parts: str) -> bytes:
+            with suppress(StoreUnavailable):  # is told by what follows
+                await take_up()
+            return await handler(request, **parts)
+
+        return method, path, up_to_date

@@ -137,23 +137,24 @@ class SetUp:
         await self.round()
 
     async def round(self) -> None:
-        """Take up what was set up, here, on another node or by command; offer a way in where credentials are needed."""
-        for found in await self.store.transact(self._news):
-            self._use(found)
-            await self.store.transact(nodes.hasten)
-            self.wake()
-            self.log.info("Working with new credentials", event="setup.done", account=found.name)
+        """Take up what was set up; offer a way in where credentials are needed."""
+        await self.take_up()
         troubled = await self.troubled()
         if not troubled:
             self.codes.withdraw()
         elif not self.codes.issued:
             self._offer(troubled)
 
-    def _news(self, tx: Transaction) -> list[Consumer]:
-        """What was set up since the last look."""
-        found = consumers.by_account(tx)
-        names = [account.name for account in self.choices if account.name in found]
-        return [found[name] for name in names if found[name] != self._in_use.get(name)]
+    async def take_up(self) -> None:
+        """Work with what was set up, here, on another node or by command. Raises StoreUnavailable."""
+        set_up = await self.store.transact(consumers.by_account)
+        for found in (set_up[account.name] for account in self.choices if account.name in set_up):
+            if found == self._in_use.get(found.name):  # asked now: others take up, too, while this one waits
+                continue
+            self._use(found)
+            await self.store.transact(nodes.hasten)
+            self.wake()
+            self.log.info("Working with new credentials", event="setup.done", account=found.name)
 
     def _offer(self, troubled: Collection[str]) -> None:
         self.log.warn(
