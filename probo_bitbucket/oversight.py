@@ -17,6 +17,7 @@ from probo_bitbucket.flow.oversight.check import Check
 from probo_bitbucket.flow.oversight.front_door import FrontDoor
 from probo_bitbucket.flow.oversight.hooks import Hooks
 from probo_bitbucket.flow.oversight.inspection import Inspection
+from probo_bitbucket.flow.oversight.silence import Silence
 from probo_bitbucket.flow.oversight.standing import Standing
 from probo_bitbucket.flow.oversight.trial import Trial
 from probo_bitbucket.probo.container_manager import ContainerManager
@@ -80,6 +81,7 @@ def oversee(
             accounts=accounts,
             standing=Standing(caller, reactor),
             build_side=build_side,
+            silence=Silence(store, reactor),
             inspection=inspection,
             front_door=front_door,
             signatures=signatures,

@@ -12,6 +12,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.web.pages import notFound
 from twisted.web.server import Site
 
+from probo_bitbucket.flow.oversight import silence
 from probo_bitbucket.sandbox.faults import Answer, Cut, Fault
 from probo_bitbucket.sandbox.stage import HOOK_SECRET
 from tests.test_cli import CommandTestCase
@@ -154,6 +155,30 @@ class OfNoWebhookMadeHere(CheckTestCase):
         self.repository.push("main", {})
         await self.cloud.settled()
         self.assertEqual((await self.look())["webhook acme/site"]["grade"], "ok")
+
+
+class OfNoUpdates(CheckTestCase):
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.patch(silence, "_PATIENCE", 0.0)
+        self.other = cast(Any, reactor).listenTCP(0, Site(notFound()), interface="127.0.0.1")
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        await super().tearDown()
+        await self.other.stopListening()
+
+    async def test_a_container_manager_that_tells_another_handler(self) -> None:
+        right = self.container_manager.setting.handler_url
+        self.container_manager.setting.handler_url = f"http://127.0.0.1:{self.other.getHost().port}"
+        self.repository.open_pull_request(files={"a": b"1"})
+        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE started_at IS NOT NULL"))
+        said = await self.wrong("updates")
+        self.assertIn("1 build was started, and of it no update came → set the Container Manager's api.url to", said)
+        self.assertRegex(await self.command("status"), r"(?m)^warning +updates +1 build was started, and of it no")
+        self.assertIn("of it no update came", (await self.call("GET", "/")).body.decode())
+        self.container_manager.setting.handler_url = right
+        await self.built(self.repository.open_pull_request("Another", "another", {"b": b"1"}))
+        self.assertEqual((await self.look())["updates"]["what"], "came of 1 of the newest 2 builds")
 
 
 class WrongPublicUrl(CheckTestCase):

@@ -36,6 +36,13 @@ class CommandTestCase(StageTestCase):
         return json.loads(await self.command(*words, "--json", status=status))
 
 
+class Unsigned(CommandTestCase):
+    settings: ClassVar[dict[str, Any]] = {"bbWebhookSecret": None}
+
+    async def test_status_calls_a_warning_by_its_name(self) -> None:
+        self.assertRegex(await self.command("status"), r"(?m)^warning +signatures +no webhook has a secret")
+
+
 class Asking(CommandTestCase):
     async def test_status_tells_how_everything_is(self) -> None:
         said = await self.command("status")

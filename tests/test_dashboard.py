@@ -216,7 +216,7 @@ class Unsigned(DashboardTestCase):
         self.assertIn(self.words, page)
         self.assertIn("Something is not safe", page)
         now = (await self.call("GET", "/api/status")).json
-        self.assertEqual((now["ok"], now["warnings"]), (True, [warning]))
+        self.assertEqual((now["ok"], now["warnings"]), (True, [{"subject": "signatures", "trouble": warning}]))
 
     async def test_a_secret_in_the_database_is_enough(self) -> None:
         await self.handler._foundation.store.transact(hooks.new_secret, 1.0)

@@ -25,6 +25,7 @@ from probo_bitbucket.flow.forwarding.trail import Trail
 from probo_bitbucket.flow.oversight.glance import Glance
 from probo_bitbucket.flow.oversight.health import Health
 from probo_bitbucket.flow.oversight.measuring import Measuring
+from probo_bitbucket.flow.oversight.silence import Silence
 from probo_bitbucket.flow.work.leases import Leases
 from probo_bitbucket.oversight import Oversight, oversee
 from probo_bitbucket.store import StoreUnavailable
@@ -126,7 +127,8 @@ class Entrance:
     def _for_people(self, health: Health, oversight: Oversight) -> Iterator[Route]:
         """The dashboard and the API. Of browsers they answer to our own pages only."""
         store, clock = self.foundation.store, self.reactor
-        glance = Glance(store, health, self.signatures, self.outside.keys.budgets, clock, self.leases.node)
+        budgets = self.outside.keys.budgets
+        glance = Glance(store, health, self.signatures, Silence(store, clock), budgets, clock, self.leases.node)
         again = Again(store, clock, self.steps.anew, self.steps.ending, self.steps.wake)
         forms, own_pages = OwnForms(store), self._own_pages()
         for room in (

@@ -25,7 +25,7 @@ def status(*, files: tuple[Path, ...], in_json: bool) -> None:
         print_json(now)
     else:
         findings = [(_grade(each), each["subject"], each["trouble"]) for each in now["findings"]]
-        print_table((), [*findings, *(("warning", "", warning) for warning in now["warnings"])], "")
+        print_table((), [*findings, *(("warning", each["subject"], each["trouble"]) for each in now["warnings"])], "")
         click.echo()
         waiting = (
             (queue(each["work"]), each["waiting"], time(each["oldest_at"]), each["given_up"]) for each in now["queues"]

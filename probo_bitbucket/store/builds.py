@@ -229,6 +229,7 @@ _READY = _UPDATE.values(ready_at=sa.func.coalesce(builds.c.ready_at, sa.bindpara
 _TOUCH = _UPDATE.values(
     state=sa.case((builds.c.state == BuildState.ENDED, BuildState.RUNNING.value), else_=builds.c.state)
 )
+_HEARD = _TOUCH.values(told_at=sa.func.coalesce(builds.c.told_at, sa.bindparam("_now")))
 _RELEASE_PULL_REQUEST = sa.update(builds).where(_IN_PULL_REQUEST).values(claim=sa.null())
 _RELEASE_OTHERS = _RELEASE_PULL_REQUEST.where(builds.c.id != sa.bindparam("_newest"))
 
@@ -357,8 +358,19 @@ def explain(tx: sa.Connection, id: str, reason: str) -> None:
 
 
 def touch(tx: sa.Connection, id: str, now: float) -> None:
-    """The Container Manager has just told something of this build. One that had ended is run again."""
+    """Something new is known of this build. One that had ended is run again."""
     tx.execute(_TOUCH, {"_id": id, "changed_at": now})
+
+
+def heard(tx: sa.Connection, id: str, now: float) -> None:
+    """The Container Manager has just told us something of this build. One that had ended is run again."""
+    tx.execute(_HEARD, {"_id": id, "changed_at": now, "_now": now})
+
+
+def told_at(tx: sa.Connection, after: float, before: float, limit: int) -> list[float | None]:
+    """When each of the newest builds that were started between two times first told something; None: not yet."""
+    started = sa.select(builds.c.told_at).where(builds.c.created_at > after, builds.c.started_at < before)
+    return list(tx.scalars(started.order_by(builds.c.created_at.desc(), builds.c.id.desc()).limit(limit)))
 
 
 def ask_about_others(tx: sa.Connection, build: Build, now: float) -> None:

@@ -85,6 +85,7 @@ builds = Table(
     Column("changed_at", Double, nullable=False),  # of the state, or of any status
     Column("configured_at", Double),  # when the configuration had been read
     Column("started_at", Double),  # when the Container Manager had it
+    Column("told_at", Double),  # when it first told us something itself
     Column("ready_at", Double),  # when the Container Manager said that its environment is there
     Column("repository", String(260), nullable=False),
     Column("source", String(260), nullable=False),  # where the commit is: a fork perhaps

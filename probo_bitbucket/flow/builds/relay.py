@@ -60,7 +60,7 @@ class Relay:
         id = reported.update.build_id
         if reported.update.environment_ready:
             builds.lock_pull_request(tx, id)
-        builds.touch(tx, id, now)  # and keep others from ending it until this is taken
+        builds.heard(tx, id, now)  # and keep others from ending it until this is taken
         stored = builds.find(tx, id)
         return self._taken(tx, reported, stored, now), stored.build if stored else None
 

@@ -17,6 +17,8 @@ from probo_bitbucket.flow.oversight.build_side import BuildSide
 from probo_bitbucket.flow.oversight.front_door import SUBJECT as PUBLIC_URL
 from probo_bitbucket.flow.oversight.front_door import FrontDoor
 from probo_bitbucket.flow.oversight.inspection import Inspection
+from probo_bitbucket.flow.oversight.silence import SUBJECT as UPDATES
+from probo_bitbucket.flow.oversight.silence import Silence
 from probo_bitbucket.flow.oversight.standing import Standing
 from probo_bitbucket.flow.oversight.verdict import Verdict
 from probo_bitbucket.store import Database, StoreUnavailable, house
@@ -40,6 +42,7 @@ class Check:
     accounts: Accounts
     standing: Standing
     build_side: BuildSide
+    silence: Silence
     inspection: Inspection
     front_door: FrontDoor
     signatures: Signatures
@@ -51,6 +54,7 @@ class Check:
             "Bitbucket": self._bitbucket,
             "credentials": self._credentials,
             self.build_side.subject: self._build_side,
+            UPDATES: self._updates,
             PUBLIC_URL: self._public_url,
             "signatures": self._signatures,
             "webhooks": self._hooks,
@@ -92,6 +96,10 @@ class Check:
 
     async def _build_side(self) -> list[Verdict]:
         return [await self.build_side.try_it()]
+
+    async def _updates(self) -> list[Verdict]:
+        found = await self.silence.look()
+        return [found] if found else []
 
     async def _public_url(self) -> list[Verdict]:
         if not self.running:

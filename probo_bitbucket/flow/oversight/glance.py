@@ -11,6 +11,8 @@ from probo_bitbucket import __version__
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.flow.deliveries.signatures import UNSIGNED, Signatures
 from probo_bitbucket.flow.oversight.health import Finding, Health
+from probo_bitbucket.flow.oversight.silence import Silence
+from probo_bitbucket.flow.oversight.verdict import Grade
 from probo_bitbucket.store import Database, StoreUnavailable
 from probo_bitbucket.store.views import queue
 from probo_bitbucket.store.views.queue import Queue
@@ -34,7 +36,7 @@ class Now:
 
     ok: bool
     findings: Sequence[Finding]
-    warnings: Sequence[str]
+    warnings: Sequence[Finding]
     queues: Sequence[Queue]
     budgets: Sequence[Left]
     version: str
@@ -50,6 +52,7 @@ class Glance:
     store: Database
     health: Health
     signatures: Signatures
+    silence: Silence
     budgets: Mapping[str, Budget]
     clock: IReactorTime
     node: str
@@ -73,11 +76,15 @@ class Glance:
             at=now,
         )
 
-    async def _warnings(self) -> Sequence[str]:
+    async def _warnings(self) -> Sequence[Finding]:
         try:
-            return () if await self.signatures.any() else (UNSIGNED,)
+            unsigned = () if await self.signatures.any() else (Finding("signatures", UNSIGNED),)
+            silence = await self.silence.look()
         except StoreUnavailable:
             return ()  # is among the findings
+        if silence is None or silence.grade is Grade.OK:
+            return unsigned
+        return (*unsigned, Finding(silence.subject, f"{silence.what}: {silence.advice}"))
 
     async def _queues(self) -> Sequence[Queue]:
         try:

@@ -106,6 +106,7 @@ def _builds() -> None:
         sa.Column("changed_at", sa.Double, nullable=False),
         sa.Column("configured_at", sa.Double),
         sa.Column("started_at", sa.Double),
+        sa.Column("told_at", sa.Double),
         sa.Column("ready_at", sa.Double),
         sa.Column("repository", sa.String(260), nullable=False),
         sa.Column("source", sa.String(260), nullable=False),
