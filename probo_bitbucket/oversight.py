@@ -58,7 +58,7 @@ def oversee(
         reactor,
         inspection.url,
     )
-    build_side = BuildSide(container_manager, bool(settings.api_token), reactor)
+    build_side = BuildSide(container_manager, bool(settings.api_token), settings.api_url, reactor)
     bitbucket = Bitbucket(api, settings.bitbucket_api_url, accounts)
     return Oversight(
         hooks=Hooks(inspection, webhooks, signatures, store, reactor),

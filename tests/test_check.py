@@ -84,7 +84,9 @@ class WithDaemon(CheckTestCase):
 
     async def test_container_manager_down(self) -> None:
         self.container_manager.faults.add(Fault(Cut()))
-        self.assertIn("the Container Manager at 127.0.0.1", await self.wrong("Container Manager"))
+        said = await self.wrong("Container Manager")
+        self.assertIn("the Container Manager at 127.0.0.1", said)
+        self.assertIn(f"correct the setting api.url, which is {self.container_manager.url}", said)
 
     async def test_bitbucket_down(self) -> None:
         self.cloud.faults.add(Fault(Answer(503)))

@@ -292,9 +292,14 @@ class Tried(HookTestCase, CommandTestCase):
     async def test_container_manager_down(self) -> None:
         self.container_manager.faults.add(Fault(Cut()))
         grade, what, advice = await self.tried()
-        self.assertEqual(grade, "warning")
-        self.assertRegex(what, r"^works, \d+\.\d s, but nothing can be built: the Container Manager at 127\.0\.0\.1")
-        self.assertEqual(advice, "try again when it is reachable; look at its own log")
+        self.assertEqual(grade, "wrong")
+        self.assertRegex(
+            what, r"^the webhook works, \d+\.\d s, but nothing can be built: the Container Manager at 127\.0\.0\.1"
+        )
+        self.assertEqual(
+            advice,
+            f"start it, or correct the setting api.url, which is {self.container_manager.url}; look at its own log",
+        )
 
     async def test_disk_full(self) -> None:
         await self.fill_disk()

@@ -14,10 +14,11 @@ NOBODY = "probo-bitbucket-check"  # the name of a build and of a project that no
 
 @define
 class BuildSide:
-    """*coordinated*: whether *container_manager* is a coordinator."""
+    """*coordinated*: whether *container_manager* is a coordinator. *url* is the setting `api.url`."""
 
     container_manager: ContainerManager
     coordinated: bool
+    url: str
     clock: IReactorTime
 
     @property
@@ -33,5 +34,6 @@ class BuildSide:
             else:
                 await self.container_manager.find(NOBODY)
         except UpstreamError as error:
-            return Verdict.of(self.subject, error)
+            advice = f"start it, or correct the setting api.url, which is {self.url}; look at its own log"
+            return Verdict.wrong(self.subject, str(error), advice)
         return Verdict.ok(self.subject, f"answers, {self.clock.seconds() - began:.1f} s")

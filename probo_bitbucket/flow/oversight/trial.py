@@ -90,7 +90,8 @@ class Trial:
             return Verdict.warning(subject, f"{works}, but: {unseen}", unseen.advice)
         builders = await self.build_side.try_it()
         if builders.grade is not Grade.OK:
-            return Verdict.warning(subject, f"{works}, but nothing can be built: {builders.what}", builders.advice)
+            what = f"the webhook {works}, but nothing can be built: {builders.what}"
+            return Verdict.wrong(subject, what, builders.advice)
         return Verdict.ok(subject, works)
 
     async def _provoke(self, repository: Repository, sight: Sight | None) -> Arrived | Refused | None:
