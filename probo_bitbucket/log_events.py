@@ -200,6 +200,12 @@ EVENTS = (
         "There are no credentials that work. The line has an address that opens the set-up page once.",
         "Open that address.",
     ),
+    LogEvent(
+        "setup.refused",
+        "warn",
+        "A step of the set-up page did not succeed: access was denied, Bitbucket gave no tokens, or it was no step.",
+        "Begin again, if it was you: the page says what to do.",
+    ),
     LogEvent("setup.done", "info", "The daemon works with credentials that were set up just now."),
     LogEvent("setup.replaced", "info", "The settings have other credentials than before, and these count now."),
     LogEvent(

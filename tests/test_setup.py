@@ -203,7 +203,16 @@ class FromNothing(SetupTestCase):
     async def test_a_code_that_is_spent_is_told(self) -> None:
         back = await self.consent(await self.leave())
         self.cloud.credentials.by_code(self.cloud.credentials.consumers[KEY], parse_qs(urlsplit(back).query)["code"][0])
-        assert "does not take the code any more" in (await self.browse("GET", back)).text
+        with log() as lines:
+            assert "does not take the code any more" in (await self.browse("GET", back)).text
+        [line] = [line for line in lines if "setup.refused" in line]
+        assert "does not take the code any more" in line
+
+    async def test_access_that_was_denied_is_in_the_log(self) -> None:
+        state = parse_qs(urlsplit(await self.leave()).query)["state"][0]
+        with log() as lines:
+            await self.browse("GET", f"/setup/callback?error=access_denied&state={state}")
+        assert any("setup.refused" in line and "Access was denied" in line for line in lines), lines
 
     async def test_other_errors_of_bitbucket_are_told_in_its_words(self) -> None:
         state = parse_qs(urlsplit(await self.leave()).query)["state"][0]

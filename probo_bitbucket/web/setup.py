@@ -11,6 +11,7 @@ from hmac import compare_digest
 
 from attrs import define, frozen
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.web.http import Request
 
 from probo_bitbucket.bitbucket.hooks import EVENTS
@@ -36,6 +37,8 @@ from probo_bitbucket.web.sessions import LIFE, Session, Sessions
 PATH = "/setup"
 
 _COOKIE = b"probo_bitbucket_setup"
+
+_log = Logger()
 
 
 class Trouble(Exception):
@@ -256,6 +259,7 @@ def _in_words(handler: Handler) -> Handler:
 
 
 def _tell(request: Request, status: int, what: str, advice: str) -> bytes:
+    _log.warn("Set-up refused", event="setup.refused", status=status, reason=what)
     return page(request, "setup_trouble.html", status=status, what=what, advice=advice, again=PATH)
 
 
