@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from typing import Any
 from urllib.parse import parse_qsl
@@ -109,7 +110,8 @@ def _ask(question: str, fits: Any, before: str, hidden: bool = False) -> str:
 
 
 def _prompt(question: str, before: str = "", hidden: bool = False) -> str:
-    return str(click.prompt(question, default=before or None, hide_input=hidden, show_default=not hidden)).strip()
+    hide = hidden and sys.stdin.isatty()  # what comes from a file or a program is not shown anyway
+    return str(click.prompt(question, default=before or None, hide_input=hide, show_default=not hidden)).strip()
 
 
 def _answer(oauth: OAuth) -> dict[str, str]:

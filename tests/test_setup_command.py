@@ -115,6 +115,8 @@ class Setup(Terminal):
         assert ended.returncode == 1
         assert "does not come from the one above" in ended.stderr
         assert "Nothing was set up." in ended.stderr
+        assert "Warning" not in ended.stderr
+        assert SECRET not in ended.stdout + ended.stderr
 
     async def test_an_account_that_the_settings_do_not_name_is_refused(self) -> None:
         said = await deferToThread(self.hear_of, "--account", "acme")
