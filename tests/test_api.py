@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from probo_bitbucket.flow.work import schedule
 from probo_bitbucket.sandbox.faults import Answer, Fault
 from tests.staged import Answered, StageTestCase
 
@@ -90,6 +91,7 @@ class Story(ApiTestCase):
         self.assertIn(f"{told[0]['words']}</span>", page)
 
     async def test_what_waits_for_credentials_says_so_on_its_page_and_on_the_overview(self) -> None:
+        self.patch(schedule, "CREDENTIALS_PAUSE", 60.0)
         self.cloud.credentials.revoke_refresh_tokens()
         self.cloud.credentials.revoke_access_tokens()
         self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})

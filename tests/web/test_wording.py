@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Any, cast
 
 import pytest
 
 from probo_bitbucket.flow.oversight.verdict import Grade
 from probo_bitbucket.model import BuildState, DeliveryState, PullRequestState, StatusState
 from probo_bitbucket.store.views.outcome import Outcome, outcome
+from probo_bitbucket.store.views.tries import Tries
 from probo_bitbucket.web.pages import _environment
 from probo_bitbucket.web.wording import STAGES, ago, badge, clock, linked, remedy, span
 
@@ -60,3 +63,13 @@ def test_what_was_before_a_story_began_has_no_time_since_then() -> None:
     exactly = _environment().get_template("parts.html").module.exactly  # type: ignore[attr-defined]
     assert "+1.0 s" in exactly(61.0, 60.0)
     assert "faint" not in exactly(59.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("next_at", "said"),
+    [(160.0, "Waits, next in 1 min:"), (100.0, "Waits; its turn is now:"), (0.0, "Waits; its turn")],
+)
+def test_work_that_waits_says_when_its_turn_is(next_at: float, said: str) -> None:
+    parts = _environment().get_template("parts.html").module
+    shown = cast(Any, parts).tries(Tries(True, 0, "there are no credentials", next_at), 100.0)
+    assert said in re.sub("<[^>]+>", "", shown)
