@@ -165,13 +165,16 @@ EVENTS = (
         "credentials.dead",
         "critical",
         "Bitbucket refuses the credentials; all work of the account waits.",
-        "At once: open `/setup`, or put new credentials into the settings, or give the coordinator new ones.",
+        "At once: open `/setup`, run `probo-bitbucket setup --store`, or put new credentials into the settings; in "
+        "coordinator mode give the coordinator new ones.",
     ),
     LogEvent(
         "credentials.missing",
         "error",
-        "Work of a repository waits: no account covers it, or the coordinator's project has no credentials. Told once.",
-        "Give it to an account, or take it out of `repositories`; give a coordinator credentials for the project.",
+        "A repository cannot be reached, and its work waits: there are no credentials, no account covers it, or the "
+        "coordinator's project has none. Told once.",
+        "Open `/setup` or run `probo-bitbucket setup --store` if there are none; else give it to an account, or take "
+        "it out of `repositories`; give a coordinator credentials for the project.",
     ),
     LogEvent("credentials.alive", "info", "Bitbucket takes an access token or API token again that it had refused."),
     LogEvent(

@@ -48,7 +48,14 @@ def oversee(
     caller = Caller(api, settings.bitbucket_api_url)
     webhooks = Webhooks(caller, accounts)
     inspection = Inspection(
-        webhooks, store, refused, settings.public_url, settings.webhook_url, settings.repositories, reactor
+        webhooks,
+        store,
+        refused,
+        settings.public_url,
+        settings.webhook_url,
+        settings.repositories,
+        accounts.advice,
+        reactor,
     )
     # Without our caFile: Bitbucket, who calls there, does not know that authority.
     front_door = FrontDoor(

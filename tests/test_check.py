@@ -70,7 +70,12 @@ class WithDaemon(CheckTestCase):
     async def test_dead_credentials(self) -> None:
         self.cloud.credentials.revoke_refresh_tokens()
         self.cloud.credentials.revoke_access_tokens()
-        self.assertIn("open /setup", await self.wrong("credentials default", "webhook acme/site"))
+        said = await self.wrong("credentials default", "webhook acme/site")
+        self.assertIn("Bitbucket does not take the refresh token any more: ", said)
+        self.assertIn("→ open /setup, or put new ones into the settings, or run: probo-bitbucket setup --store", said)
+        self.assertNotIn("coordinator", said)
+        told = (await self.look())["webhook acme/site"]
+        self.assertEqual((told["what"], told["advice"]), ("for the same reason as credentials default", ""))
 
     async def test_a_scope_missing(self) -> None:
         self.grant("webhook")

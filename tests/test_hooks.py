@@ -272,8 +272,10 @@ class Tried(HookTestCase, CommandTestCase):
         self.cloud.credentials.revoke_access_tokens()
         grade, what, advice = await self.tried()
         self.assertEqual(grade, "wrong")
-        self.assertIn("open /setup, or put new credentials into the settings", advice)
-        self.assertIn("refresh_token", what)
+        self.assertEqual(
+            advice, "open /setup, or put new ones into the settings, or run: probo-bitbucket setup --store"
+        )
+        self.assertIn("Bitbucket does not take the refresh token any more: ", what)
 
     async def test_the_scope_for_webhooks_missing_keeps_nobody_from_trying(self) -> None:
         self.grant("pullrequest")

@@ -15,6 +15,8 @@ from probo_bitbucket.upstream import Upstream
 
 DEFAULT_LIFE = 3600.0  # seconds an access token lives where the answer does not say (RFC 6749 leaves it open)
 LONGEST_LIFE = 366 * 86_400.0  # seconds; who says that a token lives longer is mistaken
+_CONSUMER = "the key and secret of the OAuth consumer"
+_GRANTS = {"authorization_code": "the code", "refresh_token": "the refresh token", "client_credentials": _CONSUMER}
 SCOPES = ("pullrequest",)  # the least that reads files and pull requests and posts build statuses
 
 
@@ -82,7 +84,10 @@ class OAuth:
 
 
 def _dead(form: dict[str, str], error: UpstreamError) -> DeadCredentials:
-    return DeadCredentials(f"no token for the grant {form['grant_type']}: {error}")
+    """What Bitbucket refused, in plain words before its own (RFC 6749, 5.2)."""
+    of_consumer = "invalid_client" in str(error) or "unauthorized_client" in str(error)
+    refused = _CONSUMER if of_consumer else _GRANTS[form["grant_type"]]
+    return DeadCredentials(f"Bitbucket does not take {refused} any more: {error}")
 
 
 def _read(document: Any) -> Grant:

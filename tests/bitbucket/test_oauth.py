@@ -80,8 +80,16 @@ def test_credentials_that_are_refused_are_dead(status: int) -> None:
     wire = Wire()
     wire.say(status, {"error": "invalid_grant"})
     with pytest.raises(
-        DeadCredentials, match=f"no token for the grant refresh_token: .* answered {status}: invalid_gr"
+        DeadCredentials,
+        match=f"^Bitbucket does not take the refresh token any more: .* answered {status}: invalid_gr",
     ):
+        run(oauth(wire).refresh("c4n4ry-R0"))
+
+
+def test_a_consumer_that_is_refused_is_told_from_its_token() -> None:
+    wire = Wire()
+    wire.say(401, {"error": "invalid_client"})
+    with pytest.raises(DeadCredentials, match="take the key and secret of the OAuth consumer any more: "):
         run(oauth(wire).refresh("c4n4ry-R0"))
 
 

@@ -22,6 +22,8 @@ from probo_bitbucket.flow.credentials.wanting import Wanting
 from probo_bitbucket.model import Build, Repository
 from probo_bitbucket.store import Database, Transaction, credentials, house
 
+RENEW = "open /setup, or put new ones into the settings, or run: probo-bitbucket setup --store"
+
 _PREFIX = "probo-bitbucket"
 
 
@@ -70,7 +72,7 @@ class Accounts(Protocol):
 class OwnAccounts:
     """All accounts, in the order of the settings; *nobody* serves the repositories that none of them covers."""
 
-    advice = "open /setup, or put new ones into the settings"
+    advice = RENEW
 
     def __init__(
         self,
@@ -112,7 +114,8 @@ class OwnAccounts:
     def of(self, repository: Repository, home: Repository | None = None) -> Access:
         """The access of the first account that covers *repository*, or else *home*."""
         name = repository.full_name
-        missed = partial(self._wanting.miss, name, "no account covers it")
+        reason = "no account covers it" if self._accounts else f"there are none at all; {self.advice}"
+        missed = partial(self._wanting.miss, name, reason)
         found = self._covering(name) or (home and self._covering(home.full_name))
         return found or evolve(self._nobody, name=name, missed=missed)
 

@@ -22,7 +22,7 @@ class Wanting:
         """There are no credentials for a repository. That is told once, until there are some."""
         if full_name not in self._asked:
             self.log.error(
-                "Work waits for credentials that nobody gave",
+                "Credentials are wanted that nobody gave",
                 event="credentials.missing",
                 repository=full_name,
                 reason=reason,

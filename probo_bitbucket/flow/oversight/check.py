@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from email.utils import parsedate_to_datetime
 
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
@@ -20,7 +20,7 @@ from probo_bitbucket.flow.oversight.inspection import Inspection
 from probo_bitbucket.flow.oversight.silence import SUBJECT as UPDATES
 from probo_bitbucket.flow.oversight.silence import Silence
 from probo_bitbucket.flow.oversight.standing import Standing
-from probo_bitbucket.flow.oversight.verdict import Verdict
+from probo_bitbucket.flow.oversight.verdict import Grade, Verdict
 from probo_bitbucket.store import Database, StoreUnavailable, house
 from probo_bitbucket.upstream import Upstream
 
@@ -60,7 +60,7 @@ class Check:
             "webhooks": self._hooks,
         }
         looks = [Deferred.fromCoroutine(_look(subject, part)) for subject, part in parts.items()]
-        return [verdict for verdicts in await gatherResults(looks) for verdict in verdicts]
+        return list(_once(verdict for verdicts in await gatherResults(looks) for verdict in verdicts))
 
     async def _store(self) -> list[Verdict]:
         await self.store.transact(house.try_room)
@@ -123,6 +123,15 @@ class Check:
             more = f"{len(places) - HOOKS} more were not looked at"
             verdicts.append(Verdict.warning("webhooks", more, "probo-bitbucket hooks list looks at all"))
         return verdicts
+
+
+def _once(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    """*verdicts*, where what several things suffer from alike is told with the first of them."""
+    told: dict[tuple[str, str], str] = {}
+    for verdict in verdicts:
+        first = told.setdefault((verdict.what, verdict.advice), verdict.subject)
+        alike = verdict.grade is Grade.WRONG and first != verdict.subject
+        yield evolve(verdict, what=f"for the same reason as {first}", advice="") if alike else verdict
 
 
 async def _look(subject: str, part: Part) -> list[Verdict]:

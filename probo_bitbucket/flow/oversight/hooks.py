@@ -21,7 +21,6 @@ from probo_bitbucket.flow.oversight.inspection import (
     TWO_WEBHOOKS,
     HookReport,
     Inspection,
-    each,
 )
 from probo_bitbucket.flow.oversight.verdict import Grade
 from probo_bitbucket.store import Database, hooks
@@ -66,7 +65,7 @@ class Hooks:
     ) -> list[HookReport]:
         """The outcome of *work* at each place. A secret that no webhook has in the end is forgotten."""
         try:
-            return await self.inspection.keep(what, await each(places, work))
+            return await self.inspection.keep(what, await self.inspection.each(places, work))
         finally:
             await self.store.transact(hooks.forget_unused)
             self.signatures.read_again()

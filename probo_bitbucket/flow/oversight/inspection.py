@@ -64,7 +64,10 @@ class Sight:
 
 @define
 class Inspection:
-    """*public_url* is where Bitbucket reaches us, "" where nobody said; *repositories* are the settings' globs."""
+    """*public_url* is where Bitbucket reaches us, "" where nobody said; *repositories* are the settings' globs.
+
+    *renew* says where new credentials are given.
+    """
 
     webhooks: Webhooks
     store: Database
@@ -72,6 +75,7 @@ class Inspection:
     public_url: str
     webhook_path: str
     repositories: Sequence[str]
+    renew: str
     clock: IReactorTime
 
     @property
@@ -90,7 +94,7 @@ class Inspection:
         asked = list(places) or await self.places()
         known = await self.store.transact(hooks.known)
         shared = {name: await self._of_workspace(name, known) for name in sorted({place.workspace for place in asked})}
-        return await self.keep("look", await each(asked, partial(self._report, known, shared)))
+        return await self.keep("look", await self.each(asked, partial(self._report, known, shared)))
 
     async def strangers(self, reported: Collection[str]) -> list[HookReport]:
         """The webhooks whose newest delivery was refused here, but for those *reported*, which are uuids.
@@ -107,6 +111,20 @@ class Inspection:
             if since := [each for each in deliveries if each.at > accepted_at]:
                 found.append(_stranger(uuid, since, self.clock.seconds()))
         return found
+
+    async def each(
+        self, places: Iterable[Place], work: Callable[[Place], Coroutine[Deferred[Any], Any, HookReport]]
+    ) -> list[HookReport]:
+        """The outcome of *work* at each place: what goes wrong at one keeps nobody from the others."""
+
+        async def at(place: Place) -> HookReport:
+            try:
+                return await work(place)
+            except (UpstreamError, StoreUnavailable) as error:
+                return HookReport(str(place), Grade.WRONG, str(error), advice_on(error, self.renew))
+
+        few = DeferredSemaphore(AT_ONCE)
+        return await gatherResults([few.run(at, place) for place in places])
 
     async def keep(self, deed: str, reports: list[HookReport]) -> list[HookReport]:
         """Have *reports* of a deed remembered; returns them. What the store does not take is told all the same."""
@@ -212,18 +230,3 @@ def _stranger(uuid: str, refused: Sequence[Refused], now: float) -> HookReport:
     if names:
         advice += f", or have one made: probo-bitbucket hooks add {names[0]}"
     return HookReport(", ".join(names) or uuid, Grade.WRONG, what, advice, uuid=uuid)
-
-
-async def each(
-    places: Iterable[Place], work: Callable[[Place], Coroutine[Deferred[Any], Any, HookReport]]
-) -> list[HookReport]:
-    """The outcome of *work* at each place: what goes wrong at one keeps nobody from the others."""
-
-    async def at(place: Place) -> HookReport:
-        try:
-            return await work(place)
-        except (UpstreamError, StoreUnavailable) as error:
-            return HookReport(str(place), Grade.WRONG, str(error), advice_on(error))
-
-    few = DeferredSemaphore(AT_ONCE)
-    return await gatherResults([few.run(at, place) for place in places])

@@ -69,7 +69,7 @@ class Trial:
         try:
             verdict = await self._run(subject, repository)
         except (UpstreamError, StoreUnavailable) as error:
-            verdict = Verdict.of(subject, error)
+            verdict = Verdict.of(subject, error, self.inspection.renew)
         await self.inspection.keep("test", [HookReport(subject, verdict.grade, verdict.what, verdict.advice)])
         return verdict
 

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from probo_bitbucket.bitbucket.scopes import ScopeMissing
 from probo_bitbucket.errors import DeadCredentials, NotFound, Permanent, RateLimited, Unauthorized, UpstreamError
+from probo_bitbucket.flow.credentials.accounts import RENEW
 from probo_bitbucket.store import StoreUnavailable
 
 
@@ -39,19 +40,19 @@ class Verdict:
         return cls(subject, Grade.WRONG, what, advice)
 
     @classmethod
-    def of(cls, subject: str, error: UpstreamError | StoreUnavailable) -> Verdict:
-        """That *error* kept us from looking."""
-        return cls.wrong(subject, str(error), advice_on(error))
+    def of(cls, subject: str, error: UpstreamError | StoreUnavailable, renew: str = RENEW) -> Verdict:
+        """That *error* kept us from looking; *renew* says where new credentials are given."""
+        return cls.wrong(subject, str(error), advice_on(error, renew))
 
 
-def advice_on(error: UpstreamError | StoreUnavailable) -> str:
+def advice_on(error: UpstreamError | StoreUnavailable, renew: str = RENEW) -> str:
     match error:
         case StoreUnavailable():
             return "make room on the disk, or start the database"
         case ScopeMissing():
             return error.advice
         case DeadCredentials() | Unauthorized():
-            return "open /setup, or put new credentials into the settings; give a coordinator new ones"
+            return renew
         case RateLimited():
             return "wait until Bitbucket takes requests again"
         case NotFound():

@@ -75,9 +75,19 @@ def test_work_of_a_repository_that_no_account_covers_is_told_once_while_it_waits
             run(accounts.of(Repository("other", "site")).authorization())
     assert store.now(accounts.troubles) == {"acme": "", "default": "no account covers other/site"}
     [event] = [event for event in logged if event.get("event") == "credentials.missing"]
-    assert event["repository"] == "other/site"
+    assert (event["repository"], event["reason"]) == ("other/site", "no account covers it")
     clock.advance(WAITS + 1)
     assert store.now(accounts.troubles) == {"acme": ""}
+
+
+def test_where_there_are_no_credentials_at_all_that_is_said_with_what_to_do(
+    store: ImmediateStore, logged: list[LogEvent]
+) -> None:
+    with pytest.raises(DeadCredentials):
+        run(made(store).of(Repository("other", "site")).authorization())
+    [event] = [event for event in logged if event.get("event") == "credentials.missing"]
+    assert event["reason"].startswith("there are none at all; open /setup, ")
+    assert event["reason"].endswith("probo-bitbucket setup --store")
 
 
 def test_what_is_set_up_for_all_others_ends_their_waiting(store: ImmediateStore, clock: Clock) -> None:
