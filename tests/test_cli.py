@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -66,6 +67,11 @@ class Asking(CommandTestCase):
         for words in ("X-Hook-UUID", "A title", "ProboCI/env", "SUCCESSFUL"):
             self.assertIn(words, story)
         self.assertIn("\n\nBuild ", story)
+        for name in ("Decided", "Configuration read", "Started"):
+            self.assertRegex(story, rf"(?m)^{name} +[-0-9]{{10}} [:0-9]{{8}} \+[.0-9]+ m?s$")
+        (told,) = (await self.document("builds"))["items"]
+        [environment] = [each["url"] for each in told["statuses"] if each["context"] == "ProboCI/env"]
+        self.assertRegex(story, rf"(?m)^Environment +{re.escape(environment)}$")
         self.assertNotIn("Ended by", story)
         [build] = (await self.document("builds"))["items"]
         self.assertIn("ProboCI/Shell/Hello", await self.command("builds", "show", build["id"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from probo_bitbucket.cli.lists import (
     tries,
 )
 from probo_bitbucket.cli.options import settings_files
-from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
+from probo_bitbucket.cli.screen import as_json, moment, print_json, print_table, time
 
 
 @click.group(invoke_without_command=True)
@@ -114,7 +115,11 @@ def print_build(story: dict[str, Any]) -> None:
     print_table((), filter(itemgetter(1), _story_of_build(build)), "")
     print_happenings(story["happenings"])
     click.echo()
-    print_table(("STEP", "STATE", "BEGAN", "REPORTED", "WHAT", "TRIES"), map(_step, build["statuses"]), "No statuses.")
+    print_table(
+        ("STEP", "STATE", "BEGAN", "REPORTED", "WHAT", "TRIES"),
+        map(partial(_step, build["created_at"]), build["statuses"]),
+        "No statuses.",
+    )
 
 
 def print_ended(builds: list[dict[str, Any]]) -> None:
@@ -132,10 +137,16 @@ def _going(build: dict[str, Any]) -> str:
     return "given up" if removal["failed"] else time(removal["done_at"]) or "not yet"
 
 
-def _step(status: dict[str, Any]) -> tuple[str, ...]:
-    reported = (time(status["reported_at"]) or "not yet") if status["shown"] else "a later build is shown"
-    began = time(status["began_at"])
+def _step(since: float, status: dict[str, Any]) -> tuple[str, ...]:
+    reported = (moment(status["reported_at"], since) or "not yet") if status["shown"] else "a later build is shown"
+    began = moment(status["began_at"], since)
     return status["context"], status["state"], began, reported, status["description"], tries(status["tries"])
+
+
+def _environment(build: dict[str, Any]) -> str:
+    """Where the environment is to be seen; empty where it is not."""
+    shown = (status["url"] for status in build["statuses"] if status["context"].endswith("/env"))
+    return next(shown, "") if build["stands"] and build["outcome"] == "succeeded" else ""
 
 
 def _story_of_build(build: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -143,11 +154,13 @@ def _story_of_build(build: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Where", f"{target(build)} {build['branch']} {build['commit']}"
     yield "Title", build["title"]
     yield "Outcome", outcome(build)
+    yield "Environment", _environment(build)
+    yield "On Bitbucket", build["url"]
     yield "Why", build["reason"]
     yield "Wanted", time(build["created_at"])
     yield "Asked for by", build["origin"]
-    yield "Configuration read", time(build["configured_at"])
-    yield "Started", time(build["started_at"])
+    yield "Configuration read", moment(build["configured_at"], build["created_at"])
+    yield "Started", moment(build["started_at"], build["created_at"])
     yield "Tries", tries(build["tries"])
     if removal := build["removal"]:
         yield "To be taken down", f"{time(removal['wanted_at'])}, {removal['words']}"

@@ -24,7 +24,7 @@ from probo_bitbucket.cli.lists import (
     tries,
 )
 from probo_bitbucket.cli.options import settings_files
-from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
+from probo_bitbucket.cli.screen import as_json, moment, print_json, print_table, time
 
 
 @click.group(invoke_without_command=True)
@@ -102,6 +102,6 @@ def _story_of_delivery(delivery: dict[str, Any], headers: dict[str, str]) -> Ite
     yield "Where", target(delivery)
     yield "State", delivery["state"]
     yield "Why", delivery["reason"]
-    yield "Decided", time(delivery["decided_at"])
+    yield "Decided", moment(delivery["decided_at"], delivery["received_at"])
     yield "Tries", tries(delivery["tries"])
     yield from headers.items()

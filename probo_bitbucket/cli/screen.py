@@ -56,6 +56,15 @@ def time(seconds: float | None) -> str:
     return "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def moment(at: float | None, since: float) -> str:
+    """A time of a story, and how long after its beginning that is, as the dashboard has it; empty where it is none."""
+    from probo_bitbucket.web.wording import span
+
+    if at is None:
+        return ""
+    return f"{time(at)} +{span(at - since)}" if at >= since else time(at)
+
+
 def waiting(words: str) -> AbstractContextManager[object]:
     """Shows *words* and that time goes by, on a terminal; not in what is printed."""
     return Console(stderr=True).status(words)
