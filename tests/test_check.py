@@ -141,14 +141,26 @@ class OfNoWebhookMadeHere(CheckTestCase):
         await self.cloud.settled()
 
     async def test_wrong_secret(self) -> None:
-        said = await self.wrong("webhook acme/site")
-        self.assertIn(
-            "its deliveries are refused, 1 until now, the first 0 min ago: X-Hub-Signature does not fit", said
+        uuid = self.hook().uuid.strip("{}")
+        told = (await self.look())[f"webhook {uuid}"]
+        self.assertEqual(told["grade"], "warning")  # anybody can send what is refused
+        self.assertEqual(
+            told["what"], "its deliveries are refused, 1 until now, the first 0 min ago: X-Hub-Signature does not fit"
         )
-        self.assertIn(self.hook().uuid.strip("{}"), said)
-        self.assertIn("probo-bitbucket hooks add acme/site", said)
+        self.assertIn("probo-bitbucket hooks add WORKSPACE/REPOSITORY", told["advice"])
         [listed] = await self.listed()
-        self.assertEqual((listed["place"], listed["grade"]), ("acme/site", "wrong"))
+        self.assertEqual((listed["place"], listed["grade"]), (uuid, "warning"))
+
+    async def test_nobody_fills_the_list_with_what_is_refused(self) -> None:
+        for number in range(20):
+            await self.refused_delivery(f"{number:08x}-0000-0000-0000-000000000000")
+        await self.refused_delivery("\x1b[2J")
+        listed = [each["place"] for each in await self.listed()]
+        self.assertEqual(listed, [f"{number:08x}-0000-0000-0000-000000000000" for number in range(19, 14, -1)])
+
+    async def refused_delivery(self, uuid: str) -> None:
+        headers = {"X-Event-Key": "repo:push", "X-Hook-UUID": uuid, "Content-Type": "application/json"}
+        self.assertEqual((await self.call("POST", "/bitbucket-webhook", b"{}", headers)).status, 401)
 
     async def test_it_is_said_until_one_is_accepted(self) -> None:
         self.hook().secret = HOOK_SECRET

@@ -64,15 +64,6 @@ def found(repository: Repository, document: bytes) -> bytes:
     return b'{"repository":%s,"pullrequest":%s}' % (home, document)
 
 
-def claimed(body: bytes) -> str:
-    """The full name of the repository that *body* says it is of, whoever wrote it; empty where it says none."""
-    try:
-        named = _named_repository(decode(body, shapes.OtherPayload, PayloadError).repository)
-    except PayloadError:
-        return ""
-    return named.full_name if named else ""
-
-
 def home(document: bytes) -> Repository:
     """The repository that a pull request is in, by the API's *document* of it. Raises PayloadError."""
     destination = decode(document, shapes.Homed, PayloadError).destination

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from probo_bitbucket.bitbucket import payloads, signature
+from probo_bitbucket.bitbucket import signature
 from probo_bitbucket.flow.work.patience import in_time
 from probo_bitbucket.logs import hide
 from probo_bitbucket.model import Delivery
@@ -104,7 +104,6 @@ class Refused:
     at: float
     hook_uuid: str
     event_key: str
-    repository: str  # its full name; empty where the delivery does not say
     error: BadSignature | StoreUnavailable
 
 
@@ -115,8 +114,7 @@ class RefusedDeliveries:
     _last: deque[Refused] = field(factory=lambda: deque(maxlen=MEMORY))
 
     def note(self, delivery: Delivery, error: BadSignature | StoreUnavailable) -> None:
-        repository = payloads.claimed(delivery.body)
-        self._last.append(Refused(delivery.received_at, delivery.hook_uuid, delivery.event_key, repository, error))
+        self._last.append(Refused(delivery.received_at, delivery.hook_uuid, delivery.event_key, error))
 
     def since(self, time: float) -> Iterator[Refused]:
         """The newest first."""

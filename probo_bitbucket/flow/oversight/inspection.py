@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,11 +21,14 @@ from probo_bitbucket.store.hook_reports import KeptReport
 from probo_bitbucket.store.hooks import KnownHook
 
 AT_ONCE = 8  # places looked at side by side
-RECENT = 3600.0  # seconds for which it is told of a webhook that nothing else is known of
+RECENT = 3600.0  # seconds for which it is told of a webhook that nothing else is known of …
+STRANGERS = 5  # … and of how many such
 
 NO_PUBLIC_URL = "the settings do not say where Bitbucket reaches this daemon"
 SET_PUBLIC_URL = "set publicUrl, such as https://probo.example.com"
 TWO_WEBHOOKS = "there are two webhooks, and everything comes twice"
+
+_is_uuid = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 
 @frozen
@@ -99,16 +103,17 @@ class Inspection:
     async def strangers(self, reported: Collection[str]) -> list[HookReport]:
         """The webhooks whose newest delivery was refused here, but for those *reported*, which are uuids.
 
-        All that is known of them is what their deliveries said themselves. Raises StoreUnavailable.
+        All that is known of them is what their deliveries said themselves, and anybody can say that: a few are enough.
+        Raises StoreUnavailable.
         """
         by_hook: dict[str, list[Refused]] = {}
         for refused in self.refused.since(self.clock.seconds() - RECENT):
-            if refused.hook_uuid and refused.hook_uuid not in reported and isinstance(refused.error, BadSignature):
+            if refused.hook_uuid not in reported and isinstance(refused.error, BadSignature):
                 by_hook.setdefault(refused.hook_uuid, []).append(refused)
         found: list[HookReport] = []
-        for uuid, deliveries in by_hook.items():
+        for uuid in list(filter(_is_uuid, by_hook))[:STRANGERS]:
             accepted_at = await self.store.transact(hooks.last_delivery, uuid) or 0.0
-            if since := [each for each in deliveries if each.at > accepted_at]:
+            if since := [each for each in by_hook[uuid] if each.at > accepted_at]:
                 found.append(_stranger(uuid, since, self.clock.seconds()))
         return found
 
@@ -223,10 +228,7 @@ class Inspection:
 
 def _stranger(uuid: str, refused: Sequence[Refused], now: float) -> HookReport:
     """*refused* are the deliveries of one webhook, the newest first."""
-    names = sorted({each.repository for each in refused if each.repository})
     first = f"the first {(now - refused[-1].at) / 60:.0f} min ago"
-    what = f"its deliveries are refused, {len(refused)} until now, {first}: {refused[0].error} (webhook {uuid})"
-    advice = "give it a secret that is valid here"
-    if names:
-        advice += f", or have one made: probo-bitbucket hooks add {names[0]}"
-    return HookReport(", ".join(names) or uuid, Grade.WRONG, what, advice, uuid=uuid)
+    what = f"its deliveries are refused, {len(refused)} until now, {first}: {refused[0].error}"
+    advice = "give it a secret that is valid here, or have one made: probo-bitbucket hooks add WORKSPACE/REPOSITORY"
+    return HookReport(uuid, Grade.WARNING, what, advice, uuid=uuid)
