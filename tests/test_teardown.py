@@ -446,6 +446,17 @@ class Renamed(Environments):
         assert self.standing() == []
         assert self.rows("SELECT repository, state FROM pull_requests") == [("acme/renamed", "MERGED")]
 
+    async def test_it_is_shown_as_one_pull_request_under_either_name(self) -> None:
+        pull_request = await self.opened()
+        self.cloud.rename_repository(self.repository, "acme/renamed")
+        await self.push(pull_request)
+        listed = (await self.call("GET", "/api/pull-requests")).json["items"]
+        assert [(each["repository"], each["pull_request"]) for each in listed] == [("acme/renamed", 1)]
+        for name in ("site", "renamed"):
+            told = (await self.call("GET", f"/api/pull-requests/acme/{name}/1")).json
+            assert told["newest"]["repository"] == "acme/renamed"
+            assert [each["repository"] for each in told["builds"]["items"]] == ["acme/renamed", "acme/site"]
+
     async def test_a_branch_is_not_built_besides_a_pull_request_that_was_told_of_under_the_old_name(self) -> None:
         pull_request = await self.opened()
         self.cloud.rename_repository(self.repository, "acme/renamed")

@@ -36,11 +36,11 @@ SITE = Repository("acme", "site", "{site}")
 def fill(tx: sa.Connection, count: int = MANY) -> None:
     """As many deliveries and builds, of 100 pull requests."""
     build = dump(Build("b", BuildKind.BRANCH, SITE, SITE, "a" * 40, "Change the README", 0.0, "main"))
-    undone = {"pending": False, "due_at": 0.0, "lane": ""}
+    undone = {"pending": False, "due_at": 0.0}
     made = [
         {**undone, "id": f"b-{n:05}", "state": BuildState.ENDED, "created_at": float(n // 2), "changed_at": float(n)}
         | {"repository": "acme/site", "source": "acme/site", "pull_request": n % 100, "commit": f"{n:040x}"}
-        | {"build": build, "claim": str(n)}
+        | {"build": build, "claim": str(n), "lane": f"{SITE.identity}#{n % 100}"}
         for n in range(count)
     ]
     came = [
@@ -65,6 +65,7 @@ SHOWN: dict[str, Callable[[sa.Connection], Any]] = {
     "builds of a pull request": lambda tx: builds.page(tx, Filter(repository="acme/site", pull_request=7)),
     "builds of a commit": lambda tx: builds.page(tx, Filter(commit=f"{MANY - 1:040x}")),
     "pull requests": lambda tx: pull_requests.page(tx, Filter()),
+    "a pull request": lambda tx: pull_requests.story(tx, "acme/site", 7),
     "repositories": repositories.page,
     "pulse": queue.pulse,
     "failures": lambda tx: failures.given_up(tx, 8),

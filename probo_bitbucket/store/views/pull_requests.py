@@ -1,4 +1,7 @@
-"""Pull requests as they are shown: each with its newest build, and one with all of its builds."""
+"""Pull requests as they are shown: each with its newest build, and one with all of its builds.
+
+Builds of one lane are of one pull request, whatever its repository was called when they were asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from attrs import frozen
 
 from probo_bitbucket.store.schema import builds
 from probo_bitbucket.store.views import builds as build_views
-from probo_bitbucket.store.views.builds import BuildLine
+from probo_bitbucket.store.views.builds import LATEST_FIRST, BuildLine
 from probo_bitbucket.store.views.filters import Filter
 from probo_bitbucket.store.views.paging import Page
 
@@ -24,15 +27,21 @@ def page(tx: sa.Connection, wanted: Filter, after: str = "") -> Page[BuildLine]:
     """The newest build of each pull request, the latest first. Raises BadCursor."""
     newer = builds.alias("newer")
     later = sa.tuple_(newer.c.created_at, newer.c.id) > sa.tuple_(builds.c.created_at, builds.c.id)
-    same = sa.and_(newer.c.repository == builds.c.repository, newer.c.pull_request == builds.c.pull_request)
+    same = sa.and_(newer.c.lane == builds.c.lane, newer.c.pull_request == builds.c.pull_request)
     newest = sa.select(builds).where(builds.c.pull_request.is_not(None), ~sa.exists().where(same, later))
     return build_views.cut_builds(tx, newest.where(*build_views.matching(tx, wanted, after)))
 
 
 def story(tx: sa.Connection, repository: str, number: int, after: str = "") -> PullRequestStory | None:
-    """A pull request with its builds; None where none of them is known (any more). Raises BadCursor."""
-    wanted = Filter(repository=repository, pull_request=number)
-    latest = build_views.page(tx, wanted)
-    if not latest.items:
+    """The pull request that had this name last, with its builds; None where none is known (any more).
+
+    Raises BadCursor.
+    """
+    named = sa.select(builds.c.lane).where(builds.c.repository == repository, builds.c.pull_request == number)
+    lane = tx.scalar(named.order_by(*LATEST_FIRST).limit(1))
+    if lane is None:
         return None
-    return PullRequestStory(latest.items[0], build_views.page(tx, wanted, after) if after else latest)
+    all_of_it = sa.select(builds).where(builds.c.lane == lane, builds.c.pull_request == number)
+    latest = build_views.cut_builds(tx, all_of_it)
+    further = build_views.matching(tx, Filter(), after)
+    return PullRequestStory(latest.items[0], build_views.cut_builds(tx, all_of_it.where(*further)) if after else latest)
