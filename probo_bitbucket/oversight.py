@@ -88,7 +88,7 @@ def oversee(
             accounts=accounts,
             standing=Standing(caller, reactor),
             build_side=build_side,
-            silence=Silence(store, reactor),
+            silence=Silence(store, reactor, build_side.coordinated),
             inspection=inspection,
             front_door=front_door,
             signatures=signatures,

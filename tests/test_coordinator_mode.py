@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, quote
 
 from twisted.internet import reactor
 
+from probo_bitbucket.flow.oversight import silence
 from probo_bitbucket.sandbox.coordinator import Coordinator
 from probo_bitbucket.sandbox.faults import HTML, JSON, Answer, Cut, Fault, Hang, LoseAnswer
 from probo_bitbucket.sandbox.pullrequest import PullRequest
@@ -266,3 +267,14 @@ class Coordinated(StageTestCase):
         assert await self.built(pull_request), "something is shown"
         assert {each.path.split("/")[3] for each in self.asked("/statuses/", "POST")} == {"robin"}
         assert set(self.rows("SELECT last_error FROM statuses")) == {("",)}
+
+    async def test_updates_that_do_not_come_are_the_coordinators_to_send(self) -> None:
+        self.patch(silence, "_PATIENCE", 0.0)
+        self.container_manager.setting.handler_url = "http://127.0.0.1:9"  # nobody is there
+        self.repository.open_pull_request(files={"a": b"1"})
+        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE started_at IS NOT NULL"))
+        [warning] = (await self.call("GET", "/api/status")).json["warnings"]
+        self.assertIn("of it no update came: have the coordinator send its updates to this daemon", warning["trouble"])
+        checked = (await self.call("POST", "/api/check")).json["verdicts"]
+        [told] = [each["advice"] for each in checked if each["subject"] == "updates"]
+        self.assertIn("have the coordinator send", told)

@@ -128,7 +128,8 @@ class Entrance:
         """The dashboard and the API. Of browsers they answer to our own pages only."""
         store, clock = self.foundation.store, self.reactor
         budgets = self.outside.keys.budgets
-        glance = Glance(store, health, self.signatures, Silence(store, clock), budgets, clock, self.leases.node)
+        silence = Silence(store, clock, bool(self.settings.api_token))
+        glance = Glance(store, health, self.signatures, silence, budgets, clock, self.leases.node)
         again = Again(store, clock, self.steps.anew, self.steps.ending, self.steps.wake)
         forms, own_pages = OwnForms(store), self._own_pages()
         for room in (
