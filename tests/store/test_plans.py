@@ -121,3 +121,14 @@ def test_the_number_of_busy_repositories_does_not_compile_a_statement_anew(engin
     for count in range(2, 20):
         claim(count)
     assert len(engine._engine._compiled_cache or ()) == cached
+
+
+def test_the_newest_builds_that_were_started_are_found_without_reading_the_others(engine: Engine) -> None:
+    with engine.begin() as tx:
+        rows = [{**_row(schema.builds, number), "started_at": float(number)} for number in range(3000)]
+        tx.execute(sa.insert(schema.builds), rows)
+        [plan] = _plans(engine, tx, lambda tx: builds.told_at(tx, 2000.0, 2990.0, 20))
+    assert "builds_created" in plan
+    assert "Seq Scan" not in plan
+    assert "TEMP B-TREE" not in plan
+    assert "Sort" not in plan
