@@ -285,7 +285,10 @@ def http_client(reactor: Any, ca_file: str = "") -> tuple[HTTPClient, HTTPConnec
 @implementer(IAgentEndpointFactory)
 @frozen
 class _Endpoints:
-    """Where servers are connected to. Made once for each: Twisted's own agent makes a TLS context for every request."""
+    """Where servers are connected to. Made once for each: Twisted's own agent makes a TLS context for every request.
+
+    So the certificates that are trusted are read once for each, too, and again when the settings are.
+    """
 
     reactor: Any
     policy: IPolicyForHTTPS
