@@ -74,7 +74,7 @@ def recognisable() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join((str(ROOT / "tests" / "marked"), str(ROOT)))
     marked: Any = SimpleNamespace(
         token_urlsafe=lambda size: canary(secrets.token_urlsafe(size)),
-        # At its end: the beginning of one of them is no secret (see flow.trail).
+        # At its end: the beginning of one of them is no secret (see flow.forwarding.trail).
         token_hex=lambda size: f"{secrets.token_hex(size)[: -len(MARK)]}{MARK}",
     )
     stage.SECRET, stage.HOOK_SECRET = canary("consumer-secret"), canary("hook-secret")

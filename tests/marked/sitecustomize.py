@@ -15,7 +15,10 @@ secrets.token_urlsafe = lambda nbytes=None: f"{MARK}-{_urlsafe(nbytes)}"
 
 
 def token_hex(nbytes: int | None = None) -> str:
-    """With the mark at its end: the beginning of one of them is no secret (see flow.trail), and short ones are none."""
+    """With the mark at its end: the beginning of one of them is no secret (see flow.forwarding.trail).
+
+    Short ones are none at all.
+    """
     made = _hex(nbytes)
     return made if len(made) < SECRET else f"{made[: -len(MARK)]}{MARK}"
 
