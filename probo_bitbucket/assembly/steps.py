@@ -50,7 +50,7 @@ class Steps:
         bitbucket, container_manager = outside.bitbucket, outside.container_manager
         environments = outside.keys.environments(container_manager)
         self.reporter = self._driven(Reporter(store, reactor, bitbucket))
-        self.commenter = self._driven(Commenter(store, bitbucket, self.display.instance_name))
+        self.commenter = self._driven(Commenter(store, reactor, bitbucket, self.display.instance_name))
         self.teardown = self._driven(Teardown(store, reactor, environments, self.ending, self.reporter.wake))
         self.closing = self._driven(Closing(store, reactor, environments, self.teardown.wake))
         self.building = self._make_builder()

@@ -6,12 +6,12 @@ from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
-from attrs import frozen
+from attrs import evolve, frozen
 
 from probo_bitbucket.model import Comment
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, comments
-from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert, postponed
+from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, LeaseLost, done, insert, postponed
 
 
 @frozen
@@ -28,6 +28,7 @@ class StoredComment:
     due_at: float
     effort: Effort
     origin: str  # what asked for the build: `delivery 17`
+    leased_by: str = ""
     claimed_at: float = 0.0
 
 
@@ -79,7 +80,16 @@ _CLAIMS = Claims(comments, _WITH_ORIGIN.order_by(comments.c.due_at))
 
 def claim_pending(tx: sa.Connection, lease: Lease, limit: int, *, busy: Collection[str] = ()) -> list[StoredComment]:
     """Lease up to *limit* comments that Bitbucket does not have yet, none of the repositories named in *busy*."""
-    return [_stored(row, lease.now) for row in _CLAIMS.take(tx, lease, limit, busy)]
+    return [_stored(row, lease) for row in _CLAIMS.take(tx, lease, limit, busy)]
+
+
+def keep(tx: sa.Connection, stored: StoredComment, now: float) -> StoredComment:
+    """Claim a comment anew that is still in the hands that *stored* says. Raises LeaseLost where it is not."""
+    held = Lease(stored.leased_by, now)
+    still = (_of(stored), comments.c.leased_by == held.holder)
+    if not tx.execute(sa.update(comments).where(*still).values(**held.values)).rowcount:
+        raise LeaseLost(f"the comment on {stored.desired.repository.full_name} is in other hands")
+    return evolve(stored, claimed_at=now)
 
 
 def written(tx: sa.Connection, stored: StoredComment, number: int) -> None:
@@ -121,7 +131,7 @@ def _on(repository: str, pull_request: int) -> sa.ColumnElement[bool]:
     return sa.and_(comments.c.repository == repository, comments.c.pull_request == pull_request)
 
 
-def _stored(row: sa.Row[Any], claimed_at: float = 0.0) -> StoredComment:
+def _stored(row: sa.Row[Any], lease: Lease | None = None) -> StoredComment:
     return StoredComment(
         build_id=row.build_id,
         desired=load(row.desired, Comment),
@@ -133,5 +143,6 @@ def _stored(row: sa.Row[Any], claimed_at: float = 0.0) -> StoredComment:
         due_at=row.due_at,
         effort=Effort.of(row),
         origin=row.origin or "",
-        claimed_at=claimed_at,
+        leased_by=lease.holder if lease else "",
+        claimed_at=lease.now if lease else 0.0,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from attrs import define
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket import origins
@@ -22,6 +23,7 @@ class Commenter:
     """The step from a desired comment to Bitbucket. Statuses come first: nothing waits for a comment."""
 
     store: Database
+    clock: IReactorTime
     bitbucket: Bitbucket
     instance_name: str
 
@@ -47,7 +49,10 @@ class Commenter:
         """
         if job.number is not None and await self._edited(job, job.number):
             return job.number
-        for number in await self.bitbucket.comments_with(job.desired, marker(self.instance_name)):
+        found = await self.bitbucket.comments_with(job.desired, marker(self.instance_name))
+        # To read many comments takes longer than may pass before one is written: that would never come to its end.
+        job = await self.store.transact(comments.keep, job, self.clock.seconds())
+        for number in found:
             if number != job.number and await self._edited(job, number):
                 return number
         return await self.bitbucket.add_comment(job.desired, not_after=latest(job.claimed_at))
