@@ -18,7 +18,7 @@ from probo_bitbucket.bitbucket.oauth import Grant, OAuth, fingerprint
 from probo_bitbucket.credentials import Account, Credentials, OAuthConsumer
 from probo_bitbucket.flow.credentials.accounts import OwnAccounts
 from probo_bitbucket.logs import hide
-from probo_bitbucket.store import Database, Transaction, consumers, credentials, house, nodes
+from probo_bitbucket.store import Database, StoreUnavailable, Transaction, consumers, credentials, house, nodes
 from probo_bitbucket.store.consumers import Consumer
 from probo_bitbucket.store.credentials import Chain
 
@@ -152,7 +152,11 @@ class SetUp:
             if found == self._in_use.get(found.name):  # asked now: others take up, too, while this one waits
                 continue
             self._use(found)
-            await self.store.transact(nodes.hasten)
+            try:
+                await self.store.transact(nodes.hasten)
+            except StoreUnavailable:
+                self._in_use.pop(found.name, None)  # so that the next look makes up for it
+                raise
             self.wake()
             self.log.info("Working with new credentials", event="setup.done", account=found.name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,8 +11,8 @@ from twisted.internet.task import Clock
 from probo_bitbucket.bitbucket.oauth import Grant
 from probo_bitbucket.credentials import AccessToken, Account, Credentials, OAuthConsumer
 from probo_bitbucket.flow.credentials.setup import ALL_OTHERS, SetUp, choices, save
-from probo_bitbucket.store import consumers, credentials
-from tests.immediate import ImmediateStore
+from probo_bitbucket.store import StoreUnavailable, consumers, credentials
+from tests.immediate import ImmediateStore, run
 
 NOBODY = cast(Any, None)  # none of the other parts has a word at a start without credentials set up
 NAMES = pytest.mark.parametrize("name", [ALL_OTHERS, "acme"])
@@ -73,3 +74,22 @@ def test_all_that_the_accounts_do_not_cover_can_be_set_up_too() -> None:
     acme, top = Account("acme", None, ("acme/*",)), Account(ALL_OTHERS, AccessToken("c4n4ry-T"), ("*",))
     assert choices([acme]) == (acme, Account(ALL_OTHERS, None, ("*",)))
     assert choices([acme, top]) == (acme, top)
+
+
+def test_what_the_store_did_not_let_end_is_taken_up_at_the_next_look(store: ImmediateStore, clock: Clock) -> None:
+    def adopt(account: Account) -> None:
+        store.down = not adopted
+        adopted.append(account.name)
+
+    adopted: list[str] = []
+    woken: list[str] = []
+    accounts = cast(Any, SimpleNamespace(adopt=adopt))
+    given = [Account("acme", OAuthConsumer("A", "c4n4ry-secret"), ("*",))]
+    set_up = SetUp(given, store, clock, accounts, NOBODY, lambda: woken.append("all"), "")
+    store.now(save, "acme", "K", "c4n4ry-secret", Grant("c4n4ry-A1", "c4n4ry-R1", 7200.0, ()), 0.0)
+    with pytest.raises(StoreUnavailable):
+        run(set_up.take_up())
+    store.down = False
+    for _ in range(2):
+        run(set_up.take_up())
+    assert (adopted, woken) == (["acme", "acme"], ["all"])
