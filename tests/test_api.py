@@ -172,7 +172,7 @@ class Lists(ApiTestCase):
         self.assertEqual(
             status["queues"],
             [
-                {"work": work, "waiting": 0, "oldest_at": None, "given_up": 0}
+                {"work": work, "waiting": 0, "oldest_at": None, "given_up": 0, "trouble": ""}
                 for work in (
                     "deliveries",
                     "builds",

@@ -12,6 +12,7 @@ from twisted.logger import capturedLogs
 from probo_bitbucket.bitbucket.signature import sign
 from probo_bitbucket.flow.oversight import trial
 from probo_bitbucket.logs import Secrets
+from probo_bitbucket.sandbox.faults import Answer, Fault
 from probo_bitbucket.sandbox.stage import HOOK_SECRET
 from probo_bitbucket.store import hooks
 from probo_bitbucket.web import events, struck_out
@@ -83,6 +84,48 @@ class Webhooks(DashboardTestCase):
         [line] = (await self.call("GET", "/api/repositories")).json["items"]
         self.assertEqual((line["hook"]["grade"], line["hook"]["what"]), ("ok", "made"))
         self.assertIn('title="made"', await self.page("/repositories"))
+
+
+    async def test_what_is_known_to_be_wrong_is_told_on_the_overview_until_something_comes(self) -> None:
+        self.assertIn("All is well", await self.page("/"))
+        await self.call("POST", "/api/hooks/add", {"places": ["acme/site"]})
+        [[hook]] = self.cloud.hooks.values()
+        hook.active = False
+        await self.call("GET", "/api/hooks")  # which looks
+        requests = len(self.cloud.requests)
+        overview = await self.page("/")
+        self.assertIn("Something needs a look", overview)
+        self.assertIn("Webhook acme/site", overview)
+        self.assertIn("It is inactive: probo-bitbucket hooks repair acme/site", overview)
+        self.assertEqual(len(self.cloud.requests), requests)
+        hook.active = True
+        self.repository.push("main", {})
+        await self.settled()
+        self.assertIn("All is well", await self.page("/"))
+
+    async def test_deliveries_that_are_refused_are_told_on_the_overview(self) -> None:
+        await self.call("POST", "/api/hooks/add", {"places": ["acme/site"]})
+        [[hook]] = self.cloud.hooks.values()
+        hook.secret = "wrong"
+        self.repository.push("main", {})
+        await self.cloud.settled()
+        self.assertIn("Its deliveries are refused, 1 until now", await self.page("/"))
+
+
+class InVain(DashboardTestCase):
+    async def test_what_waits_since_a_try_failed_is_told_with_its_trouble(self) -> None:
+        fault = self.container_manager.faults.add(Fault(Answer(503), path="/startbuild"))
+        self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
+        await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE pending AND last_error != ''"))
+        now = (await self.call("GET", "/api/status")).json
+        [warning] = now["warnings"]
+        self.assertEqual(warning["subject"], "builds waiting")
+        self.assertIn("1, since a try failed: the Container Manager answered 503", warning["trouble"])
+        self.assertIn("Something needs a look", await self.page("/"))
+        self.container_manager.faults.remove(fault)
+        await self.until(lambda: not self.rows("SELECT 1 FROM builds WHERE pending"))
+        await self.settled()
+        self.assertIn("All is well", await self.page("/"))
 
 
 class Buttons(DashboardTestCase):

@@ -129,7 +129,8 @@ class Entrance:
         store, clock = self.foundation.store, self.reactor
         budgets = self.outside.keys.budgets
         silence = Silence(store, clock, bool(self.settings.api_token))
-        glance = Glance(store, health, self.signatures, silence, budgets, clock, self.leases.node)
+        inspection = oversight.hooks.inspection
+        glance = Glance(store, health, self.signatures, silence, inspection, budgets, clock, self.leases.node)
         again = Again(store, clock, self.steps.anew, self.steps.ending, self.steps.wake)
         forms, own_pages = OwnForms(store), self._own_pages()
         for room in (

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import sqlalchemy as sa
 from attrs import asdict, frozen
 
-from probo_bitbucket.store.schema import hook_reports
+from probo_bitbucket.store.schema import deliveries, hook_reports
 from probo_bitbucket.store.sql import insert
 
 REMOVED = "remove"  # the deed after which nothing is known of a place
@@ -35,6 +35,14 @@ def keep(tx: sa.Connection, reports: Collection[KeptReport]) -> None:
         values["uuid"] = sa.case((made.excluded.uuid != "", made.excluded.uuid), else_=hook_reports.c.uuid)
         kept = made.on_conflict_do_update(index_elements=["place"], set_=values)
         tx.execute(kept, [asdict(report) for report in reports])
+
+
+def standing(tx: sa.Connection, grade: str, limit: int) -> list[KeptReport]:
+    """The reports of a *grade*, the latest first, of webhooks that have delivered nothing since."""
+    since = sa.and_(deliveries.c.hook_uuid == hook_reports.c.uuid, deliveries.c.received_at > hook_reports.c.at)
+    delivered = sa.and_(hook_reports.c.uuid != "", sa.exists().where(since))
+    found = sa.select(hook_reports).where(hook_reports.c.grade == grade, ~delivered)
+    return [KeptReport(**row._mapping) for row in tx.execute(found.order_by(hook_reports.c.at.desc()).limit(limit))]
 
 
 def kept(tx: sa.Connection, places: Collection[str]) -> dict[str, KeptReport]:

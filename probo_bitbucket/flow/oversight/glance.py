@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -11,6 +11,7 @@ from probo_bitbucket import __version__
 from probo_bitbucket.bitbucket.budget import Budget
 from probo_bitbucket.flow.deliveries.signatures import UNSIGNED, Signatures
 from probo_bitbucket.flow.oversight.health import Finding, Health
+from probo_bitbucket.flow.oversight.inspection import Inspection
 from probo_bitbucket.flow.oversight.silence import Silence
 from probo_bitbucket.flow.oversight.verdict import Grade
 from probo_bitbucket.store import Database, StoreUnavailable
@@ -53,6 +54,7 @@ class Glance:
     health: Health
     signatures: Signatures
     silence: Silence
+    inspection: Inspection
     budgets: Mapping[str, Budget]
     clock: IReactorTime
     node: str
@@ -63,12 +65,13 @@ class Glance:
 
     async def look(self) -> Now:
         findings = await self.health.look()
+        queues = await self._queues()
         now = self.clock.seconds()
         return Now(
             ok=not any(finding.trouble for finding in findings),
             findings=findings,
-            warnings=await self._warnings(),
-            queues=await self._queues(),
+            warnings=[*await self._warnings(), *_in_vain(findings, queues)],
+            queues=queues,
             budgets=[Left(name, budget.left(now), budget.limit) for name, budget in sorted(self.budgets.items())],
             version=__version__,
             node=self.node,
@@ -80,14 +83,25 @@ class Glance:
         try:
             unsigned = () if await self.signatures.any() else (Finding("signatures", UNSIGNED),)
             silence = await self.silence.look()
+            troubles = await self.inspection.known_troubles()
         except StoreUnavailable:
             return ()  # is among the findings
+        webhooks = [Finding(f"webhook {each.place}", f"{each.what}: {each.advice}") for each in troubles]
         if silence is None or silence.grade is Grade.OK:
-            return unsigned
-        return (*unsigned, Finding(silence.subject, f"{silence.what}: {silence.advice}"))
+            return [*unsigned, *webhooks]
+        return [*unsigned, Finding(silence.subject, f"{silence.what}: {silence.advice}"), *webhooks]
 
     async def _queues(self) -> Sequence[Queue]:
         try:
             return await self.store.transact(queue.queues)
         except StoreUnavailable:
             return ()  # is among the findings
+
+
+def _in_vain(findings: Sequence[Finding], queues: Sequence[Queue]) -> Iterator[Finding]:
+    """What waits because its last try failed, where none of the *findings* says why."""
+    if any(finding.trouble for finding in findings):
+        return
+    for each in queues:
+        if each.trouble:
+            yield Finding(f"{each.work} waiting", f"{each.waiting}, since a try failed: {each.trouble}")

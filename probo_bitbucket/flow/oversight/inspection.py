@@ -100,6 +100,12 @@ class Inspection:
         shared = {name: await self._of_workspace(name, known) for name in sorted({place.workspace for place in asked})}
         return await self.keep("look", await self.each(asked, partial(self._report, known, shared)))
 
+    async def known_troubles(self) -> list[HookReport]:
+        """What is wrong by all that was seen of webhooks before: asks nobody outside. Raises StoreUnavailable."""
+        standing = await self.store.transact(hook_reports.standing, Grade.WRONG, STRANGERS)
+        found = [HookReport(each.place, Grade.WRONG, each.what, each.advice, uuid=each.uuid) for each in standing]
+        return [*found, *await self.strangers({each.uuid for each in found})]
+
     async def strangers(self, reported: Collection[str]) -> list[HookReport]:
         """The webhooks whose newest delivery was refused here, but for those *reported*, which are uuids.
 

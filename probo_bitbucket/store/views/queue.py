@@ -9,6 +9,7 @@ from attrs import frozen
 
 from probo_bitbucket.model import BuildState, DeliveryState
 from probo_bitbucket.store import backlog
+from probo_bitbucket.store.backlog import Waiting
 from probo_bitbucket.store.schema import (
     builds,
     commands,
@@ -45,18 +46,22 @@ _GIVEN_UP: dict[str, tuple[sa.Table, sa.ColumnElement[bool]]] = {
 
 @frozen
 class Queue:
-    """What one step has before it, and what it could not do. *oldest_at* is null where nothing waits."""
+    """What one step has before it, and what it could not do. *oldest_at* is null where nothing waits.
+
+    *trouble* is what the last try met of the work that is due next and was tried in vain; empty where none was.
+    """
 
     work: str  # as in the backlog
     waiting: int
     oldest_at: float | None
     given_up: int
+    trouble: str
 
 
 def queues(tx: sa.Connection) -> list[Queue]:
     """The queue of every step, in the order in which work goes through them."""
     return [
-        Queue(each.work, each.count, each.since if each.count else None, _given_up(tx, each.work))
+        Queue(each.work, each.count, each.since if each.count else None, _given_up(tx, each.work), _trouble(tx, each))
         for each in backlog.waiting(tx)
     ]
 
@@ -65,6 +70,14 @@ def _given_up(tx: sa.Connection, work: str) -> int:
     table, which = _GIVEN_UP[work]
     found = sa.select(sa.literal(1)).select_from(table).where(which).limit(_COUNTED).subquery()
     return tx.scalar(sa.select(sa.func.count()).select_from(found)) or 0
+
+
+def _trouble(tx: sa.Connection, of: Waiting) -> str:
+    if not of.count:
+        return ""
+    table, _ = _GIVEN_UP[of.work]
+    tried = sa.select(table.c.last_error).where(table.c.pending, table.c.last_error != "")
+    return tx.scalar(tried.order_by(table.c.due_at).limit(1)) or ""
 
 
 def pulse(tx: sa.Connection) -> tuple[Any, ...]:
