@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from unittest import mock
 
 import pytest
+import yaml
 from rich.console import Console
 from twisted.internet.threads import deferToThread
 
@@ -190,7 +191,7 @@ class SecretsOfSystemd(CommandTestCase):
 
     def take_secrets_away(self, *names: str) -> None:
         path = self.folder / "settings.yaml"
-        given = json.loads(path.read_text())
+        given = yaml.safe_load(path.read_text())
         for name in names:
             given.pop(name, None)
             given[f"{name}File"] = f"%d/secret_{name}"

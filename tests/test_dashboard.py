@@ -85,7 +85,6 @@ class Webhooks(DashboardTestCase):
         self.assertEqual((line["hook"]["grade"], line["hook"]["what"]), ("ok", "made"))
         self.assertIn('title="made"', await self.page("/repositories"))
 
-
     async def test_what_is_known_to_be_wrong_is_told_on_the_overview_until_something_comes(self) -> None:
         self.assertIn("All is well", await self.page("/"))
         await self.call("POST", "/api/hooks/add", {"places": ["acme/site"]})
