@@ -145,7 +145,8 @@ class Webhooks(CommandTestCase):
         [verdict] = await self.document("hooks", "test", "acme/site", status=1)
         self.assertIn("inactive", verdict["what"])
         self.assertRegex(
-            await self.command("hooks", "repair", "acme/site"), "ok +mended: it is inactive; events are missing"
+            await self.command("hooks", "repair", "acme/site"),
+            "ok +mended what was wrong: it is inactive; events are missing",
         )
         self.assertTrue(hook.active)
 

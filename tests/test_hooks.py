@@ -70,8 +70,23 @@ class Made(HookTestCase):
     async def test_making_one_that_is_there_mends_it(self) -> None:
         await self.change("add")
         self.hook().active = False
-        self.assertEqual(await self.change("add"), ["mended: it is inactive"])
+        self.assertEqual(await self.change("add"), ["mended what was wrong: it is inactive"])
         self.assertTrue(self.hook().active)
+
+    async def test_what_was_refused_meanwhile_is_named_with_what_has_it_built(self) -> None:
+        await self.change("add")
+        self.hook().secret = "guessed"
+        self.repository.open_pull_request(files={"a": b"1"})
+        await self.cloud.settled()
+        [report] = (await self.api("hooks/repair", places=("acme/site",)))["hooks"]
+        self.assertEqual(
+            (report["what"], report["advice"]),
+            (
+                "mended what was wrong: its last delivery was refused: X-Hub-Signature does not fit",
+                "what it missed is built by: probo-bitbucket build acme/site NUMBER",
+            ),
+        )
+        self.assertEqual(await self.change("repair"), ["nothing was wrong; its secret is new"])
 
     async def test_one_that_was_made_by_hand_is_taken_over(self) -> None:
         self.cloud.add_hook("acme/site", f"{self.stage.url}/bitbucket-webhook", ["repo:push"])
@@ -146,10 +161,10 @@ class Doubled(HookTestCase):
         self.assertEqual(await self.change("add", "acme"), [f"made; {twice}"])
         for place in ("acme/site", "acme"):
             [report] = (await self.api("hooks/repair", places=[place]))["hooks"]
-            self.assertEqual(report["what"], f"nothing was wrong; its secret was set anew; {twice}")
+            self.assertEqual(report["what"], f"nothing was wrong; its secret is new; {twice}")
             self.assertEqual((report["grade"], report["advice"]), ("warning", "probo-bitbucket hooks remove acme/site"))
         await self.change("remove")
-        self.assertEqual(await self.change("repair", "acme"), ["nothing was wrong; its secret was set anew"])
+        self.assertEqual(await self.change("repair", "acme"), ["nothing was wrong; its secret is new"])
 
 
 class Rotated(HookTestCase):

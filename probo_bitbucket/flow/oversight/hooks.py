@@ -78,10 +78,11 @@ class Hooks:
         known = await self.store.transact(hooks.known)
         found, others = await self.inspection.ours(place, known)
         generation, secret = await self._secret()
+        faults: list[str] = []
         if found:
             hook = await self.webhooks.update(place, found[0].uuid, url, secret)
-            faults = "; ".join(self.inspection.faults(found, others))
-            what = f"mended: {faults}" if faults else "nothing was wrong; its secret was set anew"
+            faults = [*self.inspection.faults(found, others), *await self.inspection.refusals(place, found[0], known)]
+            what = f"mended what was wrong: {'; '.join(faults)}" if faults else "nothing was wrong; its secret is new"
         else:
             hook, what = await self.webhooks.create(place, url, secret), "made"
         for other in found[1:]:
@@ -89,7 +90,8 @@ class Hooks:
         now = self.clock.seconds()
         await self.store.transact(hooks.keep, KnownHook(str(place), hook.uuid, generation, now), secret)
         self.log.info("Webhook set: {what}", event="hook.set", what=what, repository=str(place))
-        report = HookReport(str(place), Grade.OK, what, url=hook.url, uuid=hook.uuid)
+        advice = f"what it missed is built by: probo-bitbucket build {place} NUMBER" if faults and place.slug else ""
+        report = HookReport(str(place), Grade.OK, what, advice, url=hook.url, uuid=hook.uuid)
         return await self._beside_others(place, report, known)
 
     async def _secret(self) -> tuple[int, str]:

@@ -213,8 +213,7 @@ class Inspection:
             return HookReport(str(place), Grade.WRONG, "; ".join(sight.faults), sight.advice)
         at, hook = sight.found[0]
         last = await self.store.transact(hooks.last_delivery, hook.uuid)
-        changed_at = known[str(at)].changed_at if str(at) in known else 0.0
-        sight = evolve(sight, faults=(*sight.faults, *self._refusal(hook, max(last or 0.0, changed_at))))
+        sight = evolve(sight, faults=(*sight.faults, *await self.refusals(at, hook, known)))
         return HookReport(
             place=str(place),
             grade=Grade.WRONG if sight.faults else Grade.OK,
@@ -225,11 +224,14 @@ class Inspection:
             last_delivery=last,
         )
 
-    def _refusal(self, hook: Hook, since: float) -> Iterator[str]:
-        for refused in self.refused.since(since):
+    async def refusals(self, at: Place, hook: Hook, known: Mapping[str, KnownHook]) -> list[str]:
+        """Why the last delivery of the webhook *at* a place was refused, in words; nothing where it was not."""
+        last = await self.store.transact(hooks.last_delivery, hook.uuid)
+        changed_at = known[str(at)].changed_at if str(at) in known else 0.0
+        for refused in self.refused.since(max(last or 0.0, changed_at)):
             if refused.hook_uuid == hook.uuid:
-                yield f"its last delivery was refused: {refused.error}"
-                return
+                return [f"its last delivery was refused: {refused.error}"]
+        return []
 
 
 def _stranger(uuid: str, refused: Sequence[Refused], now: float) -> HookReport:
