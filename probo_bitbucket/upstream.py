@@ -20,6 +20,13 @@ from treq.client import HTTPClient
 from twisted.internet._sslverify import IOpenSSLTrustRoot  # of what trustRoot= takes; has no public name
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import (
+    ConnectionClosed,
+    ConnectionRefusedError,
+    DNSLookupError,
+    NoRouteError,
+)
+from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -186,8 +193,7 @@ class Upstream:
             if isinstance(cause, CancelledError):
                 raise cause from error
             self.breaker.failed()
-            words = str(cause) or type(cause).__name__
-            raise Temporary(f"{self.name} at {urlsplit(url).netloc} could not be reached: {words}") from error
+            raise Temporary(f"{self.name} at {urlsplit(url).netloc} could not be reached: {_plain(cause)}") from error
         if answer.status == LOOP_DETECTED or answer.status < 500:
             self.breaker.succeeded()
         elif answer.status > 500:  # a 500 is about one request, and says nothing of the others
@@ -262,6 +268,22 @@ def _innermost(error: BaseException) -> BaseException:
     """What happened on the wire: Twisted wraps it in `ResponseNeverReceived([…])`."""
     reasons = getattr(error, "reasons", None)
     return _innermost(reasons[0].value) if reasons else error
+
+
+def _plain(error: BaseException) -> str:
+    """What happened, in words for people who do not know Twisted's; its own where there are no others."""
+    words = next((words for kind, words in _WORDS if isinstance(error, kind)), str(error))
+    return words or type(error).__name__
+
+
+# Some of these are kinds of others: the first one counts.
+_WORDS: tuple[tuple[type[Exception], str], ...] = (
+    (ConnectionRefusedError, "nothing listens there"),
+    (DNSLookupError, "this machine finds no address for the name (DNS)"),
+    (NoRouteError, "this machine has no way to its network"),
+    (ConnectTimeout, f"nothing answered for {CONNECT_TIMEOUT:g} s, as where a firewall is between"),
+    (ConnectionClosed, "the connection was broken off before an answer came"),
+)
 
 
 def http_client_of_strangers(reactor: Any) -> HTTPClient:

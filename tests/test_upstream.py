@@ -331,7 +331,7 @@ class OnTheWire(TestCase):
         number = port.getHost().port
         await port.stopListening()
         error = await self.failing(self.upstream.request("GET", f"http://127.0.0.1:{number}/x"))
-        self.assertIn(f"127.0.0.1:{number} could not be reached: Connection was refused", str(error))
+        self.assertIn(f"127.0.0.1:{number} could not be reached: nothing listens there", str(error))
         self.assertEqual(self.upstream.breaker.failures, 1)
 
     async def test_a_caller_who_gives_up_while_nothing_comes_cuts_the_connection(self) -> None:

@@ -61,4 +61,4 @@ def advice_on(error: UpstreamError | StoreUnavailable, renew: str = RENEW) -> st
             return "let the account of the credentials administer it"
         case Permanent():
             return "read what it answered; it would answer the same again"
-    return "try again when it is reachable; look at its own log"
+    return "try again; then look at this machine's DNS, proxy and firewall, or at bitbucket.status.atlassian.com"
