@@ -41,7 +41,7 @@ Open this address in a browser on any machine, and grant access:
 
   {address}
 
-The browser is then sent to a page that may not exist. Copy its address, all of it.
+The browser is then sent to another page. Copy its address, all of it, whatever the page says.
 """
 
 

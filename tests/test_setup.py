@@ -178,7 +178,8 @@ class FromNothing(SetupTestCase):
         await self.browse("GET", "/setup")
         elsewhere = await self.browse("GET", back)
         assert elsewhere.status == 403
-        assert "begun on a terminal, copy the address of this page there" in elsewhere.text
+        assert "<h1>This set-up goes on elsewhere</h1>" in elsewhere.text
+        assert "Was it begun on a terminal? Then copy the whole address of this page there" in elsewhere.text
         assert "at another daemon, the callback URL of its consumer leads here" in elsewhere.text
         self.cookie = mine
         assert (await self.browse("GET", back)).status == 200

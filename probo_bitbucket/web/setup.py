@@ -41,14 +41,18 @@ _COOKIE = b"probo_bitbucket_setup"
 _log = Logger()
 
 
+FAILED = "That did not work"
+
+
 class Trouble(Exception):
     """A page that says what happened and what to do about it, in place of the one that was asked for."""
 
-    def __init__(self, status: int, what: str, advice: str) -> None:
+    def __init__(self, status: int, what: str, advice: str, title: str = FAILED) -> None:
         super().__init__(what)
         self.status = status
         self.what = what
         self.advice = advice
+        self.title = title
 
 
 @frozen
@@ -176,10 +180,11 @@ class SetupPages:
         if session is None or not session.comes_back(answer.get("state", ""), self.clock.seconds()):
             raise Trouble(
                 403,
-                "This is not the answer to a set-up that was begun in this browser within the last ten minutes.",
-                "If it was begun on a terminal, copy the address of this page there. If it was begun at another "
-                "daemon, the callback URL of its consumer leads here, and has to lead there. Else begin again, in one "
-                "window, with cookies allowed.",
+                "Was it begun on a terminal? Then copy the whole address of this page there: your browser shows it.",
+                "If it was begun at another daemon, the callback URL of its consumer leads here, and has to lead "
+                "there. If it was begun in this browser, that was more than ten minutes ago, or cookies are not "
+                "allowed: begin again, in one window.",
+                title="This set-up goes on elsewhere",
             )
         grant = await exchange(self.set_up.oauth(session.key, session.secret), code_of(answer))
         for token in (grant.access_token, grant.refresh_token):
@@ -247,7 +252,7 @@ def _in_words(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except Trouble as trouble:
-            return _tell(request, trouble.status, trouble.what, trouble.advice)
+            return _tell(request, trouble.status, trouble.what, trouble.advice, trouble.title)
         except (BodyError, BodyTooLarge, Stranger) as error:
             return _tell(request, status_of(error), str(error), "Begin again.")
         except ConsentFailed as failure:
@@ -258,9 +263,9 @@ def _in_words(handler: Handler) -> Handler:
     return shown
 
 
-def _tell(request: Request, status: int, what: str, advice: str) -> bytes:
+def _tell(request: Request, status: int, what: str, advice: str, title: str = FAILED) -> bytes:
     _log.warn("Set-up refused", event="setup.refused", status=status, reason=what)
-    return page(request, "setup_trouble.html", status=status, what=what, advice=advice, again=PATH)
+    return page(request, "setup_trouble.html", status=status, title=title, what=what, advice=advice, again=PATH)
 
 
 def _code(request: Request) -> str:
