@@ -18,7 +18,8 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser import Browser
 
-COMMAND = (sys.executable, "-m", "probo_bitbucket")
+COMMAND = Path(sys.executable).with_name("probo-bitbucket")  # as `make demo` starts it; it is not on the PATH there
+PATH = "/usr/bin:/bin"
 ANY_PORTS = ("--bitbucket-port=0", "--handler-port=0", "--container-manager-port=0")
 
 
@@ -78,8 +79,8 @@ def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
     """In front of a sandbox of its own, which has to end in order."""
     browser = Browser()
     process = subprocess.Popen(
-        [*COMMAND, "sandbox", "--from-nothing", *ANY_PORTS],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        [COMMAND, "sandbox", "--from-nothing", *ANY_PORTS],
+        env={**os.environ, "TMPDIR": str(tmp_path), "PATH": PATH},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -160,27 +161,30 @@ def test_on_a_terminal(newcomer: Newcomer) -> None:
     """With the commands that were printed. The pages are those of the other way."""
     browser = newcomer.browser
     newcomer.attentive = False
-    commands = re.findall(r"(?m)^ +probo-bitbucket (.+)$", newcomer.printed)
-    assert [each.rpartition(" -c ")[0] for each in commands] == [
+    commands = re.findall(r"(?m)^ +(\S*probo-bitbucket .+)$", newcomer.printed)
+    assert [each.partition(" ")[2].rpartition(" -c ")[0] for each in commands] == [
         "setup --store",
         "hooks add acme/site",
         "hooks test acme/site",
     ]
-    setup, add, test = (command.split() for command in commands)
+    setup, add, test = commands
     _talk(newcomer, setup)
-    assert "made" in _run(*add)
-    assert "works, " in _run(*test)
+    assert "made" in _run(add)
+    assert "works, " in _run(test)
     newcomer.open_pull_request()
     browser.await_text("[■] Environment ready")
-    wrong = [line for line in _run("check", *setup[-2:]).splitlines() if not line.startswith("ok ")]
+    wrong = [
+        line for line in _run(setup.replace(" setup --store ", " check ")).splitlines() if not line.startswith("ok ")
+    ]
     assert wrong == []
 
 
-def _talk(newcomer: Newcomer, command: list[str]) -> None:
+def _talk(newcomer: Newcomer, command: str) -> None:
     """Answer what the command of the set-up asks, and do what it says."""
-    browser, words = newcomer.browser, [*COMMAND, *command]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+    browser, pipe, env = newcomer.browser, subprocess.PIPE, {**os.environ, "PATH": PATH}
+    with subprocess.Popen(
+        ["/bin/sh", "-c", command], env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
         assert process.stdin
         callback_url = _read_to(process, r"Callback URL +(\S+)")
         key, secret = newcomer.add_consumer(callback_url)
@@ -206,7 +210,9 @@ def _read_to(process: subprocess.Popen[str], pattern: str) -> str:
     raise AssertionError(pattern)
 
 
-def _run(*words: str) -> str:
-    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, timeout=60)
+def _run(command: str) -> str:
+    """What *command* says, given to a shell as it was printed."""
+    env = {**os.environ, "PATH": PATH}
+    done = subprocess.run(["/bin/sh", "-c", command], env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

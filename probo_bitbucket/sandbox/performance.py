@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -120,11 +122,22 @@ async def _set_up_by_hand(stage: Stage, play: Play, programme: Programme, settin
         programme.say(f"  {step}")
     programme.say("On a terminal, the first two are:")
     for command in ("setup --store", f"hooks add {repository}", f"hooks test {repository}"):
-        programme.say(f"  probo-bitbucket {command} -c {settings}")
+        programme.say(f"  {_our_command()} {command} -c {shlex.quote(str(settings))}")
     try:
         await _stay(programme)
     except CancelledError:
         _say_goodbye(programme)
+
+
+def _our_command() -> str:
+    """How a shell in this directory starts us: in a checkout, our command is not on the PATH."""
+    if shutil.which("probo-bitbucket"):
+        return "probo-bitbucket"
+    started = Path(sys.argv[0]).absolute()
+    if started.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m {__name__.partition('.')[0]}"
+    here = Path.cwd()
+    return shlex.quote(str(started.relative_to(here) if started.is_relative_to(here) else started))
 
 
 async def _stay(programme: Programme, *invitation: str) -> None:
