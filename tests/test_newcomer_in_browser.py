@@ -193,7 +193,7 @@ def _talk(newcomer: Newcomer, command: str) -> None:
         browser.open(_read_to(process, r"(http\S+/authorize\S+)"))
         browser.await_text("asks for")
         browser.press("Grant access")
-        browser.await_text("copy the address of this page there")
+        browser.await_text("copy the whole address of this page there")
         browser.look("newcomer-terminal")
         said, _ = process.communicate(f"{browser.url}\n", timeout=30)
     assert "Stored." in said
