@@ -20,12 +20,7 @@ from treq.client import HTTPClient
 from twisted.internet._sslverify import IOpenSSLTrustRoot  # of what trustRoot= takes; has no public name
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import (
-    ConnectionClosed,
-    ConnectionRefusedError,
-    DNSLookupError,
-    NoRouteError,
-)
+from twisted.internet.error import ConnectionClosed, ConnectionRefusedError, DNSLookupError, NoRouteError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone

@@ -25,7 +25,6 @@ from probo_bitbucket.flow.forwarding.trail import Trail
 from probo_bitbucket.flow.oversight.glance import Glance
 from probo_bitbucket.flow.oversight.health import Health
 from probo_bitbucket.flow.oversight.measuring import Measuring
-from probo_bitbucket.flow.oversight.silence import Silence
 from probo_bitbucket.flow.work.leases import Leases
 from probo_bitbucket.oversight import Oversight, oversee
 from probo_bitbucket.store import StoreUnavailable
@@ -128,8 +127,7 @@ class Entrance:
         """The dashboard and the API. Of browsers they answer to our own pages only."""
         store, clock = self.foundation.store, self.reactor
         budgets = self.outside.keys.budgets
-        silence = Silence(store, clock, bool(self.settings.api_token))
-        inspection = oversight.hooks.inspection
+        silence, inspection = oversight.check.silence, oversight.hooks.inspection
         glance = Glance(store, health, self.signatures, silence, inspection, budgets, clock, self.leases.node)
         again = Again(store, clock, self.steps.anew, self.steps.ending, self.steps.wake)
         forms, own_pages = OwnForms(store), self._own_pages()

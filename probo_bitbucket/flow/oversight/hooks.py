@@ -81,7 +81,9 @@ class Hooks:
         faults: list[str] = []
         if found:
             hook = await self.webhooks.update(place, found[0].uuid, url, secret)
-            faults = [*self.inspection.faults(found, others), *await self.inspection.refusals(place, found[0], known)]
+            last = await self.store.transact(hooks.last_delivery, found[0].uuid)
+            refusals = self.inspection.refusals(place, found[0], known, last)
+            faults = [*self.inspection.faults(found, others), *refusals]
             what = f"mended what was wrong: {'; '.join(faults)}" if faults else "nothing was wrong; its secret is new"
         else:
             hook, what = await self.webhooks.create(place, url, secret), "made"

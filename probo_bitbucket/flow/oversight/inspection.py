@@ -21,8 +21,8 @@ from probo_bitbucket.store.hook_reports import KeptReport
 from probo_bitbucket.store.hooks import KnownHook
 
 AT_ONCE = 8  # places looked at side by side
-RECENT = 3600.0  # seconds for which it is told of a webhook that nothing else is known of …
-STRANGERS = 5  # … and of how many such
+RECENT = 3600.0  # seconds for which it is told of a webhook that nothing else is known of
+FEW = 5  # webhooks of which it is told what was seen of them: of more there may be any number
 
 NO_PUBLIC_URL = "the settings do not say where Bitbucket reaches this daemon"
 SET_PUBLIC_URL = "set publicUrl, such as https://probo.example.com"
@@ -102,7 +102,7 @@ class Inspection:
 
     async def known_troubles(self) -> list[HookReport]:
         """What is wrong by all that was seen of webhooks before: asks nobody outside. Raises StoreUnavailable."""
-        standing = await self.store.transact(hook_reports.standing, Grade.WRONG, STRANGERS)
+        standing = await self.store.transact(hook_reports.standing, Grade.WRONG, FEW)
         found = [HookReport(each.place, Grade.WRONG, each.what, each.advice, uuid=each.uuid) for each in standing]
         return [*found, *await self.strangers({each.uuid for each in found})]
 
@@ -117,7 +117,7 @@ class Inspection:
             if refused.hook_uuid not in reported and isinstance(refused.error, BadSignature):
                 by_hook.setdefault(refused.hook_uuid, []).append(refused)
         found: list[HookReport] = []
-        for uuid in list(filter(_is_uuid, by_hook))[:STRANGERS]:
+        for uuid in list(filter(_is_uuid, by_hook))[:FEW]:
             accepted_at = await self.store.transact(hooks.last_delivery, uuid) or 0.0
             if since := [each for each in by_hook[uuid] if each.at > accepted_at]:
                 found.append(_stranger(uuid, since, self.clock.seconds()))
@@ -213,7 +213,7 @@ class Inspection:
             return HookReport(str(place), Grade.WRONG, "; ".join(sight.faults), sight.advice)
         at, hook = sight.found[0]
         last = await self.store.transact(hooks.last_delivery, hook.uuid)
-        sight = evolve(sight, faults=(*sight.faults, *await self.refusals(at, hook, known)))
+        sight = evolve(sight, faults=(*sight.faults, *self.refusals(at, hook, known, last)))
         return HookReport(
             place=str(place),
             grade=Grade.WRONG if sight.faults else Grade.OK,
@@ -224,9 +224,8 @@ class Inspection:
             last_delivery=last,
         )
 
-    async def refusals(self, at: Place, hook: Hook, known: Mapping[str, KnownHook]) -> list[str]:
-        """Why the last delivery of the webhook *at* a place was refused, in words; nothing where it was not."""
-        last = await self.store.transact(hooks.last_delivery, hook.uuid)
+    def refusals(self, at: Place, hook: Hook, known: Mapping[str, KnownHook], last: float | None) -> list[str]:
+        """Why what came of the webhook *at* a place after its *last* delivery was refused; nothing where none was."""
         changed_at = known[str(at)].changed_at if str(at) in known else 0.0
         for refused in self.refused.since(max(last or 0.0, changed_at)):
             if refused.hook_uuid == hook.uuid:
