@@ -1,7 +1,7 @@
 """One connection, one thread, one commit for all that waits: the only way to the tables.
 
-All operations that arrive while a commit is on its way share the next one, so that durability costs a fraction of a
-disk flush each.
+All operations that arrive in one turn of the reactor, or while a commit is on its way, share the next one, so that
+durability costs a fraction of a disk flush each.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from attrs import frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.python.failure import Failure
 
 from probo_bitbucket.store import house
@@ -27,6 +27,10 @@ BATCH = 256  # operations that share one commit at most
 BACKLOG = 20_000  # operations that may wait; more are refused
 
 
+class _Reactor(IReactorFromThreads, IReactorTime):
+    """What we need of a reactor."""
+
+
 @frozen
 class _Job:
     operation: Operation[Any]
@@ -36,9 +40,10 @@ class _Job:
 class Database:
     """The store's thread. `transact` may be called from `start` on; `stop` waits for what was asked before."""
 
-    def __init__(self, engine: Engine, reactor: IReactorFromThreads) -> None:
+    def __init__(self, engine: Engine, reactor: _Reactor) -> None:
         self._engine = engine
         self._reactor = reactor
+        self._asked: list[_Job] = []  # in this turn of the reactor
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._stopping = False
@@ -51,6 +56,7 @@ class Database:
     def stop(self) -> Deferred[None]:
         """Fires when everything asked before is committed and the connection is closed. What comes later is refused."""
         self._stopping = True
+        self._hand_over()
         self._jobs.put(None)
         return self._stopped
 
@@ -65,11 +71,19 @@ class Database:
         result: Deferred[T] = Deferred()
         if self._stopping:
             result.errback(StoreUnavailable("the store is closed"))
-        elif self._jobs.qsize() >= BACKLOG:
+        elif self._jobs.qsize() + len(self._asked) >= BACKLOG:
             result.errback(StoreUnavailable("too much waits for the database"))
         else:
-            self._jobs.put(_Job(lambda tx: operation(tx, *args, **kwargs), result))
+            if not self._asked:
+                self._reactor.callLater(0, self._hand_over)
+            self._asked.append(_Job(lambda tx: operation(tx, *args, **kwargs), result))
         return result
+
+    def _hand_over(self) -> None:
+        """Give the thread what was asked: it would begin with the first job alone, and the next ones wait for that."""
+        asked, self._asked = self._asked, []
+        for job in asked:
+            self._jobs.put(job)
 
     async def check_writable(self) -> None:
         """Raises StoreUnavailable where an operation failed and it would go no better now: a full disk can be read.

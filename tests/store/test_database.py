@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from probo_bitbucket.store import Database, Engine, StoreUnavailable, database, house
@@ -33,7 +34,7 @@ class DatabaseTests(TestCase):
     def _stop(self) -> Deferred[None] | None:
         return self.database.stop() if self.database._thread.is_alive() else None
 
-    def hold(self) -> Callable[[], None]:
+    async def hold(self) -> Callable[[], None]:
         """Keep the thread busy until the returned function is called."""
         busy, free = threading.Event(), threading.Event()
 
@@ -42,19 +43,26 @@ class DatabaseTests(TestCase):
             free.wait(10)
 
         self.database.transact(wait)
-        busy.wait(10)
+        await deferToThread(busy.wait, 10)
         return free.set
 
     async def test_operations_that_wait_share_a_commit(self) -> None:
-        let_go = self.hold()
+        let_go = await self.hold()
         results = [self.database.transact(house.secret, str(number)) for number in range(100)]
         let_go()
         await gatherResults(results)
         self.assertEqual(len(self.commits), 2)
 
+    async def test_operations_of_one_turn_of_the_reactor_share_a_commit(self) -> None:
+        begun = threading.Event()
+        first: Deferred[Any] = self.database.transact(lambda _: begun.set())
+        self.assertFalse(begun.wait(0.05))  # time for the thread to begin, if it were given the first one alone
+        await gatherResults([first, *(self.database.transact(house.secret, str(number)) for number in range(99))])
+        self.assertEqual(len(self.commits), 1)
+
     async def test_a_batch_has_a_limit(self) -> None:
         self.patch(database, "BATCH", 10)
-        let_go = self.hold()
+        let_go = await self.hold()
         results = [self.database.transact(house.secret, str(number)) for number in range(100)]
         let_go()
         await gatherResults(results)
@@ -72,7 +80,7 @@ class DatabaseTests(TestCase):
         self.assertEqual(await self.database.transact(house.secret, name="key"), first)
 
     async def test_an_error_is_the_callers_alone(self) -> None:
-        let_go = self.hold()
+        let_go = await self.hold()
         good = self.database.transact(house.secret, "a")
         bad: Deferred[int] = self.database.transact(lambda _: int("not a number"))
         good_too = self.database.transact(house.secret, "b")
@@ -81,7 +89,7 @@ class DatabaseTests(TestCase):
         self.assertNotEqual(await good, await good_too)
 
     async def test_stop_waits_for_what_was_asked_before(self) -> None:
-        let_go = self.hold()
+        let_go = await self.hold()
         results = [self.database.transact(house.secret, str(number)) for number in range(300)]
         stopped = self.database.stop()
         self.assertNoResult(stopped)
@@ -95,14 +103,14 @@ class DatabaseTests(TestCase):
 
     async def test_more_than_the_backlog_is_refused_at_once(self) -> None:
         self.patch(database, "BACKLOG", 5)
-        let_go = self.hold()
+        let_go = await self.hold()
         results = [self.database.transact(house.secret, str(number)) for number in range(6)]
         self.failureResultOf(results.pop(), StoreUnavailable)
         let_go()
         await gatherResults(results)
 
     async def test_who_stops_waiting_does_not_stop_the_operation(self) -> None:
-        let_go = self.hold()
+        let_go = await self.hold()
         result = self.database.transact(house.secret, "key")
         result.cancel()
         self.failureResultOf(result, CancelledError)
