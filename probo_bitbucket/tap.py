@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import linecache
 import os
 import signal
 import sys
@@ -80,8 +81,7 @@ def makeService(options: Options) -> IService:
     """Build the daemon: what service.py makes of the settings, and around it the log, signals and systemd."""
     from twisted.internet import reactor  # not before twistd has chosen one
 
-    # What was imported stays for ever: each search through it for garbage would stop everything for 0.1 seconds.
-    gc.freeze()
+    _settle_down()
     twistd = cast(Mapping[str, Any], options.parent)
     settings = options.settings
     take_note(settings)
@@ -114,6 +114,13 @@ def makeService(options: Options) -> IService:
     for part in (Signals(cast(IReactorFromThreads, reactor), actions), handler, notifier):
         part.setServiceParent(daemon)
     return daemon
+
+
+def _settle_down() -> None:
+    """Keep of what was imported what is needed, and that for ever."""
+    linecache.clearcache()  # attrs leaves the text of all methods there that it makes: 1 MiB with what they grew from
+    gc.collect()
+    gc.freeze()  # each search through it for garbage would stop everything for 0.1 seconds
 
 
 def take_note(settings: config.Settings) -> None:
