@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scene import CORES, DATABASE, OURS, Daemon, Scene, request
+from benchmarks.scene import DATABASE, OTHER_CORE, OURS, Daemon, Scene, request
 from probo_bitbucket.sandbox.hooks import sign
 from probo_bitbucket.sandbox.repository import Repository
 from probo_bitbucket.sandbox.stage import CONFIGURATION, HOOK_SECRET
@@ -43,7 +43,7 @@ async def rate(
     seconds: float,
     *,
     new: bool,
-    cores: Sequence[int] = CORES,
+    cores: Sequence[int] = (OTHER_CORE,),
 ) -> dict[str, float]:
     """What is accepted at the port of *daemons* under a load that has these *cores*."""
     [repository] = repositories(scene, 1)

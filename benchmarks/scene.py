@@ -26,7 +26,7 @@ START_LIMIT = 30.0  # seconds
 IDLE = 0.05  # seconds of processor time in one second
 DATABASE = "probo-bitbucket.db"
 CORES = sorted(os.sched_getaffinity(0))
-SERVER_CORE, OTHER_CORE = CORES[0], CORES[-1]  # the same where there is but one
+SERVER_CORE, OTHER_CORE = CORES[0], CORES[-1]  # of what is measured, and of all else; the same where there is but one
 
 # What can be measured: the command that runs it, but for settings and port.
 TWISTD = str(Path(sys.executable).with_name("twistd"))
@@ -83,6 +83,7 @@ class Scene(Stage):
     """The stage without a handler of its own: daemons are started on it."""
 
     def __init__(self, reactor: Any, **settings: Any) -> None:
+        os.sched_setaffinity(0, {OTHER_CORE})
         self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")
         self.folder = Path(self._folder.name)
         self.clock = reactor
@@ -109,7 +110,12 @@ class Scene(Stage):
         return await deferToThread(Daemon, command, path, port or free_port(), core)
 
     async def load(
-        self, daemon: Daemon, connections: int, seconds: float, requests: Sequence[bytes], cores: Sequence[int] = CORES
+        self,
+        daemon: Daemon,
+        connections: int,
+        seconds: float,
+        requests: Sequence[bytes],
+        cores: Sequence[int] = (OTHER_CORE,),
     ) -> Outcome:
         """Ask *daemon* from a process of its own, which has these *cores*."""
         path = self.folder / "requests"
