@@ -69,13 +69,13 @@ def repositories(scene: Scene, number: int) -> list[Repository]:
     return [scene.cloud.add_repository(name, {".probo.yaml": CONFIGURATION}) for name in names]
 
 
-def bodies(scene: Scene, repository: Repository) -> Iterator[bytes]:
+def bodies(scene: Scene, repository: Repository, configuration: bytes = CONFIGURATION) -> Iterator[bytes]:
     """Webhook bodies for one pull request with a commit of its own after the other, without end."""
     pull_request = repository.open_pull_request()
     event: Any = scene.cloud.documents.event(repository, {"pullrequest": pull_request}, pull_request.author)
     event["pullrequest"]["description"] = "x" * (SIZE - len(json.dumps(event)))
     for number in count(1):
-        commit = repository.add_commit((), {".probo.yaml": CONFIGURATION})
+        commit = repository.add_commit((), {".probo.yaml": configuration})
         event["pullrequest"]["id"] = number
         event["pullrequest"]["source"]["commit"]["hash"] = commit.hash[:12]
         yield json.dumps(event).encode()

@@ -43,7 +43,10 @@ class Numbers(msgspec.Struct):
 
 @define
 class Comparison:
-    """What is compared is the figure *unit*, of which *less* or more is better. Some figures have no baseline."""
+    """What is compared is the figure *unit*, of which *less* or more is better. Some figures have no baseline.
+
+    What is *counted*, and not timed, is the same every time, and measured once.
+    """
 
     name: str
     unit: str
@@ -51,11 +54,12 @@ class Comparison:
     measure: Measure
     measure_baseline: Measure | None = None
     less: bool = False
+    counted: bool = False
     ours: list[Measured] = field(factory=list)
     baseline: list[Measured] = field(factory=list)
 
     async def run(self, reactor: Any, repeats: int) -> None:
-        for _ in range(repeats):
+        for _ in range(1 if self.counted else repeats):
             self.ours.append(await _on_its_own(reactor, self.measure))
             if self.measure_baseline is not None:
                 self.baseline.append(await _on_its_own(reactor, self.measure_baseline))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from benchmarks import accepting, building, lookups, nodes, reporting, resting
+from benchmarks import accepting, building, lookups, nodes, reporting, resting, spending
 from benchmarks.comparison import Comparison, Measure
 from benchmarks.scene import NODE_LIKE, OURS, UNWRITTEN
 
@@ -33,6 +33,20 @@ def programme(seconds: float) -> Iterator[Comparison]:
             "3",
             accept(OURS, connections, new=True),
             accept(NODE_LIKE, connections, new=True),
+        )
+    for words, target, measure in (
+        ("", "45", spending.spent),
+        (", with 15 % of the hour's budget left", "25", partial(spending.spent, left=0.15)),
+        (", with `statuses: summary`", "12", partial(spending.spent, statuses="summary")),
+    ):
+        yield Comparison(
+            f"requests for a build of 20 steps{words}; baseline: as Node",
+            "requests",
+            target,
+            measure,
+            spending.spent_as_node,
+            less=True,
+            counted=True,
         )
     yield Comparison(
         "statuses reported, far; baseline: as Node",
