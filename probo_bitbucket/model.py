@@ -66,6 +66,10 @@ class Repository:
         """What tells this repository from all others: the uuid where it is known, or else the name."""
         return self.uuid or self.full_name
 
+    def lane(self, what: int | str) -> str:
+        """What goes on in it in one order: that of a pull request, by its number, or of a branch, by its name."""
+        return f"{self.identity}#{what}"
+
 
 class PullRequestState(StrEnum):
     OPEN = "OPEN"

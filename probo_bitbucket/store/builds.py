@@ -82,16 +82,11 @@ def _in_order(tx: sa.Connection, build: Build) -> Build:
 
 def _lane(build: Build) -> str:
     number = build.pull_request.number if build.pull_request else None
-    return lane_of(build.repository, number or build.branch or build.id)
-
-
-def lane_of(repository: Repository, what: int | str) -> str:
-    """By what the repository is, and not by what it is called. *what*: the number of a pull request, or a branch."""
-    return f"{repository.identity}#{what}"
+    return build.repository.lane(number or build.branch or build.id)
 
 
 def _in_pull_request(repository: Repository, number: int) -> dict[str, Any]:
-    return {"_lane": lane_of(repository, number), "_number": number}
+    return {"_lane": repository.lane(number), "_number": number}
 
 
 @cache
@@ -332,7 +327,7 @@ _OF_BRANCH = (
 
 def of_branch(tx: sa.Connection, build: Build) -> list[StoredBuild]:
     """The builds of the branch that *build* is of, not counting those of pull requests; locked as in a pull request."""
-    return [_stored(row) for row in tx.execute(_OF_BRANCH, {"_lane": lane_of(build.repository, build.branch)})]
+    return [_stored(row) for row in tx.execute(_OF_BRANCH, {"_lane": build.repository.lane(build.branch)})]
 
 
 def release_others(tx: sa.Connection, newest: Build) -> None:

@@ -17,7 +17,6 @@ from probo_bitbucket.model import (
     PullRequestState,
     Repository,
 )
-from probo_bitbucket.store.builds import lane_of
 from probo_bitbucket.store.columns import dump, load
 from probo_bitbucket.store.schema import builds, pull_requests
 from probo_bitbucket.store.sql import ANEW, Claims, Effort, Lease, done, insert_by, postponed
@@ -48,7 +47,7 @@ _FIND = sa.select(pull_requests).where(pull_requests.c.lane == sa.bindparam("_la
 
 def find(tx: sa.Connection, repository: Repository, number: int) -> KnownPullRequest | None:
     """Pull request *number* of a repository, whatever that is called; locked until the transaction ends."""
-    row = tx.execute(_FIND, {"_lane": lane_of(repository, number)}).first()
+    row = tx.execute(_FIND, {"_lane": repository.lane(number)}).first()
     return None if row is None else _known(row)
 
 
@@ -89,7 +88,7 @@ def _tell(
     now: float,
 ) -> None:
     values = {**values, "repository": repository.full_name, "home": dump(repository), "changed_at": now}
-    key = {"lane": lane_of(repository, number), "identity": repository.identity, "number": number}
+    key = {"lane": repository.lane(number), "identity": repository.identity, "number": number}
     tx.execute(_telling(tx.dialect.name, tuple(values)), {**key, **where_new, **values})
 
 
@@ -168,7 +167,7 @@ def _update(tx: sa.Connection, known: KnownPullRequest, values: dict[str, Any]) 
 
 
 def _key(repository: Repository, number: int) -> sa.ColumnElement[bool]:
-    return pull_requests.c.lane == lane_of(repository, number)
+    return pull_requests.c.lane == repository.lane(number)
 
 
 def _known(row: sa.Row[Any]) -> KnownPullRequest:
