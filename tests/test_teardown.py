@@ -11,7 +11,7 @@ from twisted.internet import reactor
 
 from probo_bitbucket.flow.statuses import desire
 from probo_bitbucket.sandbox.coordinator import Coordinator
-from probo_bitbucket.sandbox.faults import HTML, Answer, Cut, Fault, LoseAnswer, Slow
+from probo_bitbucket.sandbox.faults import HTML, Answer, Cut, Fault, Hang, LoseAnswer, Slow
 from probo_bitbucket.sandbox.pullrequest import PullRequest
 from probo_bitbucket.sandbox.repository import Change
 from probo_bitbucket.sandbox.server import Recorded
@@ -477,6 +477,20 @@ class Pinned(Environments):
         await self.until(lambda: set(self.states(pull_request).values()) == {"SUCCESSFUL"})
         shown = [str(status.state) for history in self.repository.statuses.values() for status in history]
         assert set(shown) == {"INPROGRESS", "SUCCESSFUL"}
+
+    async def test_what_a_build_told_before_it_was_known_to_be_pinned_is_shown(self) -> None:
+        self.cloud.faults.add(Fault(Slow(0.5), ".*/get/.*"))
+        self.container_manager.setting.step_time = 1.5
+        pull_request = self.repository.open_pull_request()
+        await self.until(lambda: self.rows("SELECT 1 FROM statuses WHERE desired LIKE '%INPROGRESS%'"))
+        (build_id,) = self.container_manager.builds
+        self.container_manager.pin(build_id, True)
+        held = self.container_manager.faults.add(Fault(Hang(), "/builds.*"))
+        pull_request.decline()
+        ready = "[■] Environment ready"
+        await self.until(lambda: any(ready.encode() in call.body for call in self.container_manager.calls))
+        self.container_manager.faults.remove(held)
+        await self.until(lambda: set(self.states(pull_request).values()) == {"SUCCESSFUL"})
 
     async def test_a_pinned_build_that_is_replaced_while_it_runs_goes_on_to_show_what_it_does(self) -> None:
         pull_request, build_id = await self.pinned_while_it_runs(step_time=1.0)

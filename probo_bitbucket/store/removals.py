@@ -65,12 +65,18 @@ def is_wanted(tx: sa.Connection, build_id: str) -> bool:
 
 
 GOING = sa.not_(sa.and_(removals.c.pinned, removals.c.pending))  # of a removal: nobody keeps the environment
-_GOING = _WANTED.where(GOING)
+_IS_PINNED = _WANTED.with_only_columns(removals.c.pinned, removals.c.pending)
+
+
+def is_pinned(tx: sa.Connection, build_id: str) -> bool | None:
+    """Whether a build that is wanted to be gone stays because it is pinned; None where nobody wants it gone."""
+    row = tx.execute(_IS_PINNED, {"_build_id": build_id}).first()
+    return None if row is None else row.pinned and row.pending
 
 
 def is_going(tx: sa.Connection, build_id: str) -> bool:
     """Whether a build was taken down, or is going to be and not pinned: what it tells is not shown."""
-    return tx.scalar(_GOING, {"_build_id": build_id}) is not None
+    return is_pinned(tx, build_id) is False
 
 
 _ON_ITS_WAY = sa.exists().where(builds.c.id == removals.c.build_id, builds.c.pending)

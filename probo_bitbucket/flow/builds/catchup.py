@@ -87,7 +87,8 @@ class CatchUp:
         if last_words:
             self._end(tx, job, stored, last_words, now)
         else:
-            watches.rest(tx, job, heard_at=heard_at, due_at=now + watch.QUIET)
+            pinned = bool(removals.is_pinned(tx, job.build_id))
+            watches.rest(tx, job, heard_at=heard_at, due_at=now + watch.quiet(pinned=pinned))
 
     def _put_off(self, tx: Transaction, job: Watched, due_at: float, error: str) -> StoredBuild | None:
         """Ask again later, or no more. Returns the build, if it is one of ours."""

@@ -67,9 +67,10 @@ class Relay:
     def _taken(self, tx: Transaction, reported: Reported, stored: StoredBuild | None, now: float) -> Status:
         update = reported.update
         subject = Subject.of(stored.build, self.display.build_url) if stored else self._foreign(reported)
-        if removals.is_going(tx, update.build_id):
+        pinned = removals.is_pinned(tx, update.build_id)
+        if pinned is False:
             return asked_for(subject, update, self.display)  # it is shown as stopped, and stays so
-        watch.heard(tx, update.build_id, subject.repository.full_name, now)
+        watch.heard(tx, update.build_id, subject.repository.full_name, now, pinned=bool(pinned))
         if stored is None:
             return take(tx, subject, update, now, self.display)
         if stored.state is BuildState.STARTING:  # the answer may be lost, but here is the proof that it runs

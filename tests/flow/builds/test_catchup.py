@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
@@ -13,7 +13,7 @@ from probo_bitbucket.errors import Permanent, UpstreamError
 from probo_bitbucket.flow.builds import watch
 from probo_bitbucket.flow.builds.catchup import CatchUp
 from probo_bitbucket.flow.builds.ending import Ending
-from probo_bitbucket.flow.builds.watch import QUIET, SILENCE
+from probo_bitbucket.flow.builds.watch import QUIET, QUIET_IF_PINNED, SILENCE
 from probo_bitbucket.flow.statuses.desire import Subject, take
 from probo_bitbucket.flow.statuses.display import Display
 from probo_bitbucket.model import Build, BuildKind, BuildState, Phase, RemovalReason, Repository, StatusState, Update
@@ -125,6 +125,21 @@ def test_a_build_with_news_is_left_in_peace_until_it_is_quiet(desk: Desk) -> Non
     assert desk.asked() == []
     desk.round(after=1)
     assert desk.asked() == ["b-1"]
+
+
+def test_a_pinned_build_is_asked_about_sooner_for_what_it_told_before_that_was_known(desk: Desk) -> None:
+    build = desk.running()
+    removal = Removal(build.id, "acme/site", 7, RemovalReason.CLOSED, "pull request #7 is merged")
+    desk.store.now(removals.want, removal, 0.0)
+    desk.store.now(removals.postpone, evolve(removal, pinned=True), due_at=9e9, error="it is pinned", now=0.0)
+    desk.store.now(watch.heard, build.id, "acme/site", desk.clock.seconds(), pinned=True)
+    desk.wire.say(200, report(active=True))
+    desk.wire.say(200, report(step("Hello", state="running"), active=True))
+    desk.round(after=QUIET_IF_PINNED)
+    assert desk.shown() == {}
+    desk.round(after=QUIET_IF_PINNED)
+    assert desk.asked() == ["b-1", "b-1"]
+    assert desk.shown()["Acme/env"] == (StatusState.SUCCESSFUL, "[■] Environment ready")
 
 
 def test_two_nodes_ask_once(desk: Desk) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from probo_bitbucket.flow.builds.ending import Ending
 from probo_bitbucket.flow.builds.relay import Relay
-from probo_bitbucket.flow.builds.watch import QUIET
+from probo_bitbucket.flow.builds.watch import QUIET, QUIET_IF_PINNED
 from probo_bitbucket.flow.statuses.display import Display
 from probo_bitbucket.model import (
     Build,
@@ -91,6 +92,25 @@ def test_a_build_of_which_something_is_told_is_asked_about_when_it_is_quiet(
     assert store.now(watches.claim_due, Lease("n", clock.seconds() + QUIET - 1), 1) == []
     [watched] = store.now(watches.claim_due, Lease("n", clock.seconds() + QUIET), 1)
     assert (watched.build_id, watched.repository, watched.heard_at) == ("b-1", "acme/site", clock.seconds())
+
+
+def test_a_pinned_build_is_asked_about_sooner(store: ImmediateStore, clock: Clock) -> None:
+    """Before it was known to be pinned, what it told was not shown."""
+    display = Display("Acme", "", "https://bitbucket.org")
+    relay = Relay(store, clock, display, Ending(True, 1, display), lambda: None)
+    store.now(builds.request, Build("b-1", BuildKind.HASH, SITE, SITE, "d96c25c4ae50", "n", 1.0), 1.0)
+    store.now(builds.conclude, "b-1", BuildState.RUNNING, 1.0)
+    removal = Removal("b-1", SITE.full_name, 7, RemovalReason.CLOSED, "pull request #7 is merged")
+    store.now(removals.want, removal, 1.0)
+    body = {"update": {"state": "pending", "description": "[⌛] make"}, "build": {"id": "b-1"}}
+    reported = updates.read(json.dumps(body).encode(), build_id="b-1", context="Acme/Shell/Test")
+    run(relay.accept(reported))
+    assert store.now(statuses.of_build, "b-1") == []
+    store.now(removals.postpone, evolve(removal, pinned=True), due_at=9e9, error="it is pinned", now=1.0)
+    run(relay.accept(reported))
+    assert [status.desired.state for status in store.now(statuses.of_build, "b-1")] == [StatusState.INPROGRESS]
+    assert store.now(watches.claim_due, Lease("n", clock.seconds() + QUIET_IF_PINNED - 1), 1) == []
+    assert len(store.now(watches.claim_due, Lease("n", clock.seconds() + QUIET_IF_PINNED), 1)) == 1
 
 
 class BusyStore(ImmediateStore):
