@@ -128,6 +128,21 @@ class Told(Environments):
         assert "was not started" in said
         assert (await self.call("GET", "/api/deliveries/2")).json["ended"] == []
 
+    async def test_a_delivery_tells_of_the_builds_that_only_the_container_manager_knew(self) -> None:
+        await self.foreign("started-elsewhere")
+        self.unannounced().decline()
+        await self.settled()
+        told = (await self.call("GET", "/api/deliveries/1")).json
+        (stranger,) = told["ended_strangers"]
+        assert (stranger["id"], told["ended"]) == ("started-elsewhere", [])
+        assert stranger["removal"]["done_at"] >= stranger["removal"]["wanted_at"]
+        page = (await self.call("GET", "/deliveries/1")).body.decode()
+        assert "not known here" in page
+        assert "started-elsewhere" in page
+        said = await self.run_command("deliveries", "show", "1")
+        assert "started-elsewhere" in said
+        assert "pull request #1 is declined" in said
+
     async def test_a_build_tells_when_it_was_taken_down(self) -> None:
         first, _ = await self.closed()
         removal = (await self.call("GET", f"/api/builds/{first}")).json["build"]["removal"]

@@ -129,6 +129,13 @@ def print_ended(builds: list[dict[str, Any]]) -> None:
     print_table(("ENDED BUILD", "COMMIT", "OUTCOME", "TAKEN DOWN", "WHY"), rows, "")
 
 
+def print_ended_strangers(strangers: list[dict[str, Any]]) -> None:
+    """The builds that a delivery has ended and that are not known here, with their whole ids: no list has them."""
+    rows = ((each["id"], _going(each), each["removal"]["words"]) for each in strangers)
+    click.echo()
+    print_table(("ENDED BUILD (NOT KNOWN HERE)", "TAKEN DOWN", "WHY"), rows, "")
+
+
 def _going(build: dict[str, Any]) -> str:
     """When the environment of a build that is not wanted was taken down."""
     removal = build["removal"]

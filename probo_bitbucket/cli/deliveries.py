@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from probo_bitbucket.cli.builds import print_build, print_ended
+from probo_bitbucket.cli.builds import print_build, print_ended, print_ended_strangers
 from probo_bitbucket.cli.daemon import daemon
 from probo_bitbucket.cli.lists import (
     after_option,
@@ -84,6 +84,8 @@ def show_delivery(*, files: tuple[Path, ...], in_json: bool, id_: str) -> None:
         print_build(told["build"])
     if told["ended"]:
         print_ended(told["ended"])
+    if told["ended_strangers"]:
+        print_ended_strangers(told["ended_strangers"])
 
 
 @deliveries.command()

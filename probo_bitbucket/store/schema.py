@@ -153,6 +153,7 @@ removals = Table(
     Column("pinned", Boolean, nullable=False, default=False, server_default=text("false")),
     *_work(),
     Index("removals_wanted", "wanted_at"),
+    Index("removals_origin", "origin"),
 )
 
 # Builds of which news is expected. To ask about one is always something to do, at its time.

@@ -17,7 +17,7 @@ from probo_bitbucket.model import DeliveryState
 from probo_bitbucket.store import Database, Transaction, failures
 from probo_bitbucket.store.happenings import Happening
 from probo_bitbucket.store.views import builds, deliveries, pull_requests, repositories
-from probo_bitbucket.store.views.builds import BuildLine, BuildStory
+from probo_bitbucket.store.views.builds import BuildLine, BuildStory, StrangerLine
 from probo_bitbucket.store.views.deliveries import DeliveryLine, DeliveryStory
 from probo_bitbucket.store.views.outcome import Outcome
 from probo_bitbucket.web.answers import answer
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @frozen
 class Told:
-    """The story of a delivery. *body* is that of the delivery, with secrets struck out; *ended* are builds."""
+    """The story of a delivery. *body* is that of the delivery, with secrets struck out; what it *ended* are builds."""
 
     delivery: DeliveryLine
     headers: dict[str, str]
@@ -43,6 +43,7 @@ class Told:
     happenings: Sequence[Happening]
     build: BuildStory | None
     ended: Sequence[BuildLine]
+    ended_strangers: Sequence[StrangerLine]
 
 
 class _Order(Struct):
@@ -94,7 +95,15 @@ class Api:
         found = await self.store.transact(deliveries.story, parsed(delivery_id, "the id of a delivery"))
         story = there(found, f"delivery {delivery_id}")
         body = Raw(strike_out(story.body).encode())
-        told = Told(story.delivery, headers(story), body, story.happenings, story.build, story.ended)
+        told = Told(
+            delivery=story.delivery,
+            headers=headers(story),
+            body=body,
+            happenings=story.happenings,
+            build=story.build,
+            ended=story.ended,
+            ended_strangers=story.ended_strangers,
+        )
         return answer(request, 200, told)
 
     async def api_send_delivery(self, request: Request, delivery_id: str) -> bytes:

@@ -16,7 +16,7 @@ from probo_bitbucket.store.happenings import Happening
 from probo_bitbucket.store.schema import builds, deliveries, pull_requests, removals, statuses, steps
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
 from probo_bitbucket.store.views.outcome import Outcome, having, outcome
-from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
+from probo_bitbucket.store.views.paging import SEARCHED, SIZE, BadCursor, Page, cut
 from probo_bitbucket.store.views.tries import Tries
 
 
@@ -51,6 +51,14 @@ class RemovalLine:
     words: str  # why
     failed: bool  # given up
     tries: Tries
+
+
+@frozen
+class StrangerLine:
+    """A build that is not known here, which was found at the Container Manager and is to be taken down, or was."""
+
+    id: str
+    removal: RemovalLine
 
 
 @frozen
@@ -174,6 +182,14 @@ def story_of(tx: sa.Connection, id: str) -> BuildStory | None:
 def ended_by(tx: sa.Connection, delivery: int) -> Sequence[BuildLine]:
     """The builds that a delivery has ended, the latest first: as many as fit on a page."""
     return cut_builds(tx, sa.select(builds).where(builds.c.ended_by == origins.delivery(delivery))).items
+
+
+def strangers_ended_by(tx: sa.Connection, delivery: int) -> Sequence[StrangerLine]:
+    """The builds that are not known here and that a delivery has ended, the latest first: as many as fit on a page."""
+    known = sa.exists().where(builds.c.id == removals.c.build_id)
+    ended = sa.select(removals).where(removals.c.origin == origins.delivery(delivery), ~known)
+    rows = tx.execute(ended.order_by(removals.c.wanted_at.desc(), removals.c.build_id).limit(SIZE))
+    return [StrangerLine(row.build_id, _removal(row)) for row in rows]
 
 
 def ids_of(tx: sa.Connection, name: str) -> list[str]:

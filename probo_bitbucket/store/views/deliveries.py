@@ -13,7 +13,14 @@ from probo_bitbucket.store import happenings
 from probo_bitbucket.store.columns import inside
 from probo_bitbucket.store.happenings import Happening
 from probo_bitbucket.store.schema import builds, deliveries, pull_requests
-from probo_bitbucket.store.views.builds import BuildLine, BuildStory, ended_by, story_of
+from probo_bitbucket.store.views.builds import (
+    BuildLine,
+    BuildStory,
+    StrangerLine,
+    ended_by,
+    story_of,
+    strangers_ended_by,
+)
 from probo_bitbucket.store.views.filters import Filter, begins_with, mentions
 from probo_bitbucket.store.views.outcome import Outcome, having, outcome
 from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
@@ -63,6 +70,7 @@ class DeliveryStory:
     happenings: Sequence[Happening]
     build: BuildStory | None
     ended: Sequence[BuildLine]
+    ended_strangers: Sequence[StrangerLine]
 
 
 def page(tx: sa.Connection, wanted: Filter, after: str = "") -> Page[DeliveryLine]:
@@ -117,8 +125,17 @@ def story(tx: sa.Connection, id: int) -> DeliveryStory | None:
     if row is None:
         return None
     build = story_of(tx, row.build_id) if row.build_id else None
-    happened, ended = happenings.of(tx, ("delivery",), str(id)), ended_by(tx, id)
-    return DeliveryStory(_line(row), row.hook_uuid, row.request_uuid, row.attempt, row.body, happened, build, ended)
+    return DeliveryStory(
+        delivery=_line(row),
+        hook_uuid=row.hook_uuid,
+        request_uuid=row.request_uuid,
+        attempt=row.attempt,
+        body=row.body,
+        happenings=happenings.of(tx, ("delivery",), str(id)),
+        build=build,
+        ended=ended_by(tx, id),
+        ended_strangers=strangers_ended_by(tx, id),
+    )
 
 
 def _title(tx: sa.Connection) -> sa.ColumnElement[str]:

@@ -175,6 +175,7 @@ def _removals() -> None:
     )
     _index_pending("removals_pending", "removals", "wanted_at")
     op.create_index("removals_wanted", "removals", ["wanted_at"])
+    op.create_index("removals_origin", "removals", ["origin"])
     _index_troubled("removals_troubled", "removals", "wanted_at")
 
 
