@@ -7,14 +7,16 @@ whole exchange has one deadline, and the body is collected here, with a limit.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import msgspec
 from attrs import field, frozen
+from hyperlink import EncodedURL
 from OpenSSL.SSL import Context
 from treq.client import HTTPClient
 from twisted.internet._sslverify import IOpenSSLTrustRoot  # of what trustRoot= takes; has no public name
@@ -210,10 +212,30 @@ class Upstream:
         self, method: str, url: str, headers: dict[str | bytes, str | bytes], data: bytes | dict[str, str] | None
     ) -> Answer:
         response = await self._http.request(
-            method, url, headers=headers, data=data, allow_redirects=False, unbuffered=True
+            method, _outgoing(url), headers=headers, data=data, allow_redirects=False, unbuffered=True
         )
         body = await _read(response, self.name)
         return Answer(self.name, response.code, response.headers, body)
+
+
+_ENCODED = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")  # RFC 3986, 2: nothing is left to encode
+
+
+class _Encoded(EncodedURL):
+    """A URL that can go out as it is: treq would have it taken apart and put together again, for 0.1 ms a request."""
+
+    def __init__(self, text: str) -> None:  # without its parts, which nobody asks for
+        self._text = text
+
+    def to_uri(self) -> Self:
+        return self
+
+    def to_text(self, with_password: bool = False) -> str:  # noqa: ARG002 (hyperlink's)
+        return self._text
+
+
+def _outgoing(url: str) -> EncodedURL | str:
+    return _Encoded(url) if _ENCODED.fullmatch(url) else url
 
 
 def _read(response: IResponse, upstream: str) -> Deferred[bytes]:

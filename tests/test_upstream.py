@@ -168,6 +168,21 @@ def test_a_request_has_our_name_and_its_own_headers() -> None:
     assert wire.asked[0].authorization == "Bearer c4n4ry"
 
 
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("http://api/a%2Fb/{c}?d=e&f=%7Bg%7D", "http://api/a%2Fb/%7Bc%7D?d=e&f=%7Bg%7D"),
+        ("http://api/a%2Fb/c?d=e&f=%7Bg%7D", "http://api/a%2Fb/c?d=e&f=%7Bg%7D"),
+        ("http://bücher.example/ü b", "http://xn--bcher-kva.example/%C3%BC%20b"),
+    ],
+)
+def test_a_url_is_encoded_where_something_of_it_is_not(url: str, sent: str) -> None:
+    wire = Wire()
+    wire.say(200)
+    run(asking(wire).request("GET", url))
+    assert wire.asked[0].url == sent
+
+
 def test_json_and_forms_are_sent_as_what_they_are() -> None:
     wire = Wire()
     wire.say(200)
