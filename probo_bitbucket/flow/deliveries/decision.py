@@ -13,6 +13,7 @@ from probo_bitbucket import origins
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.flow.deliveries.responder import Responder, Response
 from probo_bitbucket.flow.work import log_fields
+from probo_bitbucket.flow.work.leases import latest
 from probo_bitbucket.model import DeliveryState
 from probo_bitbucket.store import Database, Effort, Lease, StoreUnavailable, Transaction, deliveries, repositories
 from probo_bitbucket.store.deliveries import WaitingDelivery
@@ -68,6 +69,9 @@ class Decision:
             return [Taken(each, None, each.effort) for each in waiting]
         for each, response in taken:
             self._log(each, response)
+        if self.clock.seconds() > latest(lease.now):
+            self.wake()
+            return []  # what is taken so late is left to others, but of this nothing is left
         return [Taken(each, response, each.effort) for each, response in taken]
 
     def _decide_due(

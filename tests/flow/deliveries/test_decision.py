@@ -13,6 +13,10 @@ from twisted.logger import LogEvent, capturedLogs
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.flow.deliveries.decision import Decision, Taken
 from probo_bitbucket.flow.deliveries.responder import Responder, Response
+from probo_bitbucket.flow.work.leases import STANDSTILL, Leases
+from probo_bitbucket.flow.work.precedence import Precedence
+from probo_bitbucket.flow.work.schedule import Schedule
+from probo_bitbucket.flow.work.worker import Worker
 from probo_bitbucket.model import Delivery, DeliveryState, Event
 from probo_bitbucket.store import Lease, Transaction, deliveries
 from tests.immediate import ImmediateStore, result_of, start
@@ -32,6 +36,17 @@ class Judge:
         if event.number in self.stones:
             raise ZeroDivisionError
         return Response(DeliveryState.ACCEPTED, f"told of #{event.number}")
+
+
+@define
+class SlowJudge(Judge):
+    """Takes longer than may pass between taking work and doing it."""
+
+    clock: Clock = field(kw_only=True)
+
+    def respond(self, tx: Transaction, event: Event, now: float, origin: str) -> Response:
+        self.clock.advance(STANDSTILL + 1)
+        return super().respond(tx, event, now, origin)
 
 
 @define
@@ -95,6 +110,24 @@ def test_each_decision_is_told_once_and_also_where_nobody_goes_on_with_it(store:
         for job in taken:
             result_of(start(step.work(job)))
     assert decided(events) == []
+
+
+def test_what_is_decided_late_is_decided_and_left_to_nobody(store: ImmediateStore, clock: Clock) -> None:
+    """As where the store is slow: the transaction that takes deliveries waits for its turn, and decides them."""
+    told = Told()
+    step = decision(store, clock, SlowJudge(clock=clock), told)
+    accept(store, 1)
+    worker = Worker(
+        step,  # type: ignore[arg-type] # its own job
+        Leases(store, clock, "node"),
+        clock,
+        Schedule(3600.0, lambda: 0.5),
+        Precedence(clock),
+    )
+    with capturedLogs() as events:
+        worker.startService()
+    assert (states(store), decided(events), told) == ({1: "accepted"}, [1], Told(builder=1, others=1))
+    assert [event for event in events if event.get("event") == "worker.late"] == []
 
 
 def test_what_is_taken_is_decided_and_the_builder_looks_right_behind(store: ImmediateStore, clock: Clock) -> None:
