@@ -24,7 +24,7 @@ class RateLimited(Temporary):
 
 
 class Spared(Temporary):
-    """Nothing was sent: the upstream is down and left in peace for a while, or our own budget has no request left."""
+    """Nothing was sent: the upstream is left in peace for a while, our own budget has no request, or it is too late."""
 
 
 class BudgetSpent(RateLimited, Spared):

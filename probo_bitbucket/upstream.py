@@ -35,7 +35,7 @@ from zope.interface import implementer
 
 from probo_bitbucket import __version__
 from probo_bitbucket.breaker import Breaker
-from probo_bitbucket.errors import NotFound, Permanent, RateLimited, Temporary, Unanswered, Unauthorized
+from probo_bitbucket.errors import NotFound, Permanent, RateLimited, Spared, Temporary, Unanswered, Unauthorized
 from probo_bitbucket.logs import redact
 
 USER_AGENT = f"probo-bitbucket/{__version__}"
@@ -159,12 +159,12 @@ class Upstream:
 
         *whose* names the repository or the build that may be slow where the upstream is not; empty where there is none.
         *pay* is called for what is really going to be sent, and may keep it from being sent by an error of its own.
-        *not_after* is the time after which it is not sent any more. Raises Temporary when it was not sent, or there was
-        no whole answer (Unanswered: not within REQUEST_TIMEOUT seconds), and CancelledError when the caller gave up
-        before.
+        *not_after* is the time after which it is not sent any more. Raises Temporary when it was not sent (Spared: nor
+        tried), or there was no whole answer (Unanswered: not within REQUEST_TIMEOUT seconds), and CancelledError when
+        the caller gave up before.
         """
         if self._clock.seconds() > not_after:
-            raise Temporary(f"too late to be sent to {self.name}: somebody else may have done so")
+            raise Spared(f"too late to be sent to {self.name}: somebody else may have done so")
         self.breaker.enter()
         pay()
         sent: dict[str | bytes, str | bytes] = {"User-Agent": USER_AGENT, "Accept": "*/*", **(headers or {})}

@@ -22,7 +22,9 @@ from probo_bitbucket.errors import (
     Unauthorized,
     UpstreamError,
 )
+from probo_bitbucket.flow.work.schedule import effort_after
 from probo_bitbucket.model import InvalidName, Repository, Status, StatusState
+from probo_bitbucket.store import Effort
 from probo_bitbucket.upstream import Upstream
 from tests.immediate import run
 from tests.wire import Wire
@@ -239,9 +241,10 @@ def test_a_token_that_came_too_late_posts_no_status(setting: Setting, monkeypatc
         return "Bearer c4n4ry"
 
     monkeypatch.setattr(Keyring, "authorization", late)
-    with pytest.raises(Temporary, match="too late"):
+    with pytest.raises(Temporary, match="too late") as raised:
         run(setting.bitbucket.post_status(STATUS, not_after=setting.clock.seconds() + 10))
     assert setting.wire.asked == []
+    assert effort_after(Effort(0, None), raised.value, setting.clock.seconds()).failing_since is None
 
 
 def test_a_token_that_is_refused_is_replaced_once(setting: Setting) -> None:

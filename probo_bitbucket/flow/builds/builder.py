@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
 from probo_bitbucket.bitbucket.api import Bitbucket
-from probo_bitbucket.errors import NotFound, Permanent, Temporary
+from probo_bitbucket.errors import NotFound, Permanent, Spared
 from probo_bitbucket.flow.builds import watch
 from probo_bitbucket.flow.builds.markers import skip_marker
 from probo_bitbucket.flow.credentials.projects import NoProject, Projects
@@ -213,12 +213,12 @@ class Builder:
         return answer
 
     async def _note_start(self, begin: Begin) -> None:
-        """Note that the build is sent, and have it for a whole lease from now on. Raises LeaseLost or Temporary."""
+        """Note that the build is sent, and have it for a whole lease from now on. Raises LeaseLost or Spared."""
         now = self.clock.seconds()
         await self.store.transact(begin, now)
         self.wake()
         if self.clock.seconds() > latest(now):
-            raise Temporary("this node stood still; another one may have the build")
+            raise Spared("this node stood still; another one may have the build")
 
     def _begin_new(self, prepared: Prepared, tx: Transaction, now: float) -> None:
         self._note_read(tx, prepared, now)

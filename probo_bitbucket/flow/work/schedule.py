@@ -17,8 +17,8 @@ CREDENTIALS_PAUSE = 30.0  # seconds before looking whether there are new credent
 def effort_after(effort: Effort, error: BaseException, now: float) -> Effort:
     """What was tried on a job, after a try that ended with *error*.
 
-    Waiting is no failing, whether for credentials, for a request of our own budget, or for an upstream that is spared:
-    that time must not count when the first try after it meets a passing trouble.
+    Waiting is no failing, whether for credentials or a token, for a request of our own budget, or for an upstream that
+    is spared: that time must not count when the first try after it meets a passing trouble.
     """
     if isinstance(error, DeadCredentials):
         return Effort(0, None)
