@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import field, frozen
 
+from probo_bitbucket import origins
 from probo_bitbucket.model import RemovalReason
 from probo_bitbucket.store import happenings
 from probo_bitbucket.store.schema import builds, removals
@@ -45,7 +46,7 @@ def want(tx: sa.Connection, removal: Removal, now: float) -> bool:
         "pull_request": removal.pull_request,
         "reason": removal.reason,
         "words": removal.words,
-        "origin": removal.origin,
+        "origin": origins.teller(removal.origin),
         "wanted_at": now,
         "pinned": False,
         **ANEW,

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from attrs import evolve
 
+from probo_bitbucket import origins
 from probo_bitbucket.model import (
     Build,
     BuildKind,
@@ -17,13 +18,15 @@ from probo_bitbucket.model import (
     DeliveryState,
     PullRequestClosed,
     PullRequestState,
+    RemovalReason,
     Repository,
     StatusState,
 )
-from probo_bitbucket.store import Engine, failures, schema
+from probo_bitbucket.store import Engine, failures, removals, schema
 from probo_bitbucket.store import pull_requests as told
 from probo_bitbucket.store.columns import dump
 from probo_bitbucket.store.deliveries import record
+from probo_bitbucket.store.removals import Removal
 from probo_bitbucket.store.views import builds, deliveries, pull_requests, queue, repositories
 from probo_bitbucket.store.views.filters import Filter
 from probo_bitbucket.store.views.outcome import Outcome, outcome
@@ -196,3 +199,14 @@ def test_a_filter_finds_the_builds_that_show_its_outcome(tx: sa.Connection) -> N
     failed = builds.page(tx, Filter(failed=True)).items
     assert BuildState.ENDED in {build.state for build in failed}  # a step failed
     assert {build.outcome for build in failed} == {Outcome.FAILED}
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_a_delivery_tells_of_the_builds_that_are_not_known_also_where_it_was_found(engine: Engine, found: bool) -> None:
+    origin = origins.delivery(17, found=found)
+    removal = Removal("started-elsewhere", "acme/site", 7, RemovalReason.CLOSED, "pull request #7 is merged", origin)
+    with engine.begin() as tx:
+        removals.want(tx, removal, 5.0)
+        (stranger,) = builds.strangers_ended_by(tx, 17)
+        assert (stranger.id, stranger.removal.words) == ("started-elsewhere", "pull request #7 is merged")
+        assert builds.strangers_ended_by(tx, 18) == []
