@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from attrs import frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from probo_bitbucket.store import house
@@ -27,10 +27,6 @@ BATCH = 256  # operations that share one commit at most
 BACKLOG = 20_000  # operations that may wait; more are refused
 
 
-class _Reactor(IReactorFromThreads, IReactorTime):
-    """What we need of a reactor."""
-
-
 @frozen
 class _Job:
     operation: Operation[Any]
@@ -40,7 +36,7 @@ class _Job:
 class Database:
     """The store's thread. `transact` may be called from `start` on; `stop` waits for what was asked before."""
 
-    def __init__(self, engine: Engine, reactor: _Reactor) -> None:
+    def __init__(self, engine: Engine, reactor: IReactorFromThreads) -> None:
         self._engine = engine
         self._reactor = reactor
         self._asked: list[_Job] = []  # in this turn of the reactor
@@ -75,7 +71,7 @@ class Database:
             result.errback(StoreUnavailable("too much waits for the database"))
         else:
             if not self._asked:
-                self._reactor.callLater(0, self._hand_over)
+                self._reactor.callFromThread(self._hand_over)  # as soon as callLater(0), also where a clock is set back
             self._asked.append(_Job(lambda tx: operation(tx, *args, **kwargs), result))
         return result
 

@@ -60,6 +60,13 @@ class DatabaseTests(TestCase):
         await gatherResults([first, *(self.database.transact(house.secret, str(number)) for number in range(99))])
         self.assertEqual(len(self.commits), 1)
 
+    async def test_a_clock_that_is_set_back_keeps_nothing_waiting(self) -> None:
+        begun, now = threading.Event(), reactor.seconds()
+        result: Deferred[Any] = self.database.transact(lambda _: begun.set())
+        self.patch(reactor, "seconds", lambda: now - 3600.0)
+        self.assertTrue(await deferToThread(begun.wait, 5))
+        await result
+
     async def test_a_batch_has_a_limit(self) -> None:
         self.patch(database, "BATCH", 10)
         let_go = await self.hold()
