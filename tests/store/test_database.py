@@ -17,6 +17,13 @@ from probo_bitbucket.store import Database, Engine, StoreUnavailable, database, 
 from probo_bitbucket.store.migrate import upgrade
 
 
+def handed_over() -> Deferred[None]:
+    """Fires when the thread has all that was asked before."""
+    done: Deferred[None] = Deferred()
+    reactor.callFromThread(done.callback, None)  # type: ignore[attr-defined]
+    return done
+
+
 class DatabaseTests(TestCase):
     timeout = 20
 
@@ -48,7 +55,10 @@ class DatabaseTests(TestCase):
 
     async def test_operations_that_wait_share_a_commit(self) -> None:
         let_go = await self.hold()
-        results = [self.database.transact(house.secret, str(number)) for number in range(100)]
+        results = []
+        for number in range(100):
+            results.append(self.database.transact(house.secret, str(number)))
+            await handed_over()
         let_go()
         await gatherResults(results)
         self.assertEqual(len(self.commits), 2)
@@ -71,6 +81,7 @@ class DatabaseTests(TestCase):
         self.patch(database, "BATCH", 10)
         let_go = await self.hold()
         results = [self.database.transact(house.secret, str(number)) for number in range(100)]
+        await handed_over()
         let_go()
         await gatherResults(results)
         self.assertEqual(len(self.commits), 11)
@@ -111,7 +122,9 @@ class DatabaseTests(TestCase):
     async def test_more_than_the_backlog_is_refused_at_once(self) -> None:
         self.patch(database, "BACKLOG", 5)
         let_go = await self.hold()
-        results = [self.database.transact(house.secret, str(number)) for number in range(6)]
+        results = [self.database.transact(house.secret, str(number)) for number in range(3)]
+        await handed_over()
+        results += [self.database.transact(house.secret, str(number)) for number in range(3, 6)]
         self.failureResultOf(results.pop(), StoreUnavailable)
         let_go()
         await gatherResults(results)
