@@ -218,7 +218,8 @@ class Upstream:
         return Answer(self.name, response.code, response.headers, body)
 
 
-_ENCODED = re.compile(r"https?://[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")  # RFC 3986, 2: nothing is left to encode
+# A path and a query of which nothing is left to encode (RFC 3986, 3.3 and 3.4), at a host as we write it.
+_ENCODED = re.compile(r"https?://[a-z0-9.-]+(:\d+)?(/([A-Za-z0-9\-._~:/?@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?")
 
 
 class _Encoded(EncodedURL):

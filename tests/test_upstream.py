@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from attrs import define, field
+from hyperlink import EncodedURL
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
@@ -23,7 +24,7 @@ from twisted.web.iweb import IResponse
 from probo_bitbucket import upstream
 from probo_bitbucket.breaker import Breaker
 from probo_bitbucket.errors import NotFound, Permanent, RateLimited, Temporary, Unanswered, Unauthorized, UpstreamError
-from probo_bitbucket.upstream import REQUEST_TIMEOUT, USER_AGENT, Answer, Upstream, http_client
+from probo_bitbucket.upstream import REQUEST_TIMEOUT, USER_AGENT, Answer, Upstream, _outgoing, http_client
 from tests.immediate import run
 from tests.wire import Wire
 
@@ -181,6 +182,23 @@ def test_a_url_is_encoded_where_something_of_it_is_not(url: str, sent: str) -> N
     wire.say(200)
     run(asking(wire).request("GET", url))
     assert wire.asked[0].url == sent
+
+
+@pytest.mark.parametrize(
+    ("url", "short"),
+    [
+        ("https://api.bitbucket.org/2.0/repositories/acme/site/src/a%2Fb/c.yaml?page=2&q=%22x%22", True),
+        ("http://127.0.0.1:3020/startbuild", True),
+        ("http://localhost:3020", True),
+        ("http://api/a[b]", False),
+        ("http://api/100%", False),
+        ("http://api/a#b", False),
+        ("http://API/a", False),
+        ("http://somebody@api/a", False),
+    ],
+)
+def test_only_what_needs_no_encoding_goes_past_it(url: str, short: bool) -> None:
+    assert isinstance(_outgoing(url), EncodedURL) is short
 
 
 def test_json_and_forms_are_sent_as_what_they_are() -> None:
