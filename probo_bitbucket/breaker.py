@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from probo_bitbucket.errors import Spared
 
 
-@define
+@define(eq=False)
 class Breaker:
     """Opens after *threshold* failures in a row; lets one trial through every *pause* seconds while open.
 

@@ -11,7 +11,7 @@ INTERVAL = 10.0  # seconds
 FROM_OUTSIDE = frozenset({"http.forbidden", "http.crowded", "http.too_slow", "delivery.refused"})
 
 
-@define
+@define(eq=False)
 class _Told:
     """An event that was told, and how many of its kind were not since then."""
 
@@ -25,7 +25,7 @@ class _Told:
         return {**kept, "log_time": now, "log_format": f"{self.more} more in {INTERVAL:.0f} s", "count": self.more}
 
 
-@define
+@define(eq=False)
 class Floods:
     """Of each kind of FROM_OUTSIDE the first event in an interval, and after it how many there were more.
 

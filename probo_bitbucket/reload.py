@@ -16,7 +16,7 @@ from probo_bitbucket.systemd import Notifier
 from probo_bitbucket.web.doors import CannotListen
 
 
-@define
+@define(eq=False)
 class Reload:
     """*read* returns the settings as they are now, or raises SettingsError."""
 

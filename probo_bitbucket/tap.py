@@ -118,7 +118,8 @@ def makeService(options: Options) -> IService:
 
 def _settle_down() -> None:
     """Keep of what was imported what is needed, and that for ever."""
-    linecache.clearcache()  # attrs leaves the text of all methods there that it makes: 1 MiB with what they grew from
+    linecache.clearcache()  # attrs leaves the text of all methods there that it makes
+    sys.path_importer_cache.clear()  # the names of all files beside those that were imported
     gc.collect()
     gc.freeze()  # each search through it for garbage would stop everything for 0.1 seconds
 

@@ -27,7 +27,7 @@ from probo_bitbucket.store.credentials import Chain
 from probo_bitbucket.upstream import Upstream
 
 
-@define
+@define(eq=False)
 class Keys:
     """Makes the credentials of the settings into what calls Bitbucket."""
 

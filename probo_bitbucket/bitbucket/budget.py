@@ -17,7 +17,7 @@ MOST = 1_000_000  # requests an hour
 PAUSE = 60.0  # seconds to be silent after a 429 that names no time
 
 
-@define
+@define(eq=False)
 class Budget:
     """Counts requests by the minute over a rolling hour. *elsewhere* is what other nodes spent of it.
 

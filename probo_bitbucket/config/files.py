@@ -56,7 +56,7 @@ def _warn_of_secrets(path: Path, root: Written, findings: Findings) -> None:
         findings.warnings.append(f"{path}: holds {secrets[0]} and is open to other users; run: chmod 600 {path}")
 
 
-@define
+@define(eq=False)
 class _Composition:
     """Turns one file's YAML nodes into Written values."""
 

@@ -34,7 +34,7 @@ def in_order(problems: Sequence[str]) -> tuple[str, ...]:
     return tuple(problem for _, problem in sorted(zip(keys, problems, strict=True), key=lambda pair: pair[0]))
 
 
-@define
+@define(eq=False)
 class Findings:
     """What reading the settings found, so that the operator learns of everything at once."""
 

@@ -10,7 +10,7 @@ from probo_bitbucket.upstream import Answer, Upstream
 TRAIL = "X-Probo-Passed-On-By"  # the header with the marks of the handlers that passed a request on
 
 
-@define
+@define(eq=False)
 class OtherHandler:
     """The handler at *url*. Paths are percent-encoded, with their query, and go out as they came in.
 

@@ -41,7 +41,7 @@ class _SetupFailed(Exception):
     """What follows "Environment build failed"."""
 
 
-@define
+@define(eq=False)
 class Setting:
     """What a Container Manager is told by its cm.yaml, and how it shall play. May be changed meanwhile."""
 

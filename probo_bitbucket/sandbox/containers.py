@@ -15,7 +15,7 @@ class InUse(Exception):
         super().__init__("Build already in progress")
 
 
-@define
+@define(eq=False)
 class Container:
     id: str  # 64 hexadecimal digits
     name: str

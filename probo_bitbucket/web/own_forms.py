@@ -13,7 +13,7 @@ from probo_bitbucket.web.browsers import Stranger
 from probo_bitbucket.web.forms import form
 
 
-@define
+@define(eq=False)
 class OwnForms:
     """The token is the same on all nodes, and after a restart: a page that is open stays good."""
 

@@ -25,7 +25,7 @@ class NotThere(Exception):
     """There is no such thing, or it was pruned."""
 
 
-@define
+@define(eq=False)
 class Again:
     """*wake* tells the steps that there is something to do."""
 

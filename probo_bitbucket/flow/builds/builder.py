@@ -57,7 +57,7 @@ class Prepared:
 Begin = Callable[[Transaction, float], None]  # notes that a build is sent, at a time
 
 
-@define
+@define(eq=False)
 class Builder:
     """The step from a wanted build to one that runs. *wake* tells the reporter that there is a status."""
 

@@ -27,7 +27,7 @@ _SETUP = ("BitbucketDownloader", "AssetDownloader")
 _SILENT = "Nothing was heard of this build for a day"
 
 
-@define
+@define(eq=False)
 class CatchUp:
     """The step that asks: about every build that was quiet for long, and once about each after a start.
 

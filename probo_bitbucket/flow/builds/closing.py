@@ -18,7 +18,7 @@ from probo_bitbucket.store.pull_requests import KnownPullRequest
 from probo_bitbucket.store.removals import Removal
 
 
-@define
+@define(eq=False)
 class Closing:
     """The step from a closed pull request to the removal of builds that the store may not know."""
 

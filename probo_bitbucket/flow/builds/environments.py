@@ -23,7 +23,7 @@ class Environments(Protocol):
         """The ids of the builds that a closed pull request has left behind."""
 
 
-@define
+@define(eq=False)
 class OwnEnvironments:
     """Direct mode: one request for each build."""
 
@@ -48,7 +48,7 @@ class OwnEnvironments:
         return [build.id for build in listed if build.belongs_to(closed.repository, closed.number)]
 
 
-@define
+@define(eq=False)
 class CoordinatorEnvironments:
     """Coordinator mode: the coordinator is told of the end of a pull request, and does the rest."""
 

@@ -23,7 +23,7 @@ PATIENCE = 60.0  # seconds that the Container Manager may wait for a token; it h
 PAUSE = 2.0  # seconds between two tries
 
 
-@define
+@define(eq=False)
 class Lookup:
     """*wake* tells the reporter that there is a status."""
 

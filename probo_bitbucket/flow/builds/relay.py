@@ -22,7 +22,7 @@ from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.statuses import StoredStatus
 
 
-@define
+@define(eq=False)
 class Relay:
     """Accepts updates. *wake* tells the reporter that there is one, and that an environment may have to go."""
 

@@ -21,7 +21,7 @@ class NotWanted(Exception):
     """The settings name the repositories that are built, and this is none of them."""
 
 
-@define
+@define(eq=False)
 class HashRequests:
     """Starts builds of type `hash`."""
 

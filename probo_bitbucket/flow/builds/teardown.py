@@ -21,7 +21,7 @@ from probo_bitbucket.store.removals import Removal
 PINNED_PAUSE = 3600.0  # seconds until an environment that somebody has pinned is asked about again
 
 
-@define
+@define(eq=False)
 class Teardown:
     """The step from a build that is not wanted to an environment that is not there.
 

@@ -47,7 +47,7 @@ class OwnAccess(Access, Protocol):
         """Why the credentials do not work, as far as it is known; empty where they do."""
 
 
-@define
+@define(eq=False)
 class FixedAccess:
     """Credentials that are never renewed: an access token (Bearer) or a user's API token (Basic).
 
@@ -118,7 +118,7 @@ def tell_dead(account: str, reason: str) -> None:
     )
 
 
-@define
+@define(eq=False)
 class NoAccess:
     """Stands for credentials that nobody gave yet. *missed* is told when they were wanted."""
 

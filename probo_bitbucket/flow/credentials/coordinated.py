@@ -24,7 +24,7 @@ from probo_bitbucket.store.credentials import Chain
 MakeChain = Callable[[str, Chain], TokenChain]  # of the name of a holder and its chain
 
 
-@define
+@define(eq=False)
 class ProjectAccounts:
     """Accounts whose refresh tokens the coordinator keeps. Projects that share a token share its chain.
 
@@ -99,7 +99,7 @@ class ProjectAccounts:
         return self._chains[chain.origin]
 
 
-@define
+@define(eq=False)
 class ProjectAccess:
     """The access of one repository, found when it is needed."""
 
@@ -124,7 +124,7 @@ class ProjectAccess:
             self._chain.accepted()
 
 
-@define
+@define(eq=False)
 class CoordinatorProjects:
     """The coordinator's documents go to it as they came. Their credentials are left out of what is stored."""
 

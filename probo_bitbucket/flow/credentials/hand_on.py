@@ -17,7 +17,7 @@ from probo_bitbucket.store.hand_ons import HandOn
 PROJECT = "project "  # begins the name of who holds a chain; the project's id follows
 
 
-@define
+@define(eq=False)
 class HandingOn:
     """The step from a chain with a newer pair to the coordinator."""
 

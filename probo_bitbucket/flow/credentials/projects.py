@@ -30,7 +30,7 @@ class Projects(Protocol):
         """The project with what the Container Manager sends back to us when it wants a token. Raises NoProject."""
 
 
-@define
+@define(eq=False)
 class OwnProjects:
     """Direct mode: every repository is a project. With *hand_out_tokens* the real tokens leave the house."""
 

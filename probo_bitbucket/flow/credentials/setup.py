@@ -47,7 +47,7 @@ def save(tx: Transaction, account: str, key: str, secret: str, grant: Grant, now
     credentials.begin_anew(tx, account, fresh)
 
 
-@define
+@define(eq=False)
 class SetupCodes:
     """A code for whoever can read the log. It opens the set-up page once, also from where that is not open."""
 
@@ -75,7 +75,7 @@ class SetupCodes:
         return valid
 
 
-@define
+@define(eq=False)
 class SetUp:
     """*given* are the settings' accounts; *wake* tells the workers that there is something to do."""
 

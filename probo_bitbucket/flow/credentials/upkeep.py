@@ -14,7 +14,7 @@ from probo_bitbucket.store import Database, Transaction
 IDLE = 30 * 86_400.0  # seconds; an unused refresh token dies after three months
 
 
-@define
+@define(eq=False)
 class Upkeep:
     """*chains* are all that there are, whether or not this process used them.
 

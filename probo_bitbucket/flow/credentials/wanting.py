@@ -9,7 +9,7 @@ from twisted.logger import Logger
 WAITS = 120.0  # seconds; work that waits for credentials asks for them twice a minute
 
 
-@define
+@define(eq=False)
 class Wanting:
     """What waits is known by its asking, so that what is given up or withdrawn is forgotten by itself."""
 

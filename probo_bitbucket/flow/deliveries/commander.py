@@ -20,7 +20,7 @@ REMEMBERED = 600.0  # seconds that a right to write is taken for granted …
 REFUSED = 60.0  # … and that it is not asked for again, where there is none
 
 
-@define
+@define(eq=False)
 class Commander:
     """The step from a command to what it asks for. *wake* tells the other steps that there is something to do."""
 

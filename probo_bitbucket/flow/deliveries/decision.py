@@ -33,7 +33,7 @@ class Taken:
         return evolve(self.waiting, effort=self.effort)
 
 
-@define
+@define(eq=False)
 class Decision:
     """The step from a delivery to builds, or to their end.
 

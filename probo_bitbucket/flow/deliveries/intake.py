@@ -19,7 +19,7 @@ from probo_bitbucket.model import Delivery, Event, Ignored
 from probo_bitbucket.store import Database, StoreUnavailable, deliveries
 
 
-@define
+@define(eq=False)
 class Intake:
     """Accepts deliveries. *wake* tells the next step that there is one."""
 

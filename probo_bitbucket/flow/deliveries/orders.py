@@ -34,7 +34,7 @@ from probo_bitbucket.store import Database, Transaction, builds, pull_requests
 T = TypeVar("T")
 
 
-@define
+@define(eq=False)
 class Orders:
     """An operator's word stands above the rules: drafts, forks and what wants to be skipped are built.
 

@@ -44,7 +44,7 @@ class Found:
     event: Event
 
 
-@define
+@define(eq=False)
 class Reconciler:
     """The step that looks. Every *interval* seconds at first, half as often each time that there was no news.
 

@@ -32,7 +32,7 @@ class Doubtful(Exception):
     """The signature fits no secret that was there a moment ago. Who is asked to send it again has an answer then."""
 
 
-@define
+@define(eq=False)
 class Signatures:
     """*given* are the secrets of the settings. Where the store is *shared*, another node can make one at any time."""
 
@@ -107,7 +107,7 @@ class Refused:
     error: BadSignature | StoreUnavailable
 
 
-@define
+@define(eq=False)
 class RefusedDeliveries:
     """The last ones on this node. They are in no store: anybody can send as many as he likes."""
 

@@ -13,7 +13,7 @@ from probo_bitbucket.store import Database, Lease, forwarded
 from probo_bitbucket.store.forwarded import StoredUpdate
 
 
-@define
+@define(eq=False)
 class Forward:
     """The step from an update that is written down to the handler that it is for. *handlers* go by provider."""
 

@@ -20,7 +20,7 @@ from probo_bitbucket.upstream import Answer
 OURS = ("", "bitbucket")  # `project.provider.type` that is ours, or not told
 
 
-@define
+@define(eq=False)
 class Providers:
     """*handlers* go by provider. *wake* tells the forwarding step that there is an update."""
 

@@ -15,7 +15,7 @@ class GoingRound(Exception):
     """What we passed on came back to us."""
 
 
-@define
+@define(eq=False)
 class Trail:
     """A trail is a list of marks, the latest last. Ours is the same on all nodes, and after a restart."""
 

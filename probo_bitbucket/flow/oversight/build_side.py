@@ -12,7 +12,7 @@ from probo_bitbucket.probo.container_manager import ContainerManager
 NOBODY = "probo-bitbucket-check"  # the name of a build and of a project that nobody has
 
 
-@define
+@define(eq=False)
 class BuildSide:
     """*coordinated*: whether *container_manager* is a coordinator. *url* is the setting `api.url`."""
 

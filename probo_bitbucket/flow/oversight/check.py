@@ -31,7 +31,7 @@ WRONG_SKEW = 300.0  # seconds … from which on times in log and pages mislead
 Part = Callable[[], Awaitable[list[Verdict]]]
 
 
-@define
+@define(eq=False)
 class Check:
     """*running*: whether a daemon is there to answer at the public URL."""
 

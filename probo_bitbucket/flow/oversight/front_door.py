@@ -32,7 +32,7 @@ _ANSWERS = {
 }
 
 
-@define
+@define(eq=False)
 class FrontDoor:
     """*url* is that of the webhook, "" where the settings do not say."""
 

@@ -46,7 +46,7 @@ class Now:
     at: float
 
 
-@define
+@define(eq=False)
 class Glance:
     """*budgets* are by the name of the consumer whose requests Bitbucket counts together."""
 

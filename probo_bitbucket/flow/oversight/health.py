@@ -22,7 +22,7 @@ class Finding:
     trouble: str = ""
 
 
-@define
+@define(eq=False)
 class Health:
     """Looks at the store, the credentials, and the breakers of the upstreams."""
 

@@ -28,7 +28,7 @@ from probo_bitbucket.store.hook_reports import REMOVED
 from probo_bitbucket.store.hooks import KnownHook
 
 
-@define
+@define(eq=False)
 class Hooks:
     """All that changes webhooks. *inspection* tells what is there."""
 

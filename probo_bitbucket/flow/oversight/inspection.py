@@ -66,7 +66,7 @@ class Sight:
         return f"probo-bitbucket hooks {'repair' if self.found else 'add'} {at}"
 
 
-@define
+@define(eq=False)
 class Inspection:
     """*public_url* is where Bitbucket reaches us, "" where nobody said; *repositories* are the settings' globs.
 

@@ -40,7 +40,7 @@ LIFE_OF_COMMENTS = 365 * 86_400.0  # seconds since the last change that a commen
 LIFE_OF_BODIES = 86_400.0  # seconds that an update with others' tokens in it is kept that was given up on
 
 
-@define
+@define(eq=False)
 class Janitor:
     """*retention* is the number of seconds that finished rows are kept."""
 

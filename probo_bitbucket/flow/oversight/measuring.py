@@ -14,7 +14,7 @@ from probo_bitbucket.metrics import Metrics
 from probo_bitbucket.store import Database, StoreUnavailable, Transaction, backlog, credentials
 
 
-@define
+@define(eq=False)
 class Measuring:
     """*budgets* are by the name of the consumer whose requests Bitbucket counts together."""
 

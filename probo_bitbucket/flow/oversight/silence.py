@@ -17,7 +17,7 @@ _PATIENCE = 60.0  # seconds; the first update comes as soon as a build begins
 _NEWEST = 20  # builds that are looked at
 
 
-@define
+@define(eq=False)
 class Silence:
     """Asks nobody outside. *coordinated*: whether updates come from a coordinator."""
 

@@ -26,7 +26,7 @@ class _Listed(msgspec.Struct):
     full_name: str
 
 
-@define
+@define(eq=False)
 class Standing:
     """Looks with the account's own credentials; spends up to four requests of its budget."""
 

@@ -49,7 +49,7 @@ class Arrived:
     seconds: float
 
 
-@define
+@define(eq=False)
 class Trial:
     """*instance_name* begins the key of the status, as it does for all others."""
 

@@ -18,7 +18,7 @@ from probo_bitbucket.store import Database, Lease, comments
 from probo_bitbucket.store.comments import StoredComment
 
 
-@define
+@define(eq=False)
 class Commenter:
     """The step from a desired comment to Bitbucket. Statuses come first: nothing waits for a comment."""
 

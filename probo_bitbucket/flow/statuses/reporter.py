@@ -16,7 +16,7 @@ from probo_bitbucket.store import Database, Lease, statuses
 from probo_bitbucket.store.statuses import StoredStatus
 
 
-@define
+@define(eq=False)
 class Reporter:
     """The step from a desired state to Bitbucket."""
 

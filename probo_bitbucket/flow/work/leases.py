@@ -22,7 +22,7 @@ def latest(taken_at: float) -> float:
     return taken_at + STANDSTILL
 
 
-@define
+@define(eq=False)
 class Leases:
     """Gives each claim a name of its own, and renews those of which something is in hand.
 

@@ -12,7 +12,7 @@ MANY = 8  # deliveries that are accepted at once, from which on they come thick 
 LASTING = 0.2  # seconds for which that is believed: their answers come in one burst after each commit
 
 
-@define
+@define(eq=False)
 class Precedence:
     """Knows whether there are so many deliveries to accept that other work has to hold back."""
 

@@ -14,7 +14,7 @@ from probo_bitbucket.bitbucket.budget import Budget, minute_of
 from probo_bitbucket.store import Database, Transaction, budget
 
 
-@define
+@define(eq=False)
 class Sharing:
     """*budgets* are by the name of the consumer whose requests Bitbucket counts together."""
 
