@@ -225,8 +225,15 @@ _ENCODED = re.compile(r"https?://[a-z0-9.-]+(:\d+)?(/([A-Za-z0-9\-._~:/?@!$&'()*
 class _Encoded(EncodedURL):
     """A URL that can go out as it is: treq would have it taken apart and put together again, for 0.1 ms a request."""
 
-    def __init__(self, text: str) -> None:  # without its parts, which nobody asks for
+    def __init__(self, text: str) -> None:
         self._text = text
+
+    def __getattr__(self, name: str) -> Any:
+        """Its parts, which treq asks for only where it has something to change."""
+        return getattr(EncodedURL.from_text(self._text), name)
+
+    def replace(self, *changed: Any, **parts: Any) -> EncodedURL:
+        return EncodedURL.from_text(self._text).replace(*changed, **parts)
 
     def to_uri(self) -> Self:
         return self

@@ -201,6 +201,20 @@ def test_only_what_needs_no_encoding_goes_past_it(url: str, short: bool) -> None
     assert isinstance(_outgoing(url), EncodedURL) is short
 
 
+def test_what_goes_past_the_encoding_has_the_parts_that_it_would_have() -> None:
+    text = "https://api.bitbucket.org:8443/2.0/user%2Fname?page=2"
+    url, slow = _outgoing(text), EncodedURL.from_text(text)
+    assert isinstance(url, EncodedURL)
+    assert (url.scheme, url.host, url.port, url.path, url.query) == (
+        slow.scheme,
+        slow.host,
+        slow.port,
+        slow.path,
+        slow.query,
+    )
+    assert url.set("page", "3").to_uri().to_text() == "https://api.bitbucket.org:8443/2.0/user%2Fname?page=3"
+
+
 def test_json_and_forms_are_sent_as_what_they_are() -> None:
     wire = Wire()
     wire.say(200)
