@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from enum import Enum
 from typing import Any
 
 import sqlalchemy as sa
@@ -66,18 +67,23 @@ def is_wanted(tx: sa.Connection, build_id: str) -> bool:
 
 
 GOING = sa.not_(sa.and_(removals.c.pinned, removals.c.pending))  # of a removal: nobody keeps the environment
-_IS_PINNED = _WANTED.with_only_columns(removals.c.pinned, removals.c.pending)
+_FATE = _WANTED.with_only_columns(GOING)
 
 
-def is_pinned(tx: sa.Connection, build_id: str) -> bool | None:
-    """Whether a build that is wanted to be gone stays because it is pinned; None where nobody wants it gone."""
-    row = tx.execute(_IS_PINNED, {"_build_id": build_id}).first()
-    return None if row is None else row.pinned and row.pending
+class Fate(Enum):
+    """What becomes of a build's environment."""
+
+    STAYS = None  # nobody wants it gone
+    IS_KEPT = False  # it is wanted to be gone, and pinned
+    GOES = True  # it was taken down, or is going to be: what the build tells is not shown
+
+
+def fate(tx: sa.Connection, build_id: str) -> Fate:
+    return Fate(tx.scalar(_FATE, {"_build_id": build_id}))
 
 
 def is_going(tx: sa.Connection, build_id: str) -> bool:
-    """Whether a build was taken down, or is going to be and not pinned: what it tells is not shown."""
-    return is_pinned(tx, build_id) is False
+    return fate(tx, build_id) is Fate.GOES
 
 
 _ON_ITS_WAY = sa.exists().where(builds.c.id == removals.c.build_id, builds.c.pending)

@@ -18,7 +18,7 @@ from probo_bitbucket.model import (
 )
 from probo_bitbucket.store import Lease, builds, failures, pull_requests, removals
 from probo_bitbucket.store.pull_requests import KnownPullRequest
-from probo_bitbucket.store.removals import Removal
+from probo_bitbucket.store.removals import Fate, Removal
 
 SITE = Repository("acme", "site", "{site}")
 PULL_REQUEST = PullRequest(
@@ -141,23 +141,23 @@ def test_who_wants_a_build_gone_learns_whether_that_is_new(tx: sa.Connection) ->
     assert not is_new()
 
 
-def test_a_build_is_going_unless_it_is_pinned_and_to_be_tried_again(tx: sa.Connection) -> None:
+def test_an_environment_goes_unless_it_is_pinned_and_to_be_tried_again(tx: sa.Connection) -> None:
     def pinned() -> None:
         (job,) = removals.claim_pending(tx, Lease("north", 100.0), 10)
         removals.postpone(tx, evolve(job, pinned=True), due_at=0.0, error="it is pinned", now=100.0)
 
-    assert not removals.is_going(tx, "b-1")
+    assert removals.fate(tx, "b-1") is Fate.STAYS
     removals.want(tx, REMOVAL, 1.0)
-    assert removals.is_going(tx, "b-1")
+    assert removals.fate(tx, "b-1") is Fate.GOES
     pinned()
-    assert not removals.is_going(tx, "b-1")
+    assert removals.fate(tx, "b-1") is Fate.IS_KEPT
     removals.give_up(tx, "b-1", "down", 2.0)
-    assert removals.is_going(tx, "b-1")
+    assert removals.fate(tx, "b-1") is Fate.GOES
     removals.send_again(tx, "b-1", 3.0)
-    assert removals.is_going(tx, "b-1")
+    assert removals.fate(tx, "b-1") is Fate.GOES
     pinned()
     removals.end(tx, "b-1", 4.0)
-    assert removals.is_going(tx, "b-1")
+    assert removals.fate(tx, "b-1") is Fate.GOES
 
 
 def test_what_was_given_up_on_is_listed_and_done_again_when_an_operator_says_so(tx: sa.Connection) -> None:

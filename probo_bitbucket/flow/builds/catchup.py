@@ -20,6 +20,7 @@ from probo_bitbucket.model import BuildState, Phase, Status, Update
 from probo_bitbucket.probo.container_manager import BuildReport, ContainerManager, StepReport
 from probo_bitbucket.store import Database, Lease, Transaction, builds, removals, statuses, steps, watches
 from probo_bitbucket.store.builds import StoredBuild
+from probo_bitbucket.store.removals import Fate
 from probo_bitbucket.store.statuses import StoredStatus
 from probo_bitbucket.store.watches import Watched
 
@@ -87,7 +88,7 @@ class CatchUp:
         if last_words:
             self._end(tx, job, stored, last_words, now)
         else:
-            pinned = bool(removals.is_pinned(tx, job.build_id))
+            pinned = removals.fate(tx, job.build_id) is Fate.IS_KEPT
             watches.rest(tx, job, heard_at=heard_at, due_at=now + watch.quiet(pinned=pinned))
 
     def _put_off(self, tx: Transaction, job: Watched, due_at: float, error: str) -> StoredBuild | None:

@@ -19,6 +19,7 @@ from probo_bitbucket.model import Build, BuildState, InvalidName, Phase, Reposit
 from probo_bitbucket.probo.updates import Reported, UpdateError
 from probo_bitbucket.store import Database, Transaction, builds, removals, statuses, steps
 from probo_bitbucket.store.builds import StoredBuild
+from probo_bitbucket.store.removals import Fate
 from probo_bitbucket.store.statuses import StoredStatus
 
 
@@ -67,10 +68,10 @@ class Relay:
     def _taken(self, tx: Transaction, reported: Reported, stored: StoredBuild | None, now: float) -> Status:
         update = reported.update
         subject = Subject.of(stored.build, self.display.build_url) if stored else self._foreign(reported)
-        pinned = removals.is_pinned(tx, update.build_id)
-        if pinned is False:
+        fate = removals.fate(tx, update.build_id)
+        if fate is Fate.GOES:
             return asked_for(subject, update, self.display)  # it is shown as stopped, and stays so
-        watch.heard(tx, update.build_id, subject.repository.full_name, now, pinned=bool(pinned))
+        watch.heard(tx, update.build_id, subject.repository.full_name, now, pinned=fate is Fate.IS_KEPT)
         if stored is None:
             return take(tx, subject, update, now, self.display)
         if stored.state is BuildState.STARTING:  # the answer may be lost, but here is the proof that it runs
