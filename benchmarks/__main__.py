@@ -17,6 +17,7 @@ from twisted.internet.task import react
 
 from benchmarks.comparison import HEAD, Comparison, Machine, Numbers
 from benchmarks.programme import QUICK, programme
+from benchmarks.scene import keep_away
 
 KEPT = Path(__file__).with_name("quick.json")  # the ratios that --quick compares with
 FALL = 0.7  # of what a ratio was, below which --quick fails
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="how long each load lasts")
     parser.add_argument("--json", type=Path, help="where the raw numbers are kept")
     asked = parser.parse_args()
+    keep_away()
     names = asked.names or (list(QUICK) if asked.quick else [])
     repeats, seconds = asked.repeats or (2 if asked.quick else 5), asked.seconds or (1.0 if asked.quick else 5.0)
     kept: dict[str, float] = msgspec.json.decode(KEPT.read_bytes()) if asked.quick else {}

@@ -45,7 +45,8 @@ class Numbers(msgspec.Struct):
 class Comparison:
     """What is compared is the figure *unit*, of which *less* or more is better. Some figures have no baseline.
 
-    What is *counted*, and not timed, is the same every time, and measured once.
+    The figure *beside* it is shown with it. What is *counted* and not timed does not depend on what else the machine
+    does: it is measured once.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Comparison:
     target: str
     measure: Measure
     measure_baseline: Measure | None = None
+    beside: str = ""
     less: bool = False
     counted: bool = False
     ours: list[Measured] = field(factory=list)
@@ -80,12 +82,16 @@ class Comparison:
 
     def row(self) -> str:
         """Of a table whose head is HEAD."""
-        ours = median(each[self.unit] for each in self.ours)
-        cells = [self.name, self.unit, f"{ours:,.1f}", "", "", self.target]
+        unit = f"{self.unit}, {self.beside}" if self.beside else self.unit
+        cells = [self.name, unit, self._figures(self.ours), "", "", self.target]
         if self.baseline:
-            cells[3] = f"{median(each[self.unit] for each in self.baseline):,.1f}"
+            cells[3] = self._figures(self.baseline)
             cells[4] = f"{self.ratio:.2f} ({min(self.ratios):.2f}–{max(self.ratios):.2f})"
         return f"| {' | '.join(cells)} |"
+
+    def _figures(self, measured: list[Measured]) -> str:
+        units = [self.unit, self.beside] if self.beside else [self.unit]
+        return " and ".join(f"{median(each[unit] for each in measured):,.1f}" for unit in units)
 
 
 async def _on_its_own(reactor: Any, measure: Measure) -> Measured:

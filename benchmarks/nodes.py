@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from benchmarks.accepting import rate
@@ -28,16 +27,12 @@ async def accepted(scene: Scene, *, nodes: int, seconds: float) -> dict[str, flo
 
 @contextmanager
 def _cluster(cores: Sequence[int]) -> Iterator[Cluster]:
-    """A PostgreSQL that has these cores only."""
-    cluster = Cluster(programs())
+    """A PostgreSQL all of whose processes have these cores only, as what starts them has."""
+    cluster, ours = Cluster(programs()), os.sched_getaffinity(0)
     try:
+        os.sched_setaffinity(0, cores)
         cluster.start()
-        os.sched_setaffinity(_server(cluster.directory), cores)  # of those that it forks from now on, too
+        os.sched_setaffinity(0, ours)
         yield cluster
     finally:
         cluster.remove()
-
-
-def _server(directory: Path) -> int:
-    """The process id of a cluster's server."""
-    return int((directory / "data" / "postmaster.pid").read_text().partition("\n")[0])

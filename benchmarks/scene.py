@@ -1,4 +1,7 @@
-"""The scene: the two simulators in this process, and what is measured in processes of its own, on the other core."""
+"""The scene: the two simulators in this process, and what is measured in processes of its own, on a core of its own.
+
+This process and what it starts have the other core, once `keep_away` was called.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,11 @@ TWISTD = str(Path(sys.executable).with_name("twistd"))
 OURS = (TWISTD,)
 UNWRITTEN = (sys.executable, "-m", "benchmarks.unwritten")
 NODE_LIKE = (sys.executable, "-m", "benchmarks.node_like")
+
+
+def keep_away() -> None:
+    """Leave the server's core to what is measured."""
+    os.sched_setaffinity(0, {OTHER_CORE})
 
 
 class DidNotStart(Exception):
@@ -83,7 +91,6 @@ class Scene(Stage):
     """The stage without a handler of its own: daemons are started on it."""
 
     def __init__(self, reactor: Any, **settings: Any) -> None:
-        os.sched_setaffinity(0, {OTHER_CORE})
         self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")
         self.folder = Path(self._folder.name)
         self.clock = reactor

@@ -14,15 +14,16 @@ from probo_bitbucket.sandbox.stage import KEY
 STEPS = 20
 UPDATES = 3 * STEPS + 5  # of a build: three of each step, and those of its set-up
 STEP_TIME = 0.5  # seconds
-CONFIGURATION = "".join(["steps:\n", *(f"  - name: Step {number}\n    command: 'true'\n" for number in range(STEPS))])
+CONFIGURATION = "".join(
+    ["steps:\n", *(f"  - name: Step {number}\n    command: 'true'\n" for number in range(STEPS))]
+).encode()
 LIMIT = 1_000  # requests an hour, as Bitbucket has it
 QUIET = 8.0  # seconds without a request, after which none is to come: what waits for the next change waits for less
 LONGEST = 180.0  # seconds
 
 
 async def spent(scene: Scene, *, left: float = 1.0, **settings: Any) -> dict[str, float]:
-    """What the Container Manager's updates cost with *left* of the hour's budget."""
-    scene.container_manager.faults.clear()  # this build is run
+    """What the Container Manager's updates cost with *left* of the hour's budget, while there is a token that lives."""
     scene.cloud.rate_limit.limit = LIMIT
     for _ in range(int((1 - left) * LIMIT)):
         scene.cloud.rate_limit.spend(KEY)
@@ -31,6 +32,9 @@ async def spent(scene: Scene, *, left: float = 1.0, **settings: Any) -> dict[str
     setting.handler_url, setting.auth_url, setting.archive_url = url, f"{url}/auth_lookup", scene.cloud.url
     setting.step_time = STEP_TIME
     try:
+        (await scene.load(daemon, 1, LONGEST, [hook(_body(scene))])).check()
+        await scene.until_idle(daemon)
+        scene.container_manager.faults.clear()  # from now on builds are run
         return await _counted(scene, daemon, [hook(_body(scene))])
     finally:
         daemon.stop()
@@ -56,7 +60,7 @@ async def _counted(scene: Scene, daemon: Daemon, requests: Sequence[bytes]) -> d
     asked = [recorded.path for recorded in scene.cloud.server.requests]
     return {
         "requests": sum(path.startswith("/2.0/") for path in asked),
-        "of tokens": sum(path.endswith("/access_token") for path in asked),
+        "for tokens": sum(path.endswith("/access_token") for path in asked),
     }
 
 
@@ -77,4 +81,4 @@ def _again(update: Call) -> bytes:
 
 def _body(scene: Scene) -> bytes:
     [repository] = repositories(scene, 1)
-    return next(bodies(scene, repository, CONFIGURATION.encode()))
+    return next(bodies(scene, repository, CONFIGURATION))
