@@ -132,6 +132,17 @@ def test_sqlite_commits_to_the_disk(sqlite: str) -> None:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
 
 
+def test_sqlite_keeps_its_temporary_files_in_memory(sqlite: str) -> None:
+    engine = Engine(sqlite)
+    upgrade(engine)
+    assert engine.run([put(f"row {number}", "x" * 2_000) for number in range(100)])
+    with engine.begin() as connection:
+        connection.execute(sa.update(house).values(value=house.c.value + "y"))  # may fail at the last row
+        open_files = [each.readlink() for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    assert [path for path in open_files if path.name.startswith("etilqs")] == []
+    engine.close()
+
+
 def test_a_full_disk_changes_nothing_and_heals(sqlite: str) -> None:
     engine = Engine(sqlite)
     upgrade(engine)
