@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scene import DATABASE, OTHER_CORE, OURS, Daemon, Scene, request
+from benchmarks.scene import BARE, DATABASE, OTHER_CORE, OURS, Daemon, Scene, request
 from probo_bitbucket.sandbox.hooks import sign
 from probo_bitbucket.sandbox.repository import Repository
 from probo_bitbucket.sandbox.stage import CONFIGURATION, HOOK_SECRET
@@ -18,6 +18,7 @@ from probo_bitbucket.sandbox.stage import CONFIGURATION, HOOK_SECRET
 SIZE = 5_000  # bytes of a body
 AGAIN = 250  # hooks that are sent again and again, or before what is measured
 FASTEST = 8_000  # hooks a second that nobody accepts: so many are prepared
+BARE_THERE = 7_678  # requests a second of the bare route with Debian's Python 3.11, where Node was measured
 
 _numbers = count(1)
 
@@ -34,6 +35,23 @@ async def accepted(
         return await rate(scene, [daemon], connections, seconds, new=new)
     finally:
         daemon.stop()
+
+
+async def node_here(scene: Scene, *, there: float, seconds: float) -> dict[str, float]:
+    """What the Node handler itself would accept on this machine, if it accepted *there* where it was measured.
+
+    How much slower this machine is than that one is measured by what a bare Klein route does on both.
+    """
+    daemon = await scene.daemon(BARE)
+    try:
+        [repository] = repositories(scene, 1)
+        outcome = await scene.load(
+            daemon, 16, seconds, [hook(next(bodies(scene, repository)))] * int(FASTEST * seconds)
+        )
+        outcome.check()
+    finally:
+        daemon.stop()
+    return {"a second": there * outcome.rate / BARE_THERE}
 
 
 async def rate(

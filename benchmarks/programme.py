@@ -26,13 +26,16 @@ def programme(seconds: float) -> Iterator[Comparison]:
         accept(OURS, 32, new=False),
         accept(UNWRITTEN, 32, new=False),
     )
-    for connections in (16, 64):
+    for connections, node in ((16, 550), (64, 802)):
+        name = f"hooks accepted durably, {connections} at once, builds beside"
+        ours = accept(OURS, connections, new=True)
+        yield Comparison(f"{name}; baseline: as Node", "a second", "3", ours, accept(NODE_LIKE, connections, new=True))
         yield Comparison(
-            f"hooks accepted durably, {connections} at once, builds beside; baseline: as Node",
+            f"{name}; baseline: Node's {node} a second, as fast as this machine is",
             "a second",
             "3",
-            accept(OURS, connections, new=True),
-            accept(NODE_LIKE, connections, new=True),
+            ours,
+            partial(accepting.node_here, there=node, seconds=seconds),
         )
     for words, target, measure, baseline in (
         ("; baseline: as Node", "45 and 0", spending.spent, spending.spent_as_node),

@@ -36,6 +36,7 @@ TWISTD = str(Path(sys.executable).with_name("twistd"))
 OURS = (TWISTD,)
 UNWRITTEN = (sys.executable, "-m", "benchmarks.unwritten")
 NODE_LIKE = (sys.executable, "-m", "benchmarks.node_like")
+BARE = (sys.executable, "-m", "benchmarks.bare")
 
 
 def keep_away() -> None:
@@ -53,7 +54,7 @@ class Daemon:
     def __init__(self, command: Sequence[str], settings: Path, port: int, core: int = SERVER_CORE) -> None:
         self.port = port
         options = [str(settings), str(self.port)]
-        if command != NODE_LIKE:
+        if command not in (NODE_LIKE, BARE):
             options = ["-n", "--pidfile=", "probo-bitbucket", "-c", str(settings), "--port", str(self.port)]
         began = time.perf_counter()
         with settings.with_name("log").open("ab") as log:
