@@ -137,7 +137,7 @@ class Buttons(DashboardTestCase):
             shown = await self.page(path)
             self.assertIn(f"/builds/{id}/rebuild", shown)
             self.assertIn(f"/builds/{id}/take-down", shown)
-        self.assertIn("Open the environment", await self.page(pages[1]))
+            self.assertIn("Open the environment", shown)
         pull_request.merge()
         await self.settled()
         await self.until(lambda: self.rows("SELECT 1 FROM builds WHERE state = 'removed'"))
