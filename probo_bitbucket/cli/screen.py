@@ -62,7 +62,7 @@ def moment(at: float | None, since: float) -> str:
 
     if at is None:
         return ""
-    return f"{time(at)} +{span(at - since)}" if at >= since else time(at)
+    return f"{time(at)} after {span(at - since)}" if at >= since else time(at)
 
 
 def waiting(words: str) -> AbstractContextManager[object]:

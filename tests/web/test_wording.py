@@ -61,7 +61,7 @@ def test_a_remedy_that_has_a_button_names_it() -> None:
 def test_what_was_before_a_story_began_has_no_time_since_then() -> None:
     """As what Bitbucket was told by an earlier build of the commit."""
     exactly = _environment().get_template("parts.html").module.exactly  # type: ignore[attr-defined]
-    assert "+1.0 s" in exactly(61.0, 60.0)
+    assert "after 1.0 s" in exactly(61.0, 60.0)
     assert "faint" not in exactly(59.0, 60.0)
 
 
