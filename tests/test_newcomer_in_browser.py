@@ -20,7 +20,7 @@ from tests.browser import Browser
 
 COMMAND = Path(sys.executable).with_name("probo-bitbucket")  # as `make demo` starts it; it is not on the PATH there
 PATH = "/usr/bin:/bin"
-ANY_PORTS = ("--bitbucket-port=0", "--handler-port=0", "--container-manager-port=0")
+ANY_PORTS = ("--bitbucket-port=0", "--daemon-port=0", "--container-manager-port=0")
 
 
 class Newcomer:

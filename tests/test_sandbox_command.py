@@ -24,7 +24,7 @@ from probo_bitbucket.sandbox.pullrequest import PullRequest
 from tests.staged import StageTestCase
 
 COMMAND = (sys.executable, "-m", "probo_bitbucket")
-ANY_PORTS = ("--bitbucket-port=0", "--handler-port=0", "--container-manager-port=0")
+ANY_PORTS = ("--bitbucket-port=0", "--daemon-port=0", "--container-manager-port=0")
 
 
 def environment(temporary: Path) -> dict[str, str]:
@@ -74,10 +74,10 @@ def test_once_plays_a_whole_build_and_leaves_nothing_behind(tmp_path: Path) -> N
 def test_the_data_directory_is_kept_where_one_is_named(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     assert probo_bitbucket(tmp_path, "sandbox", "--once", f"--data-dir={kept}", *ANY_PORTS).returncode == 0
-    assert "delivery.accepted" in (kept / "handler.log").read_text()
+    assert "delivery.accepted" in (kept / "daemon.log").read_text()
     assert kept.stat().st_mode & 0o777 == 0o700
     settings = (kept / "settings.yaml").read_text().splitlines()
-    assert settings[0].startswith("# The settings of the sandbox's handler")
+    assert settings[0].startswith("# The settings of the sandbox's daemon")
     assert [line.partition(": ")[0] for line in settings if line[:1] != "#"][:2] == ["hostname", "dataDir"]
     refused = probo_bitbucket(tmp_path, "sandbox", "--once", f"--data-dir={kept}", *ANY_PORTS)
     assert refused.returncode == 2
@@ -125,7 +125,7 @@ def test_it_stays_until_it_is_stopped_and_clears_away(tmp_path: Path, number: si
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("who", ["bitbucket", "handler", "container-manager"])
+@pytest.mark.parametrize("who", ["bitbucket", "daemon", "container-manager"])
 def test_a_port_that_is_in_use_is_told_in_a_line(tmp_path: Path, busy_port: int, who: str) -> None:
     ended = probo_bitbucket(tmp_path, "sandbox", *ANY_PORTS, f"--{who}-port={busy_port}")
     assert (ended.returncode, ended.stderr) == (1, "")
@@ -157,7 +157,7 @@ class PlayThatFails(StageTestCase):
         with pytest.raises(NotThere) as ended:
             await waiting
         assert str(ended.value) == (
-            "Not there after 60 seconds. The last step was: the handler read the configuration. "
+            "Not there after 60 seconds. The last step was: the daemon read the configuration. "
             "What did not come: the Container Manager started the build."
         )
         assert self.shown == []

@@ -1,4 +1,4 @@
-"""`probo-bitbucket sandbox`: the handler between a simulated Bitbucket and a simulated Container Manager."""
+"""`probo-bitbucket sandbox`: the daemon between a simulated Bitbucket and a simulated Container Manager."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _port = click.IntRange(0, 65535)
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     callback=_unused,
-    help="Keep the handler's store and log in this directory, which must be new or empty.",
+    help="Keep the daemon's store and log in this directory, which must be new or empty.",
 )
 @click.option("--bitbucket-port", type=_port, default=3080, show_default=True, help="0: any free port.")
-@click.option("--handler-port", type=_port, default=3012, show_default=True, help="0: any free port.")
+@click.option("--daemon-port", type=_port, default=3012, show_default=True, help="0: any free port.")
 @click.option("--container-manager-port", type=_port, default=3020, show_default=True, help="0: any free port.")
 def sandbox(
     *,
@@ -41,12 +41,12 @@ def sandbox(
     from_nothing: bool,
     data_dir: Path | None,
     bitbucket_port: int,
-    handler_port: int,
+    daemon_port: int,
     container_manager_port: int,
 ) -> None:
-    """Play with the handler, without Bitbucket and Probo.
+    """Play with the daemon, without Bitbucket and Probo.
 
-    Starts a simulated Bitbucket Cloud and a simulated Container Manager with the real handler between them, opens a
+    Starts a simulated Bitbucket Cloud and a simulated Container Manager with the real daemon between them, opens a
     pull request, and prints what happens as it happens. The simulated Bitbucket has pages with buttons to open,
     update, merge and decline pull requests, and to change or delete webhooks and OAuth consumers; that of the
     Container Manager takes it down. Ctrl-C ends it.
@@ -60,5 +60,5 @@ def sandbox(
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal without UTF-8 shall still see the rest of a line; a pipe shall have a line when it is written.
         sys.stdout.reconfigure(errors="replace", line_buffering=True)
-    wishes = Wishes(once, from_nothing, data_dir, bitbucket_port, handler_port, container_manager_port)
+    wishes = Wishes(once, from_nothing, data_dir, bitbucket_port, daemon_port, container_manager_port)
     react(perform, (sys.stdout, wishes))

@@ -21,8 +21,8 @@ class Station(Enum):
     """How far a pull request can come, in this order."""
 
     OPENED = "the pull request was opened"
-    DELIVERED = "the handler accepted the webhook"
-    READ = "the handler read the configuration"
+    DELIVERED = "the daemon accepted the webhook"
+    READ = "the daemon read the configuration"
     STARTED = "the Container Manager started the build"
     AUTHORIZED = "the Container Manager got an access token"
     DOWNLOADED = "the Container Manager downloaded the source"
@@ -52,29 +52,29 @@ class _Rule:
 
 # The first that matches decides. Pages are not told of.
 _RULES = (
-    _Rule(r"POST /site/oauth2/access_token", "handler → Bitbucket", "asks for an access token"),
+    _Rule(r"POST /site/oauth2/access_token", "daemon → Bitbucket", "asks for an access token"),
     _Rule(
         r"GET /2\.0/repositories/[^/]+/[^/]+/src/(?P<commit>\w{12})\w*/(?P<file>\.?pro[^/]+\.ya?ml)",
-        "handler → Bitbucket",
+        "daemon → Bitbucket",
         "reads {file} at {commit}",
         Station.READ,
     ),
     _Rule(
         r"POST /2\.0/repositories/(?P<repository>[^/]+/[^/]+)/commit/(?P<commit>\w{12})\w*/statuses/build",
-        "handler → Bitbucket",
+        "daemon → Bitbucket",
         "posts a status of {commit}",
         refusal_only=True,
     ),
-    _Rule(r"GET /2\.0/repositories/[^/]+/[^/]+/commit/(?P<commit>\w{12})", "handler → Bitbucket", "looks {commit} up"),
-    _Rule(r"(?P<call>\w+ /2\.0/.*)", "handler → Bitbucket", "{call}"),
+    _Rule(r"GET /2\.0/repositories/[^/]+/[^/]+/commit/(?P<commit>\w{12})", "daemon → Bitbucket", "looks {commit} up"),
+    _Rule(r"(?P<call>\w+ /2\.0/.*)", "daemon → Bitbucket", "{call}"),
     _Rule(
         r"GET /(?P<repository>[^/]+/[^/]+)/get/(?P<commit>\w{12})\w*\.tar\.gz",
         "Probo → Bitbucket",
         "downloads {repository} at {commit}",
         Station.DOWNLOADED,
     ),
-    _Rule(r"POST /startbuild", "handler → Probo", "POST /startbuild", Station.STARTED),
-    _Rule(r"(?P<call>\w+ /(?:builds|containers).*)", "handler → Probo", "{call}"),
+    _Rule(r"POST /startbuild", "daemon → Probo", "POST /startbuild", Station.STARTED),
+    _Rule(r"(?P<call>\w+ /(?:builds|containers).*)", "daemon → Probo", "{call}"),
 )
 _DEEDS = {
     "pullrequest:created": ("opens", Station.OPENED),
@@ -117,7 +117,7 @@ class Narrator:
         again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
         answer = _answer(attempt.status, attempt.answer.decode("utf-8", "replace"))
         station = Station.DELIVERED if _succeeded(attempt.status) else None
-        self._tell(Event("Bitbucket → handler", f"{delivery.event}{again}: {answer}", station))
+        self._tell(Event("Bitbucket → daemon", f"{delivery.event}{again}: {answer}", station))
 
     def _answered(self, recorded: Recorded) -> None:
         request = f"{recorded.method} {recorded.path}"
@@ -134,9 +134,9 @@ class Narrator:
     def _called(self, call: Call) -> None:
         if "/auth_lookup?" in call.url:
             station = Station.AUTHORIZED if call.accepted else None
-            self._tell(Event("Probo → handler", f"GET /auth_lookup: {_answer(call.status, call.failure)}", station))
+            self._tell(Event("Probo → daemon", f"GET /auth_lookup: {_answer(call.status, call.failure)}", station))
         elif call.method == "POST" and not call.accepted:
-            self._tell(Event("Probo → handler", f"{call.method} {call.url}: {_answer(call.status, call.failure)}"))
+            self._tell(Event("Probo → daemon", f"{call.method} {call.url}: {_answer(call.status, call.failure)}"))
 
 
 def _succeeded(status: int | None) -> bool:

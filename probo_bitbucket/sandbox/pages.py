@@ -1,4 +1,4 @@
-"""The pages of the simulated Bitbucket, where a person does what the handler has to live with."""
+"""The pages of the simulated Bitbucket, where a person does what the daemon has to live with."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Wishes:
     from_nothing: bool
     data_dir: Path | None
     bitbucket_port: int
-    handler_port: int
+    daemon_port: int
     container_manager_port: int
 
 
@@ -67,8 +67,8 @@ def perform(reactor: Any, stream: TextIO, wishes: Wishes) -> Deferred[None]:
 
 
 async def _perform(reactor: Any, programme: Programme, wishes: Wishes) -> None:
-    with _directory(wishes.data_dir) as data_dir, _log_file(data_dir / "handler.log") as log_file:
-        stage = Stage(reactor, data_dir, from_nothing=wishes.from_nothing, port=wishes.handler_port)
+    with _directory(wishes.data_dir) as data_dir, _log_file(data_dir / "daemon.log") as log_file:
+        stage = Stage(reactor, data_dir, from_nothing=wishes.from_nothing, port=wishes.daemon_port)
         stage.container_manager.setting.step_time = STEP_TIME
         settings = data_dir / "settings.yaml"
         try:
@@ -76,11 +76,11 @@ async def _perform(reactor: Any, programme: Programme, wishes: Wishes) -> None:
             programme.announce(
                 {
                     "Bitbucket": stage.cloud.url,
-                    "handler": stage.url,
+                    "daemon": stage.url,
                     "its dashboard": f"{stage.url}/",
                     "Container Manager": stage.container_manager.url,
-                    "handler's log": log_file,
-                    "handler's settings": f"{settings} (for commands: -c)",
+                    "daemon's log": log_file,
+                    "daemon's settings": f"{settings} (for commands: -c)",
                     "set-up page": f"{stage.url}/setup",
                 }
             )
@@ -113,7 +113,7 @@ async def _play(stage: Stage, play: Play, reactor: Any, programme: Programme, on
 
 async def _set_up_by_hand(stage: Stage, play: Play, programme: Programme, settings: Path) -> None:
     repository = play.furnish().full_name
-    programme.say("Nothing is set up: the handler has no credentials, and no webhook leads to it.", "bold")
+    programme.say("Nothing is set up: the daemon has no credentials, and no webhook leads to it.", "bold")
     for step in (
         f"Begin at {stage.url}/setup, which tells what to click in Bitbucket: that is {stage.cloud.url}",
         f"Add the webhook of {repository} at {stage.url}/hooks, and test it.",

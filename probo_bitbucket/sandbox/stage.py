@@ -29,7 +29,7 @@ CONFIGURATION = b"steps:\n  - name: Hello\n    command: echo hi\n  - name: Fine\
 
 
 _HEAD = """\
-# The settings of the sandbox's handler, as an operator would write them, for the commands: -c THIS FILE.
+# The settings of the sandbox's daemon, as an operator would write them, for the commands: -c THIS FILE.
 # bbApiUrl and bbSiteUrl lead to the simulated Bitbucket (without them it is the real one), api to the simulated
 # Container Manager.
 """
