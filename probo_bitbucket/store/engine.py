@@ -6,6 +6,7 @@ run again in a transaction of its own: an operation must do nothing but read and
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ Operation = Callable[[sa.Connection], T]
 
 BUSY_TIMEOUT = 2.0  # seconds to wait for another process that has the SQLite file locked
 MIGRATION_TIMEOUT = 20.0  # seconds to wait where another process may be making the tables
+WAL_PAUSE = 0.01  # seconds between two tries to have a new file written as a WAL
 REPEATS = 3  # tries of an operation that lost a race against another node
 DOUBT = 10.0  # seconds to wait for a PostgreSQL that vanished during a commit, to ask it what became of it
 DOUBT_PAUSE = 0.2  # seconds between two such questions
@@ -81,7 +83,7 @@ class Engine:
     @property
     def address(self) -> str:
         """Where the database is, without a password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        return self._engine.url.set(drivername=self.dialect).render_as_string(hide_password=True)
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
@@ -233,10 +235,12 @@ def _patient(connection: sa.Connection) -> Iterator[None]:
             yield
         return
     driver.execute(f"PRAGMA busy_timeout = {1000 * MIGRATION_TIMEOUT:.0f}")
+    driver.execute(_JOURNAL_IN_FILE)
     try:
         yield
     finally:
         driver.execute(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT:.0f}")
+        driver.execute(_JOURNAL_IN_MEMORY)
 
 
 def _failures(error: StoreUnavailable, count: int) -> list[Failure]:
@@ -279,12 +283,14 @@ def _connect_postgresql(_dialect: Any, _record: Any, arguments: list[Any], param
 
 
 def _create_sqlite(url: sa.URL) -> sa.Engine:
+    sa.dialects.registry.register("sqlite.probo", "probo_bitbucket.store.sqlite", "Dialect")
     engine = sa.create_engine(
-        url, poolclass=sa.pool.StaticPool, connect_args={"timeout": MIGRATION_TIMEOUT, "check_same_thread": False}
+        url.set(drivername="sqlite+probo"),
+        poolclass=sa.pool.StaticPool,
+        connect_args={"timeout": MIGRATION_TIMEOUT, "check_same_thread": False},
     )
     sa.event.listen(engine, "do_connect", _make_private)
     sa.event.listen(engine, "connect", _prepare_sqlite)
-    sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -293,16 +299,30 @@ def _make_private(_dialect: Any, _record: Any, arguments: list[Any], _parameters
         keep_private(Path(arguments[0]))
 
 
-def _prepare_sqlite(connection: Any, _: Any) -> None:
+# What a statement changes, until it has ended. Of one that a delivery takes, that would be 20 writes to /var/tmp,
+# with what the delivery tells; of one that a migration takes, it can be as large as the database.
+_JOURNAL_IN_MEMORY = "PRAGMA temp_store=MEMORY"
+_JOURNAL_IN_FILE = "PRAGMA temp_store=FILE"
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """SQLite waits for nobody here, and several processes may have made the file at the same time."""
+    end = time.monotonic() + MIGRATION_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(WAL_PAUSE)
+        else:
+            return
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
     connection.isolation_level = None  # the driver must not begin and commit on its own account
-    connection.execute("PRAGMA journal_mode=WAL")
+    _use_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
-    # The journals of statements would be files in /var/tmp: 20 writes for each delivery, and what it tells elsewhere.
-    connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute(_JOURNAL_IN_MEMORY)
     connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT:.0f}")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    # A transaction that begins by reading could not become a writing one while another process writes.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")

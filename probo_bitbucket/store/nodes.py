@@ -71,4 +71,6 @@ def release_all(tx: sa.Connection) -> None:
 def hasten(tx: sa.Connection) -> None:
     """Make all that waits for its next try due now."""
     for table in _LEASED:
-        tx.execute(sa.update(table).where(table.c.pending, table.c.due_at > 0).values(due_at=0.0))
+        later = sa.update(table).where(table.c.pending, table.c.due_at > 0).values(due_at=0.0)
+        # SQLite would keep all rows as they were in memory, to take back this statement alone. It cannot fail alone.
+        tx.execute(later.prefix_with("OR ROLLBACK", dialect="sqlite"))

@@ -74,15 +74,17 @@ class Fate(Enum):
     """What becomes of a build's environment."""
 
     STAYS = None  # nobody wants it gone
-    IS_KEPT = False  # it is wanted to be gone, and pinned
+    PINNED = False  # it is wanted to be gone, and pinned
     GOES = True  # it was taken down, or is going to be: what the build tells is not shown
 
 
 def fate(tx: sa.Connection, build_id: str) -> Fate:
+    """What becomes of the environment of a build, which the store need not know."""
     return Fate(tx.scalar(_FATE, {"_build_id": build_id}))
 
 
 def is_going(tx: sa.Connection, build_id: str) -> bool:
+    """Whether what a build tells is not shown any more."""
     return fate(tx, build_id) is Fate.GOES
 
 

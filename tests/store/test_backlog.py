@@ -7,9 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from probo_bitbucket.model import Delivery, Ignored, PullRequestChanged
-from probo_bitbucket.store import Engine, Lease, backlog, credentials, deliveries, schema
+from probo_bitbucket.store import Engine, Lease, backlog, credentials, deliveries, nodes, schema
 from probo_bitbucket.store.backlog import Waiting
 from probo_bitbucket.store.credentials import Chain
+from probo_bitbucket.store.migrate import upgrade
+from tests.store.test_engine import temporary_files
 from tests.store.test_late import PULL_REQUEST, SITE
 from tests.store.test_plans import _row
 
@@ -32,6 +34,28 @@ def test_what_waits_is_counted_and_what_is_done_is_not(tx: sa.Connection) -> Non
     for job in deliveries.claim_waiting(tx, Lease("north", 40.0), 1):
         deliveries.postpone(tx, job, due_at=60.0, error="no", now=0.0)
     assert backlog.waiting(tx)[0] == Waiting("deliveries", 3, 10.0, 0.0)
+
+
+def test_all_that_waits_for_its_next_try_is_hastened(tx: sa.Connection) -> None:
+    tables = [table for table in schema.metadata.sorted_tables if {"pending", "due_at"} <= set(table.columns.keys())]
+    for table in tables:
+        tx.execute(sa.insert(table), [{**_row(table, number), "pending": True, "due_at": 60.0} for number in range(5)])
+    nodes.hasten(tx)
+    for table in tables:
+        later = sa.select(sa.func.count()).where(table.c.pending, table.c.due_at > 0)
+        assert tx.scalar(later) == 0, table.name
+
+
+def test_what_is_hastened_is_not_copied_however_much_it_is(sqlite: str) -> None:
+    engine = Engine(sqlite)
+    upgrade(engine)
+    with engine.begin() as tx:
+        rows = [{**_row(schema.deliveries, id), "pending": True, "due_at": 60.0} for id in range(1, 200)]
+        tx.execute(sa.insert(schema.deliveries), [{**row, "body": b"x" * 2000} for row in rows])
+    with engine.begin() as tx:
+        nodes.hasten(tx)
+        assert temporary_files() == []
+    engine.close()
 
 
 def test_the_oldest_renewal_is_told_where_there_was_one(tx: sa.Connection) -> None:

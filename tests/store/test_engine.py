@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ def names(engine: Engine) -> list[str]:
 
 def fail(_: sa.Connection) -> None:
     raise LookupError("mine")
+
+
+def temporary_files() -> list[str]:
+    """The names of SQLite's that are open."""
+    open_files = [each.readlink().name for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    return [name for name in open_files if name.startswith("etilqs")]
 
 
 def outcome(result: Any) -> Any:
@@ -136,10 +143,45 @@ def test_sqlite_keeps_its_temporary_files_in_memory(sqlite: str) -> None:
     engine = Engine(sqlite)
     upgrade(engine)
     assert engine.run([put(f"row {number}", "x" * 2_000) for number in range(100)])
+
+    def change_all(tx: sa.Connection) -> int:
+        tx.execute(sa.update(house).values(value=house.c.value + "y"))  # may fail at the last row
+        return len(temporary_files())
+
+    assert engine.run([change_all]) == [0]
     with engine.begin() as connection:
-        connection.execute(sa.update(house).values(value=house.c.value + "y"))  # may fail at the last row
-        open_files = [each.readlink() for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
-    assert [path for path in open_files if path.name.startswith("etilqs")] == []
+        assert change_all(connection) == 1  # a migration's are as large as the database
+    assert engine.run([change_all]) == [0]
+    engine.close()
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN])
+def test_only_another_process_that_makes_the_file_too_is_waited_for(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """SQLite says so at once where two want the first lock: a race, which cannot be held."""
+
+    class Racing(sqlite3.Connection):
+        lost = 0
+
+        def execute(self, text: str, *values: Any) -> sqlite3.Cursor:
+            if text == "PRAGMA journal_mode=WAL" and Racing.lost < 2:
+                Racing.lost += 1
+                error = sqlite3.OperationalError("not now")
+                error.sqlite_errorcode = code
+                raise error
+            return super().execute(text, *values)
+
+    monkeypatch.setattr(engines, "WAL_PAUSE", 0.0)
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", partial(sqlite3.connect, factory=Racing))
+    engine = Engine(sqlite)
+    if code == sqlite3.SQLITE_BUSY:
+        upgrade(engine)
+        assert outcomes(engine, put("a")) == ["a"]
+    else:
+        with pytest.raises(StoreUnavailable, match="not now"):
+            upgrade(engine)
+    assert Racing.lost == (2 if code == sqlite3.SQLITE_BUSY else 1)
     engine.close()
 
 
@@ -262,7 +304,7 @@ def test_the_urls_that_people_write_are_understood(postgresql: str, query: str) 
 
 def test_a_password_in_a_url_is_not_in_the_address() -> None:
     engine = Engine("postgresql://probo:open%2Fsesame@db.example.org:5433/probo?sslmode=require")
-    assert engine.address == "postgresql+psycopg://probo:***@db.example.org:5433/probo?sslmode=require"
+    assert engine.address == "postgresql://probo:***@db.example.org:5433/probo?sslmode=require"
 
 
 def test_a_server_that_was_restarted_between_two_batches_is_not_noticed(shared: Engine, own_cluster: Cluster) -> None:
@@ -346,7 +388,7 @@ def test_a_commit_that_a_crash_took_is_not_taken_for_another_ones(shared: Engine
 
     def crash_and_work_on() -> None:
         own_cluster.restart("immediate")
-        with psycopg.connect(shared.address.replace("+psycopg", ""), autocommit=True) as other:
+        with psycopg.connect(shared.address, autocommit=True) as other:
             for number in range(20):
                 other.execute("INSERT INTO house VALUES (%s, '')", (f"other {number}",))
 

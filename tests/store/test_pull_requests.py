@@ -150,7 +150,7 @@ def test_an_environment_goes_unless_it_is_pinned_and_to_be_tried_again(tx: sa.Co
     removals.want(tx, REMOVAL, 1.0)
     assert removals.fate(tx, "b-1") is Fate.GOES
     pinned()
-    assert removals.fate(tx, "b-1") is Fate.IS_KEPT
+    assert removals.fate(tx, "b-1") is Fate.PINNED
     removals.give_up(tx, "b-1", "down", 2.0)
     assert removals.fate(tx, "b-1") is Fate.GOES
     removals.send_again(tx, "b-1", 3.0)
