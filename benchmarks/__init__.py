@@ -1,1 +1,1 @@
-"""What the handler costs, measured beside a baseline that does what the Node handlers do."""
+"""What the daemon costs, measured beside a baseline that does what the Node handlers do."""

@@ -31,8 +31,10 @@ def _cluster(cores: Sequence[int]) -> Iterator[Cluster]:
     cluster, ours = Cluster(programs()), os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, cores)
-        cluster.start()
-        os.sched_setaffinity(0, ours)
+        try:
+            cluster.start()
+        finally:
+            os.sched_setaffinity(0, ours)
         yield cluster
     finally:
         cluster.remove()

@@ -89,7 +89,7 @@ class Daemon:
 
 
 class Scene(Stage):
-    """The stage without a handler of its own: daemons are started on it."""
+    """The stage without a daemon of its own: daemons are started on it."""
 
     def __init__(self, reactor: Any, **settings: Any) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")

@@ -1,4 +1,4 @@
-"""The handler as twistd runs it, but it writes no delivery down: what the store costs is what is missing here."""
+"""The daemon as twistd runs it, but it writes no delivery down: what the store costs is what is missing here."""
 
 from __future__ import annotations
 

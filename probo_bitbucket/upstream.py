@@ -230,6 +230,8 @@ class _Encoded(EncodedURL):
 
     def __getattr__(self, name: str) -> Any:
         """Its parts, which treq asks for only where it has something to change."""
+        if name == "_text":  # of a copy that is just being made
+            raise AttributeError(name)
         return getattr(EncodedURL.from_text(self._text), name)
 
     def replace(self, *changed: Any, **parts: Any) -> EncodedURL:

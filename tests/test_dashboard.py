@@ -145,6 +145,7 @@ class Buttons(DashboardTestCase):
             shown = await self.page(path)
             self.assertNotIn("/rebuild", shown)
             self.assertNotIn("/take-down", shown)
+            self.assertNotIn("Open the environment", shown)
         token, came_from = await self.token(), {"Referer": f"{self.stage.url}{pages[1]}"}
         refused = await self.send(f"/builds/{id}/rebuild", came_from, token=token)
         self.assertIn(f'href="{pages[1]}">Back', refused.body.decode())

@@ -34,7 +34,7 @@ _UNAPPROVED = (
 
 
 class Fatal(Exception):
-    """An answer of the handler at which Node stumbles: v4.5.3 hangs, sprint 7's process ends."""
+    """An answer of the daemon at which Node stumbles: v4.5.3 hangs, sprint 7's process ends."""
 
 
 class _SetupFailed(Exception):
@@ -52,7 +52,7 @@ class Setting:
     build_url: str | None = "http://{{buildId}}.example.com:3050/"
     variant: Variant = "v4.5.3"
     images: frozenset[str] = IMAGES
-    step_time: float = 0.0  # seconds a task takes; 0: as fast as the handler answers
+    step_time: float = 0.0  # seconds a task takes; 0: as fast as the daemon answers
     outcome: Callable[[Task], int] = exit_code  # exit code of a step
     overtake: random.Random | None = None  # delays calls that are not waited for
 
@@ -134,7 +134,7 @@ class BuildRun:
             self._task_ends(assets, 0, "▶")
 
     async def _access_token(self) -> str:
-        """Ask the handler. Nothing but `access_token` is looked at; "undefined" is taken for a token as well."""
+        """Ask the daemon. Nothing but `access_token` is looked at; "undefined" is taken for a token as well."""
         token = self.plan.refresh_token
         query = "?type=bitbucket" + (f"&refreshToken={escape(token)}" if token is not None else "")
         call = await self.caller.call("GET", self.setting.auth_url + query, {"Accept": "application/json"})
@@ -213,7 +213,7 @@ class BuildRun:
         return headers, url, json.dumps({"update": update, "build": self.document}, ensure_ascii=False).encode()
 
     def _remember_step(self, update: Mapping[str, Any], task: Task) -> None:
-        """Keep what the handler has accepted; what it refused is missing from the build."""
+        """Keep what the daemon has accepted; what it refused is missing from the build."""
         steps = self.document.setdefault("steps", [])
         known = next((step for step in steps if step["id"] == task.id), None)
         if known is None:

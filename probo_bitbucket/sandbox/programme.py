@@ -32,14 +32,14 @@ class Programme:
     def announce(self, addresses: Mapping[str, object]) -> None:
         """Say where everything is to be found."""
         for name, address in addresses.items():
-            self.say(f"{name:<18} {address}")
+            self.say(f"{name:<17} {address}")
         self.say()
 
     def tell(self, event: Event) -> None:
         seconds = self._clock.seconds() - self._began
         line = Text.assemble(
             (f"{seconds:6.2f}  ", "dim"),
-            (f"{event.actors:<19}  ", "cyan"),
+            (f"{event.actors:<18}  ", "cyan"),
             (escape(event.text), COLOURS[event.status.state] if event.status else ""),
         )
         self._print(line)

@@ -1,4 +1,4 @@
-"""The stage: a simulated Bitbucket and Container Manager, with the real handler between them, on real sockets."""
+"""The stage: a simulated Bitbucket and Container Manager, with the real daemon between them, on real sockets."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Stage:
         self.url = ""
 
     def _register(self) -> str:
-        """Give the handler a consumer; return its first refresh token."""
+        """Give the daemon a consumer; return its first refresh token."""
         self.consumer = self.cloud.add_consumer(KEY, SECRET, scopes=SCOPES)
         return self.cloud.credentials.issue_refresh_token(KEY)
 
@@ -66,7 +66,7 @@ class Stage:
         self._given.setdefault("publicUrl", f"http://127.0.0.1:{self._given['port']}")
 
     async def open(self, bitbucket_port: int = 0, container_manager_port: int = 0) -> None:
-        """Start all three; `url` is the handler's then. 0: any free port. Raises CannotListenError."""
+        """Start all three; `url` is the daemon's then. 0: any free port. Raises CannotListenError."""
         await self.cloud.listen(self._reactor, bitbucket_port)
         await self.container_manager.listen(self._reactor, container_manager_port)
         self._choose_port()
@@ -76,7 +76,7 @@ class Stage:
             self.consumer.callback_url = f"{self.url}/setup/callback"
 
     def start_handler(self) -> None:
-        """Start the handler, on the port that it had before if it was stopped."""
+        """Start the daemon, on the port that it had before if it was stopped."""
         settings = self.settings()
         handler = Handler(settings, self._reactor)
         handler.privilegedStartService()
@@ -87,13 +87,13 @@ class Stage:
         setting.handler_url, setting.auth_url, setting.archive_url = self.url, f"{self.url}/auth_lookup", self.cloud.url
 
     async def reload(self, **settings: Any) -> None:
-        """Have the handler go on with other settings, as SIGHUP would."""
+        """Have the daemon go on with other settings, as SIGHUP would."""
         self._given |= settings
         if self.handler is not None:
             await self.handler.reload(self.settings())
 
     async def stop_handler(self) -> None:
-        """Stop the handler as a signal would."""
+        """Stop the daemon as a signal would."""
         if self.handler is not None:
             await self.handler.stopService()
             self.handler = None
@@ -105,7 +105,7 @@ class Stage:
 
     @property
     def written(self) -> Mapping[str, Any]:
-        """The handler's settings, as an operator would write them."""
+        """The daemon's settings, as an operator would write them."""
         return {
             "hostname": "127.0.0.1",
             "dataDir": str(self._data_dir),
@@ -124,7 +124,7 @@ class Stage:
         }
 
     def settings(self) -> config.Settings:
-        """The handler's settings, read from a file as an operator's are."""
+        """The daemon's settings, read from a file as an operator's are."""
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._data_dir / "settings.yaml"
         path.touch(mode=0o600)

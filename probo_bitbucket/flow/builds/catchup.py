@@ -88,7 +88,7 @@ class CatchUp:
         if last_words:
             self._end(tx, job, stored, last_words, now)
         else:
-            pinned = removals.fate(tx, job.build_id) is Fate.IS_KEPT
+            pinned = removals.fate(tx, job.build_id) is Fate.PINNED
             watches.rest(tx, job, heard_at=heard_at, due_at=now + watch.quiet(pinned=pinned))
 
     def _put_off(self, tx: Transaction, job: Watched, due_at: float, error: str) -> StoredBuild | None:

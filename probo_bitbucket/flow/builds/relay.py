@@ -71,7 +71,7 @@ class Relay:
         fate = removals.fate(tx, update.build_id)
         if fate is Fate.GOES:
             return asked_for(subject, update, self.display)  # it is shown as stopped, and stays so
-        watch.heard(tx, update.build_id, subject.repository.full_name, now, pinned=fate is Fate.IS_KEPT)
+        watch.heard(tx, update.build_id, subject.repository.full_name, now, pinned=fate is Fate.PINNED)
         if stored is None:
             return take(tx, subject, update, now, self.display)
         if stored.state is BuildState.STARTING:  # the answer may be lost, but here is the proof that it runs
