@@ -58,7 +58,7 @@ fuzz: $(READY)
 memory: $(READY)
 	$(BIN)/python -m benchmarks.memory
 
-# What it costs, beside a handler that works as Node's do; 20 minutes on a machine that does nothing else.
+# What it costs, beside a handler that works as Node's do; an hour on a machine that does nothing else.
 bench: $(READY)
 	$(BIN)/python -m benchmarks --json benchmarks/results.json
 
