@@ -69,7 +69,7 @@ class Asking(CommandTestCase):
             self.assertIn(words, story)
         self.assertIn("\n\nBuild ", story)
         for name in ("Decided", "Configuration read", "Started"):
-            self.assertRegex(story, rf"(?m)^{name} +[-0-9]{{10}} [:0-9]{{8}} \+[.0-9]+ m?s$")
+            self.assertRegex(story, rf"(?m)^{name} +[-0-9]{{10}} [:0-9]{{8}} after [.0-9]+ m?s$")
         (told,) = (await self.document("builds"))["items"]
         [environment] = [each["url"] for each in told["statuses"] if each["context"] == "ProboCI/env"]
         self.assertRegex(story, rf"(?m)^Environment +{re.escape(environment)}$")
