@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,18 @@ class Report(msgspec.Struct):
 
 
 async def perform(
-    reactor: Any, names: list[str], repeats: int, seconds: float, kept: Mapping[str, float]
-) -> list[Comparison]:
-    done = []
+    reactor: Any, comparisons: Sequence[Comparison], repeats: int, kept: Mapping[str, float], file: Path | None
+) -> None:
+    """Run *comparisons*, and keep the raw numbers in *file* as they come."""
     print("\n".join(HEAD), flush=True)
-    for comparison in programme(seconds):
-        if not names or any(name in comparison.name for name in names):
-            await comparison.run(reactor, repeats)
-            if has_fallen(comparison, kept):
-                await comparison.run(reactor, 4 * repeats)  # the machine may have been busy for a moment
-            print(comparison.row(), flush=True)
-            done.append(comparison)
-    return done
+    for number, comparison in enumerate(comparisons, 1):
+        await comparison.run(reactor, repeats)
+        if has_fallen(comparison, kept):
+            await comparison.run(reactor, 4 * repeats)  # the machine may have been busy for a moment
+        print(comparison.row(), flush=True)
+        if file:
+            report = Report(Machine.this(), [each.numbers for each in comparisons[:number]])
+            file.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 
 
 def has_fallen(comparison: Comparison, kept: Mapping[str, float]) -> bool:
@@ -60,21 +60,20 @@ def main() -> None:
     names = asked.names or (list(QUICK) if asked.quick else [])
     repeats, seconds = asked.repeats or (2 if asked.quick else 5), asked.seconds or (1.0 if asked.quick else 5.0)
     kept: dict[str, float] = msgspec.json.decode(KEPT.read_bytes()) if asked.quick else {}
-    done: list[Comparison] = []
+    known = list(programme(seconds))
+    chosen = [each for each in known if not names or any(name in each.name for name in names)]
+    if not chosen:
+        parser.error("\n".join(["nothing has a name with these words; there are:", *(each.name for each in known)]))
 
     def performed(reactor: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(perform(reactor, names, repeats, seconds, kept)).addCallback(done.extend)
+        return Deferred.fromCoroutine(perform(reactor, chosen, repeats, kept, asked.json))
 
     try:
         react(performed)
     except SystemExit as end:
         if end.code:
             raise
-    if asked.json:
-        asked.json.write_bytes(
-            msgspec.json.format(msgspec.json.encode(Report(Machine.this(), [each.numbers for each in done])))
-        )
-    if words := [f"{each.name}: the ratio was {kept[each.name]:.2f}" for each in done if has_fallen(each, kept)]:
+    if words := [f"{each.name}: the ratio was {kept[each.name]:.2f}" for each in chosen if has_fallen(each, kept)]:
         sys.exit("\n".join(words))
 
 
