@@ -31,15 +31,15 @@ def _work() -> tuple[Column[Any], ...]:
     """The columns of a row that is something to do: who does it, when it is due, how often it failed."""
     return (
         Column("pending", Boolean, nullable=False),  # there is something to do
-        Column("due_at", Double, nullable=False, default=0.0, server_default="0"),
-        Column("leased_by", String(64), nullable=False, default="", server_default=""),
-        Column("leased_until", Double, nullable=False, default=0.0, server_default="0"),
-        Column("attempts", Integer, nullable=False, default=0, server_default="0"),
+        Column("due_at", Double, nullable=False, server_default="0"),
+        Column("leased_by", String(64), nullable=False, server_default=""),
+        Column("leased_until", Double, nullable=False, server_default="0"),
+        Column("attempts", Integer, nullable=False, server_default="0"),
         Column("failing_since", Double),
-        Column("last_error", Text, nullable=False, default="", server_default=""),
+        Column("last_error", Text, nullable=False, server_default=""),
         # What it had taken when it was last done: how many tries, and the last trouble among them.
-        Column("tries", Integer, nullable=False, default=0, server_default="0"),
-        Column("trouble", Text, nullable=False, default="", server_default=""),
+        Column("tries", Integer, nullable=False, server_default="0"),
+        Column("trouble", Text, nullable=False, server_default=""),
     )
 
 
@@ -60,7 +60,7 @@ deliveries = Table(
     Column("reason", Text, nullable=False),
     Column("build_id", String(64)),
     Column("decided_at", Double),
-    Column("noise", Boolean, nullable=False, default=False, server_default=text("false")),  # left out of lists
+    Column("noise", Boolean, nullable=False, server_default=text("false")),  # left out of lists
     *_work(),
     Index("deliveries_received", "received_at"),
     Index("deliveries_in_state", "state", "id"),
@@ -77,10 +77,10 @@ builds = Table(
     Column("claim", Text, unique=True),  # what may be built only once; null when it may be built again
     Column("lane", Text, nullable=False),  # builds of one lane are started one after the other
     Column("state", String(20), nullable=False),
-    Column("reason", Text, nullable=False, default="", server_default=""),
-    Column("origin", String(80), nullable=False, default="", server_default=""),  # what asked for it: `delivery 17`
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("origin", String(80), nullable=False, server_default=""),  # what asked for it: `delivery 17`
     # What wanted no more of it, likewise.
-    Column("ended_by", String(80), nullable=False, default="", server_default=""),
+    Column("ended_by", String(80), nullable=False, server_default=""),
     Column("created_at", Double, nullable=False),
     Column("changed_at", Double, nullable=False),  # of the state, or of any status
     Column("configured_at", Double),  # when the configuration had been read
@@ -94,7 +94,7 @@ builds = Table(
     Column("build", Text, nullable=False),  # model.Build as JSON
     Column("result", String(20)),  # the worst that its steps told; null before the first
     # What /startbuild gets, without credentials.
-    Column("document", Text, nullable=False, default="", server_default=""),
+    Column("document", Text, nullable=False, server_default=""),
     *_work(),
     Index("builds_of_lane", "lane", "created_at"),
     Index("builds_of_source", "source", "pull_request", "created_at"),
@@ -126,11 +126,11 @@ pull_requests = Table(
     Column("pull_request", Text, nullable=False),
     Column("updated_at", Double, nullable=False),  # by Bitbucket's clock
     Column("changed_at", Double, nullable=False),  # of this row
-    Column("approved", String(12), nullable=False, default="", server_default=""),  # what may be built of a fork
+    Column("approved", String(12), nullable=False, server_default=""),  # what may be built of a fork
     # What the settings said of such pull requests when it was last told of.
-    Column("policy", String(100), nullable=False, default="", server_default=""),
+    Column("policy", String(100), nullable=False, server_default=""),
     # What told of its end, such as `delivery 17`.
-    Column("closed_by", String(80), nullable=False, default="", server_default=""),
+    Column("closed_by", String(80), nullable=False, server_default=""),
     *_work(),
     Index("pull_requests_of_branch", "identity", "branch"),
     Index("pull_requests_of_repository", "repository", "number", "changed_at"),
@@ -146,11 +146,11 @@ removals = Table(
     Column("pull_request", BigInteger),
     Column("reason", Integer, nullable=False),  # model.RemovalReason
     Column("words", Text, nullable=False),
-    Column("origin", String(80), nullable=False, default="", server_default=""),  # what asked for it: `delivery 17`
+    Column("origin", String(80), nullable=False, server_default=""),  # what asked for it: `delivery 17`
     Column("wanted_at", Double, nullable=False),
     Column("done_at", Double),
     # Somebody keeps the environment: until it is unpinned, what is told of it is shown.
-    Column("pinned", Boolean, nullable=False, default=False, server_default=text("false")),
+    Column("pinned", Boolean, nullable=False, server_default=text("false")),
     *_work(),
     Index("removals_wanted", "wanted_at"),
     Index("removals_origin", "origin"),
@@ -179,11 +179,11 @@ statuses = Table(
     Column("tasks", Text, nullable=False),  # JSON: how far each task is that reported under this key
     Column("desired", Text, nullable=False),  # model.Status as JSON
     # The one that Bitbucket has, "" before the first.
-    Column("reported", Text, nullable=False, default="", server_default=""),
+    Column("reported", Text, nullable=False, server_default=""),
     Column("version", BigInteger, nullable=False),  # of `desired`
     # Of a summary: how far the build was when that was last worth a report. Null for what it sums up.
     Column("milestone", Integer),
-    Column("failed", Boolean, nullable=False, default=False, server_default=text("false")),  # given up, see last_error
+    Column("failed", Boolean, nullable=False, server_default=text("false")),  # given up, see last_error
     Column("changed_at", Double, nullable=False),
     Column("reported_at", Double),  # when Bitbucket last took one
     *_work(),
@@ -236,7 +236,7 @@ forwarded = Table(
     Column("content_type", Text, nullable=False),
     Column("trail", Text, nullable=False),  # marks of the handlers that passed it on, ours among them
     Column("body", LargeBinary, nullable=False),  # empty once it is passed on
-    Column("failed", Boolean, nullable=False, default=False, server_default=text("false")),  # given up, see last_error
+    Column("failed", Boolean, nullable=False, server_default=text("false")),  # given up, see last_error
     *_work(),
     Index("forwarded_lane", "lane", "id"),
     Index("forwarded_received", "received_at"),
@@ -285,7 +285,7 @@ comments = Table(
     Column("version", BigInteger, nullable=False),  # of `desired`
     Column("milestone", Integer, nullable=False),  # how far the build was when that was last worth a request
     # The build for which Bitbucket does not take it, or for which somebody deleted it; see last_error.
-    Column("refused_for", String(64), nullable=False, default="", server_default=""),
+    Column("refused_for", String(64), nullable=False, server_default=""),
     Column("changed_at", Double, nullable=False),
     *_work(),
     Index("comments_changed", "changed_at"),
@@ -303,9 +303,9 @@ chains = Table(
     Column("refreshed_at", Double, nullable=False),
     Column("dead", Text, nullable=False),  # why Bitbucket does not accept it any more
     # Digest of the consumer that it was renewed with last; empty where nobody knows.
-    Column("consumer", String(64), nullable=False, default="", server_default=""),
-    Column("leased_by", String(64), nullable=False, default="", server_default=""),
-    Column("leased_until", Double, nullable=False, default=0.0, server_default="0"),
+    Column("consumer", String(64), nullable=False, server_default=""),
+    Column("leased_by", String(64), nullable=False, server_default=""),
+    Column("leased_until", Double, nullable=False, server_default="0"),
 )
 
 chain_holders = Table(
