@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from twisted.internet.threads import deferToThread
 
 from probo_bitbucket.flow.work import patience
-from probo_bitbucket.store import engine, postgresql
+from probo_bitbucket.store import engine, postgresql, sqlite
 from tests.postgres import running_cluster
 from tests.staged import Answered, StageTestCase
 
@@ -61,7 +61,7 @@ def _limit(tx: sa.Connection, pages: int) -> None:
 
 class TroubleWithSQLite(Trouble):
     async def prepare(self) -> None:
-        self.patch(engine, "BUSY_TIMEOUT", 0.1)
+        self.patch(sqlite, "BUSY_TIMEOUT", 0.1)
 
     async def test_a_full_disk(self) -> None:
         store = self.handler._foundation.store

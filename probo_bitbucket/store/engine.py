@@ -6,10 +6,10 @@ run again in a transaction of its own: an operation must do nothing but read and
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from uuid import uuid4
@@ -19,29 +19,13 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from twisted.python.failure import Failure
 
 from probo_bitbucket.store.presence import Identity, identity
-from probo_bitbucket.store.privacy import keep_private
 
 T = TypeVar("T")
 Operation = Callable[[sa.Connection], T]
 
-BUSY_TIMEOUT = 2.0  # seconds to wait for another process that has the SQLite file locked
-MIGRATION_TIMEOUT = 20.0  # seconds to wait where another process may be making the tables
-WAL_PAUSE = 0.01  # seconds between two tries to have a new file written as a WAL
 REPEATS = 3  # tries of an operation that lost a race against another node
 DOUBT = 10.0  # seconds to wait for a PostgreSQL that vanished during a commit, to ask it what became of it
 DOUBT_PAUSE = 0.2  # seconds between two such questions
-
-# A node that is frozen or cut off must not hold the others up, nor wait for ever itself.
-_TIMEOUTS = {"statement_timeout": 10_000, "lock_timeout": 5_000, "idle_in_transaction_session_timeout": 10_000}
-_POSTGRESQL = {
-    "options": " ".join(f"-c {name}={milliseconds}" for name, milliseconds in _TIMEOUTS.items()),
-    "connect_timeout": 3,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-    "fallback_application_name": "probo-bitbucket",
-}
 
 
 class StoreUnavailable(Exception):
@@ -88,7 +72,7 @@ class Engine:
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """A transaction before daily work, or without a daemon: it waits for a migration. Raises StoreUnavailable."""
-        with self._translating(), self._engine.connect() as connection, _patient(connection), connection.begin():
+        with self._translating(), self._engine.connect() as connection, _unbounded(connection), connection.begin():
             yield connection
 
     @contextmanager
@@ -226,21 +210,9 @@ _FIND_MARK = sa.text(
 _REMOVE_MARK = sa.text("DELETE FROM house WHERE name = :name")
 
 
-@contextmanager
-def _patient(connection: sa.Connection) -> Iterator[None]:
-    """Wait for as long as a migration can take: that of another process that has an SQLite file, or our own."""
-    driver = cast(Any, connection.connection.driver_connection)
-    if connection.dialect.name == "postgresql":
-        with driver.unbounded():
-            yield
-        return
-    driver.execute(f"PRAGMA busy_timeout = {1000 * MIGRATION_TIMEOUT:.0f}")
-    driver.execute(_JOURNAL_IN_FILE)
-    try:
-        yield
-    finally:
-        driver.execute(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT:.0f}")
-        driver.execute(_JOURNAL_IN_MEMORY)
+def _unbounded(connection: sa.Connection) -> AbstractContextManager[None]:
+    """Wait for as long as a migration can take: that of another process, or our own."""
+    return cast(Any, connection.connection.driver_connection).unbounded()  # type: ignore[no-any-return]
 
 
 def _failures(error: StoreUnavailable, count: int) -> list[Failure]:
@@ -265,64 +237,5 @@ def _words(error: DBAPIError) -> str:
 
 
 def _create(url: sa.URL) -> sa.Engine:
-    if url.get_backend_name() == "sqlite":
-        return _create_sqlite(url)
-    return _create_postgresql(url.set(drivername="postgresql+psycopg"))
-
-
-def _create_postgresql(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, pool_size=1, max_overflow=0, connect_args=_POSTGRESQL)
-    sa.event.listen(engine, "do_connect", _connect_postgresql)
-    return engine
-
-
-def _connect_postgresql(_dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]) -> Any:
-    from probo_bitbucket.store.postgresql import Connection
-
-    return Connection.connect(*arguments, **parameters)
-
-
-def _create_sqlite(url: sa.URL) -> sa.Engine:
-    sa.dialects.registry.register("sqlite.probo", "probo_bitbucket.store.sqlite", "Dialect")
-    engine = sa.create_engine(
-        url.set(drivername="sqlite+probo"),
-        poolclass=sa.pool.StaticPool,
-        connect_args={"timeout": MIGRATION_TIMEOUT, "check_same_thread": False},
-    )
-    sa.event.listen(engine, "do_connect", _make_private)
-    sa.event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _make_private(_dialect: Any, _record: Any, arguments: list[Any], _parameters: dict[str, Any]) -> None:
-    if arguments[0] != ":memory:":
-        keep_private(Path(arguments[0]))
-
-
-# What a statement changes, until it has ended. Of one that a delivery takes, that would be 20 writes to /var/tmp,
-# with what the delivery tells; of one that a migration takes, it can be as large as the database.
-_JOURNAL_IN_MEMORY = "PRAGMA temp_store=MEMORY"
-_JOURNAL_IN_FILE = "PRAGMA temp_store=FILE"
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """SQLite waits for nobody here, and several processes may have made the file at the same time."""
-    end = time.monotonic() + MIGRATION_TIMEOUT
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                raise
-            time.sleep(WAL_PAUSE)
-        else:
-            return
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin and commit on its own account
-    _use_wal(connection)
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute(_JOURNAL_IN_MEMORY)
-    connection.execute(f"PRAGMA busy_timeout = {1000 * BUSY_TIMEOUT:.0f}")
+    """By the module that has the database's name. Only that one is imported: a driver takes megabytes."""
+    return cast(sa.Engine, import_module(f"probo_bitbucket.store.{url.get_backend_name()}").create_engine(url))

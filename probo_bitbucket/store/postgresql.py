@@ -11,10 +11,23 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 from psycopg.abc import PQGen
 from psycopg.errors import _WaitTimeout
 
 SILENCE = 12.0  # seconds to wait for the end of a statement: the server's own timeouts are shorter
+
+# A node that is frozen or cut off must not hold the others up, nor wait for ever itself.
+_TIMEOUTS = {"statement_timeout": 10_000, "lock_timeout": 5_000, "idle_in_transaction_session_timeout": 10_000}
+_PARAMETERS = {
+    "options": " ".join(f"-c {name}={milliseconds}" for name, milliseconds in _TIMEOUTS.items()),
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "fallback_application_name": "probo-bitbucket",
+}
 
 
 class Connection(psycopg.Connection[Any]):
@@ -37,3 +50,16 @@ class Connection(psycopg.Connection[Any]):
             yield
         finally:
             self._bounded = True
+
+
+def create_engine(url: sa.URL) -> sa.Engine:
+    """An engine with one connection, for one thread at a time."""
+    engine = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0, connect_args=_PARAMETERS
+    )
+    sa.event.listen(engine, "do_connect", _connect)
+    return engine
+
+
+def _connect(_dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]) -> Any:
+    return Connection.connect(*arguments, **parameters)

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,10 @@ import pytest
 import sqlalchemy as sa
 from twisted.python.failure import Failure
 
-from probo_bitbucket.store import Engine, StoreDefect, StoreUnavailable, postgresql
+from probo_bitbucket.store import Engine, StoreDefect, StoreUnavailable
 from probo_bitbucket.store import engine as engines
+from probo_bitbucket.store import postgresql as postgresql_driver
+from probo_bitbucket.store import sqlite as sqlite_driver
 from probo_bitbucket.store.migrate import upgrade
 from probo_bitbucket.store.schema import house
 from tests.postgres import Cluster, running_cluster
@@ -161,7 +162,7 @@ def test_only_another_process_that_makes_the_file_too_is_waited_for(
 ) -> None:
     """SQLite says so at once where two want the first lock: a race, which cannot be held."""
 
-    class Racing(sqlite3.Connection):
+    class Racing(sqlite_driver.Connection):
         lost = 0
 
         def execute(self, text: str, *values: Any) -> sqlite3.Cursor:
@@ -172,8 +173,8 @@ def test_only_another_process_that_makes_the_file_too_is_waited_for(
                 raise error
             return super().execute(text, *values)
 
-    monkeypatch.setattr(engines, "WAL_PAUSE", 0.0)
-    monkeypatch.setattr(sqlite3.dbapi2, "connect", partial(sqlite3.connect, factory=Racing))
+    monkeypatch.setattr(sqlite_driver, "WAL_PAUSE", 0.0)
+    monkeypatch.setattr(sqlite_driver, "Connection", Racing)
     engine = Engine(sqlite)
     if code == sqlite3.SQLITE_BUSY:
         upgrade(engine)
@@ -233,7 +234,7 @@ def test_a_file_that_was_made_anew_is_used_as_soon_as_it_has_tables(sqlite: str)
 
 
 def test_a_locked_file_is_waited_for_once_for_the_whole_batch(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr(sqlite_driver, "BUSY_TIMEOUT", 0.2)
     engine = Engine(sqlite)
     upgrade(engine)
     other = sqlite3.connect(sqlite.removeprefix("sqlite:///"), isolation_level=None)
@@ -250,7 +251,7 @@ def test_a_locked_file_is_waited_for_once_for_the_whole_batch(sqlite: str, monke
 def test_before_daily_work_a_lock_is_waited_for_as_long_as_a_migration_takes(
     sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "BUSY_TIMEOUT", 0.0)
+    monkeypatch.setattr(sqlite_driver, "BUSY_TIMEOUT", 0.0)
     engine = Engine(sqlite)
     upgrade(engine)
     other = sqlite3.connect(sqlite.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
@@ -260,7 +261,7 @@ def test_before_daily_work_a_lock_is_waited_for_as_long_as_a_migration_takes(
     timer.start()
     assert upgrade(engine) == ()
     timer.join()
-    monkeypatch.setattr(engines, "MIGRATION_TIMEOUT", 0.0)
+    monkeypatch.setattr(sqlite_driver, "MIGRATION_TIMEOUT", 0.0)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match="database is locked"):
         upgrade(engine)
@@ -271,7 +272,7 @@ def test_before_daily_work_a_lock_is_waited_for_as_long_as_a_migration_takes(
 def test_a_lock_that_comes_after_a_failed_batch_is_waited_for_once(
     sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr(sqlite_driver, "BUSY_TIMEOUT", 0.2)
     engine = Engine(sqlite)
     upgrade(engine)
     other = sqlite3.connect(sqlite.removeprefix("sqlite:///"), isolation_level=None)
@@ -342,8 +343,8 @@ def test_a_server_that_is_restarted_in_the_middle_of_a_batch_gets_it_once_more(
 def test_a_frozen_server_is_not_waited_for_for_ever_and_heals(
     shared: Engine, own_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "SILENCE", 0.3)
-    monkeypatch.setitem(engines._POSTGRESQL, "connect_timeout", 2)  # the least that there is
+    monkeypatch.setattr(postgresql_driver, "SILENCE", 0.3)
+    monkeypatch.setitem(postgresql_driver._PARAMETERS, "connect_timeout", 2)  # the least that there is
     shared.run([put("a")])
     with own_cluster.frozen():
         (failure,) = shared.run([put("b")])
@@ -353,7 +354,7 @@ def test_a_frozen_server_is_not_waited_for_for_ever_and_heals(
 
 
 def test_a_migration_is_waited_for_however_long_it_takes(shared: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgresql, "SILENCE", 0.1)
+    monkeypatch.setattr(postgresql_driver, "SILENCE", 0.1)
     with shared.begin() as connection:
         connection.execute(sa.text("SELECT pg_sleep(0.3)"))
     assert outcomes(shared, lambda tx: tx.execute(sa.text("SELECT pg_sleep(0.3)"))) == [StoreUnavailable]
@@ -418,7 +419,7 @@ def test_a_commit_of_which_nothing_can_be_learnt_is_reported_as_such(
 
 
 def test_an_operation_that_waits_for_a_lock_ends(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(engines._POSTGRESQL, "options", "-c lock_timeout=200")
+    monkeypatch.setitem(postgresql_driver._PARAMETERS, "options", "-c lock_timeout=200")
     engine = Engine(postgresql)
     upgrade(engine)
     with psycopg.connect(postgresql) as other:
