@@ -93,9 +93,12 @@ def escape(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+_PLAIN = re.compile(r'[^ "=]+')
+
+
 def _quoted(text: str) -> str:
     """Give *text* quotes where a reader could not tell where it ends."""
-    if text and not any(c in text for c in ' "='):
+    if _PLAIN.fullmatch(text):
         return text
     return f'"{_backslashed(text)}"'
 

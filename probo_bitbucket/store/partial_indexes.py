@@ -35,6 +35,9 @@ PENDING = Part("pending = 1", "pending")
 # What lists show: the rows that are left out may be many times as many.
 TELLING = Part("noise = 0", "NOT noise")
 
+# What led to a build. No delivery has done so yet when it comes in, and most never do.
+BUILT = Part("build_id IS NOT NULL", "build_id IS NOT NULL")
+
 # What is tried again after its last try failed, and what was given up on.
 TROUBLED = Part("last_error <> ''", "last_error <> ''")
 FAILED = Part("failed = 1", "failed")
@@ -61,6 +64,8 @@ PENDING.index(schema.hand_ons, "pending", "due_at")
 TELLING.index(schema.deliveries, "telling", "id")
 TELLING.index(schema.deliveries, "telling_in_state", "state", "id")
 TELLING.index(schema.deliveries, "telling_of_repository", "repository", "id")
+
+BUILT.index(schema.deliveries, "of_build", "build_id", "id")
 
 TROUBLED.index(schema.pull_requests, "troubled", "changed_at")
 TROUBLED.index(schema.removals, "troubled", "wanted_at")

@@ -66,7 +66,6 @@ deliveries = Table(
     Index("deliveries_in_state", "state", "id"),
     Index("deliveries_of_repository", "repository", "id"),
     Index("deliveries_of_lane", "lane", "id"),
-    Index("deliveries_of_build", "build_id", "id"),
     Index("deliveries_of_hook", "hook_uuid", "id"),
 )
 

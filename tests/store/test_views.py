@@ -62,6 +62,7 @@ SHOWN: dict[str, Callable[[sa.Connection], Any]] = {
     "failed deliveries": lambda tx: deliveries.page(tx, Filter(failed=True)),
     "deliveries of a repository": lambda tx: deliveries.page(tx, Filter(repository="acme/site")),
     "deliveries of a pull request": lambda tx: deliveries.page(tx, Filter(repository="acme/site", pull_request=7)),
+    "deliveries of a build": lambda tx: deliveries.page(tx, Filter(build="b-00007")),
     "deliveries of a commit": lambda tx: deliveries.page(tx, Filter(commit=f"{MANY - 1:040x}")),
     "builds": lambda tx: builds.page(tx, Filter(), "700.0_b-01400"),
     "failed builds": lambda tx: builds.page(tx, Filter(failed=True)),
