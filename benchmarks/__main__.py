@@ -15,7 +15,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from benchmarks.comparison import HEAD, Comparison, Machine, Numbers
+from benchmarks.comparison import HEAD, CannotMeasure, Comparison, Machine, Numbers
 from benchmarks.programme import QUICK, programme
 from benchmarks.scene import keep_away
 
@@ -34,7 +34,11 @@ async def perform(
     """Run *comparisons*, and keep the raw numbers in *file* as they come."""
     print("\n".join(HEAD), flush=True)
     for number, comparison in enumerate(comparisons, 1):
-        await comparison.run(reactor, repeats)
+        try:
+            await comparison.run(reactor, repeats)
+        except CannotMeasure as missing:
+            print(f"{comparison.name}: {missing}", file=sys.stderr)
+            continue
         if has_fallen(comparison, kept):
             await comparison.run(reactor, 4 * repeats)  # the machine may have been busy for a moment
         print(comparison.row(), flush=True)

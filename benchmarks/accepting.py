@@ -37,12 +37,20 @@ async def accepted(
         daemon.stop()
 
 
-async def node_here(scene: Scene, *, there: float, seconds: float) -> dict[str, float]:
-    """What the Node handler itself would accept on this machine, if it accepted *there* where it was measured.
+async def accepted_there(scene: Scene, *, connections: int, seconds: float) -> dict[str, float]:
+    """How many would be accepted where the Node handler was measured, with builds beside.
 
-    How much slower this machine is than that one is told by the processor time of a bare route, which is known of both
-    with Debian's Python 3.11: another Python has to be compared with itself.
+    What a bare route takes is known of both machines, with Debian's Python 3.11: another Python has to be compared
+    with itself. It is measured before and after, because how fast a virtual machine is can change by the minute.
     """
+    before = await _bare(scene, seconds)
+    ours = await accepted(scene, OURS, connections=connections, seconds=seconds, new=True)
+    bare = (before + await _bare(scene, seconds)) / 2
+    return {"a second": ours["a second"] * bare / BARE_THERE, "a second here": ours["a second"], "bare µs": bare * 1e6}
+
+
+async def _bare(scene: Scene, seconds: float) -> float:
+    """Seconds of processor time for a request to the bare route."""
     daemon = await scene.daemon(BARE)
     try:
         [repository] = repositories(scene, 1)
@@ -53,7 +61,12 @@ async def node_here(scene: Scene, *, there: float, seconds: float) -> dict[str, 
         outcome.check()
     finally:
         daemon.stop()
-    return {"a second": there * BARE_THERE / (taken / outcome.statuses[200])}
+    return taken / outcome.statuses[200]
+
+
+async def node_there(_scene: Scene, *, a_second: float) -> dict[str, float]:
+    """What the Node handler accepted where it was measured."""
+    return {"a second": a_second}
 
 
 async def rate(

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from klein import Klein
-from twisted.internet import reactor
 from twisted.web.http import Request
-from twisted.web.server import Site
+
+from benchmarks.serving import serve
 
 
 class Bare:
@@ -37,9 +37,4 @@ class Bare:
 
 if __name__ == "__main__":
     settings, port = sys.argv[1:]
-    site = Site(
-        Bare(json.loads(Path(settings).read_bytes())["bbWebhookSecret"]).app.resource(), parsePOSTFormSubmission=False
-    )
-    site.log = lambda _request: None  # type: ignore[method-assign, assignment] # as where the other figure was measured
-    cast(Any, reactor).listenTCP(int(port), site, interface="127.0.0.1")
-    cast(Any, reactor).run()
+    serve(Bare(json.loads(Path(settings).read_bytes())["bbWebhookSecret"]).app.resource(), int(port))

@@ -19,6 +19,10 @@ Measure = Callable[[Scene], Awaitable[Measured]]
 HEAD = ("| what | unit | ours | baseline | times better (least–most) | to reach |", "|---|---|---|---|---|---|")
 
 
+class CannotMeasure(Exception):
+    """Something that a measurement needs is not here. The message names it."""
+
+
 class Machine(msgspec.Struct):
     """Where it was measured."""
 

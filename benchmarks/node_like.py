@@ -22,7 +22,8 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http import Request
 from twisted.web.http_headers import Headers
-from twisted.web.server import Site
+
+from benchmarks.serving import serve
 
 STATES = {"pending": "INPROGRESS", "running": "INPROGRESS", "success": "SUCCESSFUL", "error": "FAILED"}
 
@@ -99,7 +100,5 @@ def _answer(request: Request, document: Any) -> bytes:
 
 
 if __name__ == "__main__":
-    site = Site(NodeLike(json.loads(Path(sys.argv[1]).read_bytes())).app.resource(), parsePOSTFormSubmission=False)
-    site.log = lambda _request: None  # type: ignore[method-assign, assignment] # Node writes no access log either
-    port = cast(Any, reactor).listenTCP(int(sys.argv[2]), site, interface="127.0.0.1")
-    cast(Any, reactor).run()
+    settings, port = sys.argv[1:]
+    serve(NodeLike(json.loads(Path(settings).read_bytes())).app.resource(), int(port))

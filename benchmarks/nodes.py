@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.accepting import rate
+from benchmarks.comparison import CannotMeasure
 from benchmarks.scene import CORES, OURS, Scene, free_port
-from tests.postgres import Cluster, programs
+from tests.postgres import NOT_INSTALLED, Cluster, installed
 
 
 async def accepted(scene: Scene, *, nodes: int, seconds: float) -> dict[str, float]:
@@ -27,8 +28,13 @@ async def accepted(scene: Scene, *, nodes: int, seconds: float) -> dict[str, flo
 
 @contextmanager
 def _cluster(cores: Sequence[int]) -> Iterator[Cluster]:
-    """A PostgreSQL all of whose processes have these cores only, as what starts them has."""
-    cluster, ours = Cluster(programs()), os.sched_getaffinity(0)
+    """A PostgreSQL all of whose processes have these cores only, as what starts them has.
+
+    Raises CannotMeasure.
+    """
+    if (programs := installed()) is None:
+        raise CannotMeasure(NOT_INSTALLED)
+    cluster, ours = Cluster(programs), os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, cores)
         try:

@@ -100,15 +100,24 @@ class Cluster:
             assert done.returncode == 0, output.read().decode()
 
 
-def programs() -> Path:
-    """The directory of PostgreSQL's programs. Where there is none, skips the test; in CI that is a failure."""
+NOT_INSTALLED = "PostgreSQL is not installed (no initdb in the PATH or in /usr/lib/postgresql)"
+
+
+def installed() -> Path | None:
+    """The directory of PostgreSQL's programs, where there is one."""
     in_path = shutil.which("initdb")
     # Debian keeps them out of the PATH, to have several versions side by side.
-    installed = [Path(in_path)] if in_path else sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not installed:
-        reason = "PostgreSQL is not installed (no initdb in the PATH or in /usr/lib/postgresql)"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    return installed[-1].resolve().parent
+    found = [Path(in_path)] if in_path else sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].resolve().parent if found else None
+
+
+def programs() -> Path:
+    """The directory of PostgreSQL's programs. Where there is none, skips the test; in CI that is a failure."""
+    if (found := installed()) is not None:
+        return found
+    if os.environ.get("CI") == "true":
+        pytest.fail(NOT_INSTALLED)
+    pytest.skip(NOT_INSTALLED)
 
 
 def running_cluster() -> Iterator[Cluster]:
