@@ -70,11 +70,11 @@ class Browser:
 
     def described(self, term: str) -> str:
         """What stands beside *term* in a list of descriptions."""
-        return self._driver.find_element(By.XPATH, f"//dt[normalize-space()='{term}']/following-sibling::dd").text
+        return self._await(f"//dt[normalize-space()='{term}']/following-sibling::dd").text
 
     def labelled(self, label: str) -> WebElement:
         """The field that a label belongs to."""
-        named = self._driver.find_element(By.XPATH, f"//label[normalize-space()='{label}']").get_attribute("for")
+        named = self._await(f"//label[normalize-space()='{label}']").get_attribute("for")
         return self.find(f"[id='{named}']")
 
     def choose(self, label: str, option: str) -> None:
@@ -84,7 +84,12 @@ class Browser:
     def press(self, name: str) -> None:
         """Press the button, follow the link or open the details that read *name*."""
         pressed = "self::button or self::a or self::summary"
-        self._driver.find_element(By.XPATH, f"//*[{pressed}][normalize-space()='{name}']").click()
+        self._await(f"//*[{pressed}][normalize-space()='{name}']").click()
+
+    def _await(self, path: str) -> WebElement:
+        """What an XPath leads to. Pressing a button does not always wait for the page that it leads to."""
+        wait = WebDriverWait(self._driver, PATIENCE)
+        return wait.until(lambda driver: driver.find_element(By.XPATH, path), f"{path} was waited for")
 
     def run(self, script: str) -> Any:
         """What a script returns that is run in the page."""
