@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from probo_bitbucket.config import Settings
 from probo_bitbucket.web.access import Rules
 from probo_bitbucket.web.gate import Gate, Rooms, Shut
-from probo_bitbucket.web.site import BoundedSite
+from probo_bitbucket.web.site import CONNECTION_LIMIT, BoundedSite
 from probo_bitbucket.web.tls import Certificate
 
 
@@ -64,9 +64,9 @@ class Door:
         Raises CannotListen, before the process goes into the background: a daemon that listens nowhere must not live.
         """
         certificate = self.certificate()
-        reactor = _Sharing(reactor) if self.shared else reactor
+        listening = _Listening(reactor, self.shared)
         try:
-            port = certificate.listen(reactor, self.site) if certificate else self._listen(reactor)
+            port = certificate.listen(listening, self.site) if certificate else self._listen(listening)
         except CannotListenError as error:
             raise CannotListen(self, error.socketError.strerror or str(error.socketError), error.port) from error
         except Exception as error:
@@ -88,20 +88,34 @@ class Door:
 
 
 @frozen
-class _Sharing:
-    """A reactor that lets others listen on the same port, too (SO_REUSEPORT); endpoints have no word for that."""
+class _Listening:
+    """A reactor as endpoints see it, with what they have no word for, or forget.
+
+    Where *shared*, others may listen on the same port, too (SO_REUSEPORT). While the daemon is busy, as many wait as it
+    lets in; where there is no room to wait, TCP tries again after a second, and a unix socket refuses.
+    """
 
     reactor: Any
+    shared: bool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.reactor, name)
 
     def listenTCP(self, port: int, factory: Any, backlog: int, interface: str) -> Any:
-        return self.reactor.listenTCP(_shareable(port, interface), factory, backlog)
+        return self.reactor.listenTCP(self._at(interface, port), factory, _queue(backlog))
 
     def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int, interface: str) -> Any:
-        return self.reactor.listenSSL(_shareable(port, interface), factory, contextFactory, backlog)
+        return self.reactor.listenSSL(self._at(interface, port), factory, contextFactory, _queue(backlog))
+
+    def listenUNIX(self, address: str, factory: Any, backlog: int, **options: Any) -> Any:
+        return self.reactor.listenUNIX(address, factory, _queue(backlog), **options)
+
+    def _at(self, interface: str, port: int) -> Any:
+        return makeBinding(interface, port, reuseAddress=True, reusePort=self.shared)
 
 
-def _shareable(port: int, interface: str) -> Any:
-    return makeBinding(interface, port, reuseAddress=True, reusePort=True)
+def _queue(backlog: int) -> int:
+    return max(backlog, CONNECTION_LIMIT)
 
 
 @frozen

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 from unittest import mock
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -96,6 +97,44 @@ class Shared(TestCase):
         port, _ = self.opened("tcp:0:interface=127.0.0.1", shared=False)
         with pytest.raises(CannotListen, match="Address already in use"):
             self.opened(f"tcp:{port}:interface=127.0.0.1")
+
+
+class Queue(TestCase):
+    """Those who connect while the daemon does something else: it lets nobody in before these tests have ended."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def address(self, endpoint: str, *, shared: bool = False) -> Any:
+        port = Door("listen", endpoint, BoundedSite(notFound(), RULES), shared).open(reactor).port
+        self.addCleanup(port.stopListening)
+        return port.getHost()
+
+    def connect(self, family: int, address: Any) -> None:
+        """Raises OSError where that does not succeed at once."""
+        client = socket.socket(family)
+        self.addCleanup(client.close)
+        client.settimeout(0.5)  # TCP tries again after a second
+        client.connect(address)
+
+    def test_a_burst_of_connections_does_not_have_to_come_again(self) -> None:
+        _, key, certificate = write_certificates(self.folder)
+        tls = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+        for endpoint, shared in (
+            ("tcp:0:interface=127.0.0.1", False),
+            ("tcp:0:interface=127.0.0.1", True),
+            (tls, False),
+        ):
+            port = self.address(endpoint, shared=shared).port
+            for _ in range(100):
+                self.connect(socket.AF_INET, ("127.0.0.1", port))
+
+    def test_nor_at_a_unix_socket(self) -> None:
+        path = self.address(f"unix:{self.folder / 'socket'}").name
+        for _ in range(100):
+            self.connect(socket.AF_UNIX, path)
 
 
 @pytest.mark.parametrize(
