@@ -9,9 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -43,6 +42,12 @@ class StoreDefect(Exception):
     """An operation asked the database for something that it does not do. Names the error without any values."""
 
 
+class _Driver(Protocol):
+    """A connection, as sqlite.py and postgresql.py make it."""
+
+    def patient(self) -> AbstractContextManager[None]: ...
+
+
 class Engine:
     """A connection to the database that runs batches of operations. Not for several threads at once."""
 
@@ -72,7 +77,7 @@ class Engine:
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
         """A transaction before daily work, or without a daemon: it waits for a migration. Raises StoreUnavailable."""
-        with self._translating(), self._engine.connect() as connection, _unbounded(connection), connection.begin():
+        with self._translating(), self._engine.connect() as connection, _patient(connection), connection.begin():
             yield connection
 
     @contextmanager
@@ -210,9 +215,9 @@ _FIND_MARK = sa.text(
 _REMOVE_MARK = sa.text("DELETE FROM house WHERE name = :name")
 
 
-def _unbounded(connection: sa.Connection) -> AbstractContextManager[None]:
+def _patient(connection: sa.Connection) -> AbstractContextManager[None]:
     """Wait for as long as a migration can take: that of another process, or our own."""
-    return cast(Any, connection.connection.driver_connection).unbounded()  # type: ignore[no-any-return]
+    return cast(_Driver, connection.connection.driver_connection).patient()
 
 
 def _failures(error: StoreUnavailable, count: int) -> list[Failure]:
@@ -237,5 +242,9 @@ def _words(error: DBAPIError) -> str:
 
 
 def _create(url: sa.URL) -> sa.Engine:
-    """By the module that has the database's name. Only that one is imported: a driver takes megabytes."""
-    return cast(sa.Engine, import_module(f"probo_bitbucket.store.{url.get_backend_name()}").create_engine(url))
+    """Only the driver that is needed is imported: either takes megabytes."""
+    if url.get_backend_name() == "sqlite":
+        from probo_bitbucket.store.sqlite import create_engine
+    else:
+        from probo_bitbucket.store.postgresql import create_engine
+    return create_engine(url)

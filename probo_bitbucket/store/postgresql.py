@@ -14,6 +14,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.abc import PQGen
 from psycopg.errors import _WaitTimeout
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 SILENCE = 12.0  # seconds to wait for the end of a statement: the server's own timeouts are shorter
 
@@ -43,7 +44,7 @@ class Connection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(f"the database has been silent for {SILENCE:g} s") from None
 
     @contextmanager
-    def unbounded(self) -> Iterator[None]:
+    def patient(self) -> Iterator[None]:
         """Wait for ever: a migration takes as long as it takes."""
         self._bounded = False
         try:
@@ -52,14 +53,20 @@ class Connection(psycopg.Connection[Any]):
             self._bounded = True
 
 
+class Dialect(PGDialect_psycopg):
+    """Connects as above. With a listener to "do_connect", SQLAlchemy would look for others with each statement."""
+
+    supports_statement_cache = True
+
+    def connect(self, *arguments: Any, **parameters: Any) -> Any:
+        return Connection.connect(*arguments, **parameters)
+
+
+sa.dialects.registry.register("postgresql.probo", __name__, "Dialect")
+
+
 def create_engine(url: sa.URL) -> sa.Engine:
     """An engine with one connection, for one thread at a time."""
-    engine = sa.create_engine(
-        url.set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0, connect_args=_PARAMETERS
+    return sa.create_engine(
+        url.set(drivername="postgresql+probo"), pool_size=1, max_overflow=0, connect_args=_PARAMETERS
     )
-    sa.event.listen(engine, "do_connect", _connect)
-    return engine
-
-
-def _connect(_dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]) -> Any:
-    return Connection.connect(*arguments, **parameters)

@@ -26,13 +26,20 @@ _JOURNAL_IN_FILE = "PRAGMA temp_store=FILE"
 
 
 class Connection(sqlite3.Connection):
-    """Makes the file where it is not there, and closes it to other users."""
+    """Makes the file where it is not there, and closes it to other users. What is committed is on the disk."""
 
     def __init__(self, database: str, **options: Any) -> None:
         if database != ":memory:":
             keep_private(Path(database))
-        # The driver must not begin and commit on its own account.
-        super().__init__(database, timeout=MIGRATION_TIMEOUT, isolation_level=None, **options)
+        super().__init__(database, **options)
+        try:
+            self._prepare()
+        except sqlite3.Error:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        self.isolation_level = None  # the driver must not begin and commit on its own account
         self._use_wal()
         self.execute("PRAGMA synchronous=FULL")
         self.execute("PRAGMA foreign_keys=ON")
@@ -56,7 +63,7 @@ class Connection(sqlite3.Connection):
         self.execute(f"PRAGMA busy_timeout = {1000 * seconds:.0f}")
 
     @contextmanager
-    def unbounded(self) -> Iterator[None]:
+    def patient(self) -> Iterator[None]:
         """Wait for another process as long as its migration can take, and leave room for our own."""
         self._wait_for_others(MIGRATION_TIMEOUT)
         self.execute(_JOURNAL_IN_FILE)
@@ -79,11 +86,13 @@ class Dialect(SQLiteDialect_pysqlite):
         dbapi_connection.cursor().execute("BEGIN IMMEDIATE")
 
 
+sa.dialects.registry.register("sqlite.probo", __name__, "Dialect")
+
+
 def create_engine(url: sa.URL) -> sa.Engine:
     """An engine with one connection, for one thread at a time."""
-    sa.dialects.registry.register("sqlite.probo", __name__, "Dialect")
     return sa.create_engine(
         url.set(drivername="sqlite+probo"),
         poolclass=sa.pool.StaticPool,
-        connect_args={"factory": Connection, "check_same_thread": False},
+        connect_args={"factory": Connection, "timeout": MIGRATION_TIMEOUT, "check_same_thread": False},
     )

@@ -82,6 +82,17 @@ def test_a_start_imports_only_what_it_needs(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", start], capture_output=True, check=True, text=True).stdout == "\n"
 
 
+def test_who_has_postgresql_needs_no_sqlite() -> None:
+    start = """if True:
+        import sys
+        from probo_bitbucket.store import Engine
+        Engine("postgresql://probo@db.example.com/probo")
+        print(*sorted({"psycopg", "sqlite3", "sqlalchemy.dialects.sqlite"} & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, check=True, text=True)
+    assert done.stdout == "psycopg\n"
+
+
 def test_nodes_that_start_at_once_upgrade_once(url: str) -> None:
     engines = [Engine(url) for _ in range(4)]
     with ThreadPoolExecutor(len(engines)) as threads:
