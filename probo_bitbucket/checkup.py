@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from probo_bitbucket.flow.oversight.verdict import Verdict
 from probo_bitbucket.oversight import oversee
 from probo_bitbucket.store import Database, Engine, StoreUnavailable, nodes
 from probo_bitbucket.store.migrate import StoreTooNew, empty, form
+from probo_bitbucket.store.privacy import is_open
 
 _NOT_TRIED = "not tried: a new token has to be kept, and there is no database yet"
 
@@ -34,15 +34,11 @@ def look_at_files(settings: Settings, files: Sequence[Path]) -> Iterator[Verdict
     if database is None:
         return
     private = [(database.parent, "700"), *((path, "600") for path in sorted(database.parent.glob(f"{database.name}*")))]
-    open_ones = [(path, mode) for path, mode in private if path.exists() and _is_open(path)]
+    open_ones = [(path, mode) for path, mode in private if is_open(path)]
     for path, mode in open_ones:
         yield Verdict.wrong("files", f"{path} is open to other users, and holds tokens", f"chmod {mode} {path}")
     if not open_ones:
         yield Verdict.ok("files", f"nobody else can read {database.parent}")
-
-
-def _is_open(path: Path) -> bool:
-    return bool(stat.S_IMODE(path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO))
 
 
 def look_alone(settings: Settings) -> list[Verdict]:
@@ -72,7 +68,7 @@ class _Ground:
 
 def _ground(settings: Settings) -> _Ground:
     engine = Engine(settings.database_url)
-    if engine.file and not engine.file.exists():
+    if engine.missing:
         return _Ground(empty(), Verdict.ok("store", f"{engine.file} is made when the daemon starts"), first=True)
     try:
         known = form(engine)

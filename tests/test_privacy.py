@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
-from probo_bitbucket.store import Engine, privacy, sole
+from probo_bitbucket.store import Engine, StoreUnavailable, privacy, sole
 from probo_bitbucket.store.migrate import upgrade
 from tests.staged import StageTestCase
 
@@ -99,3 +99,23 @@ def test_what_belongs_to_somebody_else_is_warned_about(
     monkeypatch.setattr(Path, "chmod", refuse)
     privacy.keep_private(file)
     assert warnings(logged) == [(str(file), f"Operation not permitted; run as its owner: chmod go= {file}")]
+
+
+def test_a_place_that_cannot_be_looked_at_is_no_database_that_is_missing(tmp_path: Path) -> None:
+    """As it is for a user who may not enter the directory; root, who may run this, can enter any."""
+    engine = Engine(f"sqlite:///{tmp_path / ('x' * 300) / DATABASE}")
+    assert not engine.missing
+    with pytest.raises(StoreUnavailable, match="unable to open database file"):
+        upgrade(engine)
+
+
+def test_a_directory_that_cannot_be_listed_may_hold_other_things(
+    tmp_path: Path, logged: list[LogEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, os.strerror(13), str(path))
+
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    privacy.keep_private(tmp_path / DATABASE)
+    assert [file for file, _ in warnings(logged)] == [str(tmp_path)]

@@ -64,7 +64,7 @@ def _engine(settings: Settings) -> Engine:
     from probo_bitbucket.store.migrate import empty, form
 
     engine = Engine(settings.database_url)
-    if engine.file and not engine.file.exists():
+    if engine.missing:
         click.echo("There is no database yet: it is decided as if nothing had been built.", err=True)
         return empty()
     if form(engine).pending:

@@ -21,7 +21,7 @@ def transact(files: tuple[Path, ...], operation: Callable[..., T], *arguments: A
     from probo_bitbucket.store.migrate import StoreTooNew, form
 
     engine = Engine(load(files).database_url)
-    if engine.file and not engine.file.exists():
+    if engine.missing:
         raise click.ClickException(f"There is no database yet: {engine.file}. The daemon makes it when it starts.")
     try:
         if form(engine).pending:

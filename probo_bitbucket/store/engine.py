@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from twisted.python.failure import Failure
 
-from probo_bitbucket.store.presence import Identity, identity
+from probo_bitbucket.store.presence import Identity, identity, is_missing
 
 T = TypeVar("T")
 Operation = Callable[[sa.Connection], T]
@@ -68,6 +68,11 @@ class Engine:
         """SQLite's file; None for a server that others use, too."""
         name = self._engine.url.database
         return Path(name) if self.dialect == "sqlite" and name and name != ":memory:" else None
+
+    @property
+    def missing(self) -> bool:
+        """Whether the file of SQLite has not been made yet."""
+        return self.file is not None and is_missing(self.file)
 
     @property
     def address(self) -> str:

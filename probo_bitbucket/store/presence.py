@@ -17,3 +17,12 @@ def identity(file: Path) -> Identity | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def is_missing(file: Path) -> bool:
+    """Whether there is no such file, for certain: one that cannot be looked at may be there."""
+    try:
+        file.stat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False

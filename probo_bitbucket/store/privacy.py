@@ -30,17 +30,21 @@ def keep_private(file: Path) -> None:
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
     for path in _open_to_others(file):
         _close(path)
-    if _is_open(file.parent):
+    if is_open(file.parent):
         _close_directory(file)
 
 
 def _open_to_others(file: Path) -> Iterator[Path]:
     paths = (file.with_name(file.name + end) for end in _BESIDE)
-    return (path for path in paths if _is_open(path))
+    return (path for path in paths if is_open(path))
 
 
-def _is_open(path: Path) -> bool:
-    return path.exists() and bool(path.stat().st_mode & OTHERS)
+def is_open(path: Path) -> bool:
+    """Whether others have any right on what is there."""
+    try:
+        return bool(path.stat().st_mode & OTHERS)
+    except OSError:  # what is wrong with it is told by who opens it
+        return False
 
 
 def _close(path: Path) -> None:
@@ -53,10 +57,17 @@ def _close(path: Path) -> None:
 
 
 def _close_directory(file: Path) -> None:
-    if all(path.name.startswith(file.name) for path in file.parent.iterdir()):
+    if _is_alone(file):
         _close(file.parent)
     else:
         _warn(file.parent, "it holds other things, too; give the database a directory of its own")
+
+
+def _is_alone(file: Path) -> bool:
+    try:
+        return all(path.name.startswith(file.name) for path in file.parent.iterdir())
+    except OSError:
+        return False
 
 
 def _warn(path: Path, reason: str) -> None:
