@@ -35,7 +35,7 @@ PENDING = Part("pending = 1", "pending")
 # What lists show: the rows that are left out may be many times as many.
 TELLING = Part("noise = 0", "NOT noise")
 
-# What led to a build. No delivery has done so yet when it comes in, and most never do.
+# What led to a build. No delivery has done so yet when it comes in, and many never do.
 BUILT = Part("build_id IS NOT NULL", "build_id IS NOT NULL")
 
 # What is tried again after its last try failed, and what was given up on.

@@ -26,6 +26,7 @@ from probo_bitbucket.store import (
     statuses,
     watches,
 )
+from tests.store.plans import plans_of
 
 NOBODY = Lease("north", 1000.0)
 
@@ -50,19 +51,6 @@ def _row(table: sa.Table, number: int) -> dict[str, Any]:
     return {column.name: values[column.type.python_type] for column in table.columns if not column.nullable}
 
 
-def _plans(engine: Engine, tx: sa.Connection, work: Callable[[sa.Connection], Any]) -> list[str]:
-    """How the database finds what each statement of *work* is about."""
-    asked: list[tuple[str, Any]] = []
-    sa.event.listen(tx, "before_cursor_execute", lambda _c, _k, text, values, *_: asked.append((text, values)))
-    work(tx)
-    statements = asked.copy()
-    if engine.dialect == "postgresql":
-        tx.exec_driver_sql("ANALYZE")
-    explain = "EXPLAIN " if engine.dialect == "postgresql" else "EXPLAIN QUERY PLAN "
-    plans = [tx.exec_driver_sql(explain + text, values) for text, values in statements]
-    return ["\n".join(str(row[-1]) for row in plan) for plan in plans]
-
-
 @pytest.mark.parametrize(("table", "claim"), _CLAIMS, ids=[table.name for table, _ in _CLAIMS])
 def test_a_claim_reads_the_index_of_what_is_pending(
     engine: Engine, table: sa.Table, claim: Callable[[sa.Connection], Any]
@@ -70,7 +58,7 @@ def test_a_claim_reads_the_index_of_what_is_pending(
     with engine.begin() as tx:
         for each, _ in _CLAIMS:
             tx.execute(sa.insert(each), [_row(each, number) for number in range(3000)])
-        plan = _plans(engine, tx, claim)[0]
+        plan = plans_of(engine, tx, claim)[0]
     assert f"{table.name}_pending" in plan
     assert "Seq Scan" not in plan
     assert "TEMP B-TREE" not in plan
@@ -89,7 +77,7 @@ def test_a_lease_is_found_among_all_that_was_ever_done(engine: Engine, work: Cal
     with engine.begin() as tx:
         for table, _ in _CLAIMS:
             tx.execute(sa.insert(table), [_row(table, number) for number in range(3000)])
-        plans = _plans(engine, tx, work)
+        plans = plans_of(engine, tx, work)
     for table, _ in _CLAIMS:
         assert any(f"{table.name}_leased" in plan for plan in plans)
 
@@ -99,14 +87,14 @@ def test_the_builds_of_a_pull_request_are_found_among_all_of_its_repository(engi
         rows = [{**_row(schema.builds, number), "repository": "acme/site"} for number in range(3000)]
         told = [{**row, "pull_request": n, "lane": f"acme/site#{n}"} for n, row in enumerate(rows)]
         tx.execute(sa.insert(schema.builds), told)
-        [plan] = _plans(engine, tx, lambda tx: builds.of_pull_request(tx, Repository("acme", "site"), 4000))
+        [plan] = plans_of(engine, tx, lambda tx: builds.of_pull_request(tx, Repository("acme", "site"), 4000))
     assert "builds_of_lane" in plan
 
 
 def test_the_newest_build_of_a_lane_is_found_without_reading_the_others(engine: Engine) -> None:
     with engine.begin() as tx:
         tx.execute(sa.insert(schema.builds), [_row(schema.builds, number) for number in range(3000)])
-        [plan] = _plans(engine, tx, lambda tx: tx.execute(builds._NEWEST, {"_lane": "7"}))
+        [plan] = plans_of(engine, tx, lambda tx: tx.execute(builds._NEWEST, {"_lane": "7"}))
     assert "builds_of_lane" in plan
 
 
@@ -127,7 +115,7 @@ def test_the_newest_builds_that_were_started_are_found_without_reading_the_other
     with engine.begin() as tx:
         rows = [{**_row(schema.builds, number), "started_at": float(number)} for number in range(3000)]
         tx.execute(sa.insert(schema.builds), rows)
-        [plan] = _plans(engine, tx, lambda tx: builds.told_at(tx, 2000.0, 2990.0, 20))
+        [plan] = plans_of(engine, tx, lambda tx: builds.told_at(tx, 2000.0, 2990.0, 20))
     assert "builds_created" in plan
     assert "Seq Scan" not in plan
     assert "TEMP B-TREE" not in plan

@@ -31,6 +31,7 @@ from probo_bitbucket.store.views import builds, deliveries, pull_requests, queue
 from probo_bitbucket.store.views.filters import Filter
 from probo_bitbucket.store.views.outcome import Outcome, outcome
 from probo_bitbucket.store.views.paging import BadCursor
+from tests.store.plans import plans_of
 
 MANY = 3000
 SITE = Repository("acme", "site", "{site}")
@@ -88,14 +89,8 @@ WHOLE = {f"{how} {table}" for how in ("SCAN", "Seq Scan on") for table in TABLES
 def test_no_list_reads_a_whole_table(engine: Engine, name: str) -> None:
     with engine.begin() as tx:
         fill(tx)
-        if engine.dialect == "postgresql":
-            tx.exec_driver_sql("ANALYZE")
-        asked: list[tuple[str, Any]] = []
-        sa.event.listen(tx, "before_cursor_execute", lambda _c, _k, text, values, *_: asked.append((text, values)))
-        SHOWN[name](tx)
-        explain = "EXPLAIN " if engine.dialect == "postgresql" else "EXPLAIN QUERY PLAN "
-        plans = [tx.exec_driver_sql(explain + text, values).all() for text, values in list(asked)]
-    lines = {str(row[-1]).strip(" ->").partition("  (")[0] for plan in plans for row in plan}
+        plans = plans_of(engine, tx, SHOWN[name])
+    lines = {line.strip(" ->").partition("  (")[0] for plan in plans for line in plan.splitlines()}
     assert {line for line in lines if line in WHOLE and (filled(line) or engine.dialect == "sqlite")} == set()
     if not name.startswith("failed") and not name.endswith("commit"):  # of which there are few, to be sorted
         assert not [line for line in lines if "TEMP B-TREE FOR ORDER" in line]
@@ -114,14 +109,24 @@ def test_what_lists_leave_out_is_not_read(engine: Engine, wanted: Filter) -> Non
         shown = deliveries.page(tx, wanted).items
         assert not [each for each in shown if each.event_key != "pullrequest:updated"]
         assert len(deliveries.page(tx, evolve(wanted, noise=True)).items) == 50
-        if engine.dialect == "postgresql":
-            tx.exec_driver_sql("ANALYZE")
-        asked: list[tuple[str, Any]] = []
-        sa.event.listen(tx, "before_cursor_execute", lambda _c, _k, text, values, *_: asked.append((text, values)))
-        deliveries.page(tx, wanted)
-        explain = "EXPLAIN " if engine.dialect == "postgresql" else "EXPLAIN QUERY PLAN "
-        plan = str(tx.exec_driver_sql(explain + asked[0][0], asked[0][1]).all())
+        plan = plans_of(engine, tx, lambda tx: deliveries.page(tx, wanted))[0]
     assert "deliveries_telling" in plan
+
+
+@pytest.mark.parametrize(
+    "show",
+    [SHOWN["deliveries of a build"], SHOWN["deliveries of a commit"], lambda tx: builds.story_of(tx, "b-00007")],
+    ids=["of a build", "of a commit", "of a story"],
+)
+def test_the_deliveries_that_led_to_a_build_are_found_among_all(
+    engine: Engine, show: Callable[[sa.Connection], Any]
+) -> None:
+    with engine.begin() as tx:
+        fill(tx)
+        led_nowhere = schema.deliveries.c.id % 10 != 0
+        tx.execute(sa.update(schema.deliveries).where(led_nowhere).values(build_id=None))
+        plans = plans_of(engine, tx, show)
+    assert any("deliveries_of_build" in plan for plan in plans)
 
 
 def test_of_deliveries_those_failed_that_were_given_up_and_those_whose_build_failed(tx: sa.Connection) -> None:
