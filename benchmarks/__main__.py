@@ -15,9 +15,9 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from benchmarks.comparison import HEAD, CannotMeasure, Comparison, Machine, Numbers
+from benchmarks.comparison import HEAD, Comparison, Machine, Numbers
 from benchmarks.programme import QUICK, programme
-from benchmarks.scene import keep_away
+from benchmarks.scene import CannotMeasure, keep_away
 
 KEPT = Path(__file__).with_name("quick.json")  # the ratios that --quick compares with
 FALL = 0.7  # of what a ratio was, below which --quick fails
@@ -29,11 +29,17 @@ class Report(msgspec.Struct):
 
 
 async def perform(
-    reactor: Any, comparisons: Sequence[Comparison], repeats: int, kept: Mapping[str, float], file: Path | None
+    reactor: Any,
+    comparisons: Sequence[Comparison],
+    done: list[Comparison],
+    *,
+    repeats: int,
+    kept: Mapping[str, float],
+    file: Path | None,
 ) -> None:
-    """Run *comparisons*, and keep the raw numbers in *file* as they come."""
+    """Run *comparisons*, as far as they can be, and keep the raw numbers in *file* as they come."""
     print("\n".join(HEAD), flush=True)
-    for number, comparison in enumerate(comparisons, 1):
+    for comparison in comparisons:
         try:
             await comparison.run(reactor, repeats)
         except CannotMeasure as missing:
@@ -42,8 +48,9 @@ async def perform(
         if has_fallen(comparison, kept):
             await comparison.run(reactor, 4 * repeats)  # the machine may have been busy for a moment
         print(comparison.row(), flush=True)
+        done.append(comparison)
         if file:
-            report = Report(Machine.this(), [each.numbers for each in comparisons[:number]])
+            report = Report(Machine.this(), [each.numbers for each in done])
             file.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 
 
@@ -69,15 +76,19 @@ def main() -> None:
     if not chosen:
         parser.error("\n".join(["nothing has a name with these words; there are:", *(each.name for each in known)]))
 
+    done: list[Comparison] = []
+
     def performed(reactor: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(perform(reactor, chosen, repeats, kept, asked.json))
+        return Deferred.fromCoroutine(perform(reactor, chosen, done, repeats=repeats, kept=kept, file=asked.json))
 
     try:
         react(performed)
     except SystemExit as end:
         if end.code:
             raise
-    if words := [f"{each.name}: the ratio was {kept[each.name]:.2f}" for each in chosen if has_fallen(each, kept)]:
+    if not done:
+        sys.exit("nothing could be measured")
+    if words := [f"{each.name}: the ratio was {kept[each.name]:.2f}" for each in done if has_fallen(each, kept)]:
         sys.exit("\n".join(words))
 
 

@@ -19,10 +19,6 @@ Measure = Callable[[Scene], Awaitable[Measured]]
 HEAD = ("| what | unit | ours | baseline | times better (least–most) | to reach |", "|---|---|---|---|---|---|")
 
 
-class CannotMeasure(Exception):
-    """Something that a measurement needs is not here. The message names it."""
-
-
 class Machine(msgspec.Struct):
     """Where it was measured."""
 
@@ -47,7 +43,9 @@ class Numbers(msgspec.Struct):
 
 @define
 class Comparison:
-    """What is compared is the figure *unit*, of which *less* or more is better. Some figures have no baseline.
+    """What is compared is the figure *unit*, of which *less* or more is better.
+
+    Some figures have no baseline; that of others is *given*, because it was measured elsewhere.
 
     The figure *beside* it is shown with it. What is *counted* and not timed does not depend on what else the machine
     does: it is measured once.
@@ -58,6 +56,7 @@ class Comparison:
     target: str
     measure: Measure
     measure_baseline: Measure | None = None
+    given: float | None = None
     beside: str = ""
     less: bool = False
     counted: bool = False
@@ -69,6 +68,8 @@ class Comparison:
             self.ours.append(await _on_its_own(reactor, self.measure))
             if self.measure_baseline is not None:
                 self.baseline.append(await _on_its_own(reactor, self.measure_baseline))
+            elif self.given is not None:
+                self.baseline.append({self.unit: self.given})
 
     @property
     def ratios(self) -> list[float]:
@@ -94,7 +95,7 @@ class Comparison:
         return f"| {' | '.join(cells)} |"
 
     def _figures(self, measured: list[Measured]) -> str:
-        units = [self.unit, self.beside] if self.beside else [self.unit]
+        units = [unit for unit in (self.unit, self.beside) if unit in measured[0]]
         return " and ".join(f"{median(each[unit] for each in measured):,.1f}" for unit in units)
 
 

@@ -1,8 +1,8 @@
 """Load: asks a server over many connections, each the next request as soon as it has its answer.
 
-`python -m benchmarks.load PORT CONNECTIONS SECONDS FILE`, in a process of its own, so that it does not take the time of
-what it measures. FILE holds whole requests as a msgpack list of bytes, which are sent one after the other; it ends when
-they or the seconds are used up, and prints an Outcome as JSON.
+`python -m benchmarks.load PORT CONNECTIONS SECONDS FILE [again]`, in a process of its own, so that it does not take the
+time of what it measures. FILE holds whole requests as a msgpack list of bytes, which are sent one after the other, and
+over *again*; it ends when they or the seconds are used up, and prints an Outcome as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import cycle
 from pathlib import Path
 
 import msgspec
@@ -74,7 +75,7 @@ def _content_length(head: bytes) -> int:
     return int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
 
 
-def run(port: int, connections: int, seconds: float, requests: list[bytes]) -> Outcome:
+def run(port: int, connections: int, seconds: float, requests: Iterable[bytes]) -> Outcome:
     """Raises ConnectionError where the server hangs up."""
     todo = iter(requests)
     statuses: Counter[int] = Counter()
@@ -100,6 +101,7 @@ def _connections(port: int, count: int, requests: Iterator[bytes]) -> Iterator[C
 
 
 if __name__ == "__main__":
-    port, connections, seconds, file = sys.argv[1:]
-    outcome = run(int(port), int(connections), float(seconds), msgspec.msgpack.decode(Path(file).read_bytes()))
+    port, connections, seconds, file, *again = sys.argv[1:]
+    requests: list[bytes] = msgspec.msgpack.decode(Path(file).read_bytes())
+    outcome = run(int(port), int(connections), float(seconds), cycle(requests) if again else requests)
     sys.stdout.buffer.write(msgspec.json.encode(outcome))

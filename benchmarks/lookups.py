@@ -18,7 +18,7 @@ async def answered(scene: Scene, command: Sequence[str], *, seconds: float) -> d
     scene.cloud.server.answer_after = FAR
     try:
         await scene.load(daemon, 1, 5.0, [question])  # fetches the token
-        outcome = await scene.load(daemon, 32, seconds, [question] * int(6000 * seconds))
+        outcome = await scene.load(daemon, 32, seconds, [question], again=True)
         outcome.check()
     finally:
         scene.cloud.server.answer_after = 0.0

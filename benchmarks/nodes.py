@@ -8,13 +8,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.accepting import rate
-from benchmarks.comparison import CannotMeasure
-from benchmarks.scene import CORES, OURS, Scene, free_port
-from tests.postgres import NOT_INSTALLED, Cluster, installed
+from benchmarks.scene import CORES, OURS, CannotMeasure, Scene, free_port
+from tests.postgres import Cluster, NotInstalled, installed
 
 
 async def accepted(scene: Scene, *, nodes: int, seconds: float) -> dict[str, float]:
-    """How many are accepted a second by *nodes* nodes on as many cores, which are also all that the rest has."""
+    """How many are accepted a second by *nodes* nodes on as many cores, which are also all that the rest has.
+
+    Raises CannotMeasure.
+    """
+    if len(CORES) < nodes:
+        raise CannotMeasure(f"there are no {nodes} cores")
     cores = CORES[:nodes]
     with _cluster(cores) as cluster:
         common: dict[str, Any] = {"database": cluster.new_database(), "port": free_port(), "sharePort": True}
@@ -32,9 +36,10 @@ def _cluster(cores: Sequence[int]) -> Iterator[Cluster]:
 
     Raises CannotMeasure.
     """
-    if (programs := installed()) is None:
-        raise CannotMeasure(NOT_INSTALLED)
-    cluster, ours = Cluster(programs), os.sched_getaffinity(0)
+    try:
+        cluster, ours = Cluster(installed()), os.sched_getaffinity(0)
+    except NotInstalled as missing:
+        raise CannotMeasure(str(missing)) from missing
     try:
         os.sched_setaffinity(0, cores)
         try:

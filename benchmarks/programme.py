@@ -36,11 +36,12 @@ def programme(seconds: float) -> Iterator[Comparison]:
             accept(NODE_LIKE, connections, new=True),
         )
         yield Comparison(
-            f"{name}, as on the machine where Node was measured; baseline: Node",
+            f"{name}, scaled to the machine where Node was measured; baseline: Node there",
             "a second",
             "3",
             partial(accepting.accepted_there, connections=connections, seconds=seconds),
-            partial(accepting.node_there, a_second=node),
+            given=node,
+            beside="here",
         )
     for words, target, measure, baseline in (
         ("; baseline: as Node", "45 and 0", spending.spent, spending.spent_as_node),

@@ -6,6 +6,7 @@ This process and what it starts have the other core, once `keep_away` was called
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -42,6 +43,10 @@ BARE = (sys.executable, "-m", "benchmarks.bare")
 def keep_away() -> None:
     """Leave the server's core to what is measured."""
     os.sched_setaffinity(0, {OTHER_CORE})
+
+
+class CannotMeasure(Exception):
+    """Something that a measurement needs is not here. The message names it."""
 
 
 class DidNotStart(Exception):
@@ -124,8 +129,15 @@ class Scene(Stage):
         seconds: float,
         requests: Sequence[bytes],
         cores: Sequence[int] = (OTHER_CORE,),
+        *,
+        again: bool = False,
     ) -> Outcome:
-        """Ask *daemon* from a process of its own, which has these *cores*."""
+        """Ask *daemon* from a process of its own, which has these *cores*: each request once, or over *again*.
+
+        Raises CannotMeasure.
+        """
+        if shutil.which("taskset") is None:
+            raise CannotMeasure("taskset is not installed")
         path = self.folder / "requests"
         path.write_bytes(msgspec.msgpack.encode(list(requests)))
         confined = ["taskset", "--cpu-list", ",".join(map(str, cores))]
@@ -138,6 +150,7 @@ class Scene(Stage):
             str(connections),
             str(seconds),
             str(path),
+            *(["again"] if again else ()),
         ]
         done = await deferToThread(subprocess.run, command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
         return msgspec.json.decode(done.stdout, type=Outcome)

@@ -100,24 +100,28 @@ class Cluster:
             assert done.returncode == 0, output.read().decode()
 
 
-NOT_INSTALLED = "PostgreSQL is not installed (no initdb in the PATH or in /usr/lib/postgresql)"
+class NotInstalled(Exception):
+    """There is no PostgreSQL."""
 
 
-def installed() -> Path | None:
-    """The directory of PostgreSQL's programs, where there is one."""
+def installed() -> Path:
+    """The directory of PostgreSQL's programs. Raises NotInstalled."""
     in_path = shutil.which("initdb")
     # Debian keeps them out of the PATH, to have several versions side by side.
     found = [Path(in_path)] if in_path else sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[-1].resolve().parent if found else None
+    if not found:
+        raise NotInstalled("PostgreSQL is not installed (no initdb in the PATH or in /usr/lib/postgresql)")
+    return found[-1].resolve().parent
 
 
 def programs() -> Path:
     """The directory of PostgreSQL's programs. Where there is none, skips the test; in CI that is a failure."""
-    if (found := installed()) is not None:
-        return found
-    if os.environ.get("CI") == "true":
-        pytest.fail(NOT_INSTALLED)
-    pytest.skip(NOT_INSTALLED)
+    try:
+        return installed()
+    except NotInstalled as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
 
 
 def running_cluster() -> Iterator[Cluster]:
