@@ -29,7 +29,8 @@ class Machine(msgspec.Struct):
 
     @classmethod
     def this(cls) -> Machine:
-        return cls(platform.platform(), platform.python_version(), os.cpu_count() or 1, os.getloadavg()[0])
+        system = f"{platform.system()} {platform.machine()}"
+        return cls(system, platform.python_version(), os.cpu_count() or 1, os.getloadavg()[0])
 
 
 class Numbers(msgspec.Struct):
