@@ -101,16 +101,17 @@ class _Listening:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.reactor, name)
 
-    def listenTCP(self, port: int, factory: Any, backlog: int, interface: str) -> Any:
-        return self.reactor.listenTCP(self._at(interface, port), factory, _queue(backlog))
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        return self.reactor.listenTCP(self._at(interface, port), factory, _queue(backlog), interface)
 
-    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int, interface: str) -> Any:
-        return self.reactor.listenSSL(self._at(interface, port), factory, contextFactory, _queue(backlog))
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
+        return self.reactor.listenSSL(self._at(interface, port), factory, contextFactory, _queue(backlog), interface)
 
-    def listenUNIX(self, address: str, factory: Any, backlog: int, **options: Any) -> Any:
+    def listenUNIX(self, address: str, factory: Any, backlog: int = 50, **options: Any) -> Any:
         return self.reactor.listenUNIX(address, factory, _queue(backlog), **options)
 
     def _at(self, interface: str, port: int) -> Any:
+        """Twisted looks at the interface beside it to know an IPv6 address."""
         return makeBinding(interface, port, reuseAddress=True, reusePort=self.shared)
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-from unittest import mock
+from unittest import SkipTest, mock
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -93,10 +93,29 @@ class Shared(TestCase):
                 client = await deferToThread(socket.create_connection, ("127.0.0.1", port))
                 self.addCleanup(client.close)
 
+    def test_ipv6_is_listened_to(self) -> None:
+        if not socket.has_ipv6 or not _has_ipv6_loopback():
+            raise SkipTest("this machine has no IPv6")  # also in CI: nothing that could be installed is missing
+        tls = f"ssl:0:interface=\\:\\:1:privateKey={self.key}:certKey={self.certificate}"
+        for endpoint in ("tcp:0:interface=\\:\\:1", "tcp6:0:interface=\\:\\:1", tls):
+            for shared in (False, True):
+                port, _ = self.opened(endpoint, shared=shared)
+                with socket.create_connection(("::1", port)):
+                    pass
+
     def test_a_daemon_that_does_not_share_lets_no_other_listen(self) -> None:
         port, _ = self.opened("tcp:0:interface=127.0.0.1", shared=False)
         with pytest.raises(CannotListen, match="Address already in use"):
             self.opened(f"tcp:{port}:interface=127.0.0.1")
+
+
+def _has_ipv6_loopback() -> bool:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
 
 
 class Queue(TestCase):
