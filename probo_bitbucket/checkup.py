@@ -21,6 +21,7 @@ from probo_bitbucket.store import Database, Engine, StoreUnavailable, nodes
 from probo_bitbucket.store.migrate import StoreTooNew, empty, form
 from probo_bitbucket.store.privacy import is_open
 
+_OTHER_USER = "run this as the user that the daemon has"
 _NOT_TRIED = "not tried: a new token has to be kept, and there is no database yet"
 
 
@@ -33,12 +34,22 @@ def look_at_files(settings: Settings, files: Sequence[Path]) -> Iterator[Verdict
     database = Engine(settings.database_url).file
     if database is None:
         return
-    private = [(database.parent, "700"), *((path, "600") for path in sorted(database.parent.glob(f"{database.name}*")))]
-    open_ones = [(path, mode) for path, mode in private if is_open(path)]
+    try:
+        open_ones = [(path, mode) for path, mode in _private(database) if is_open(path)]
+    except OSError as error:
+        yield Verdict.warning("files", f"{error.filename} cannot be looked at: {error.strerror}", _OTHER_USER)
+        return
     for path, mode in open_ones:
         yield Verdict.wrong("files", f"{path} is open to other users, and holds tokens", f"chmod {mode} {path}")
     if not open_ones:
         yield Verdict.ok("files", f"nobody else can read {database.parent}")
+
+
+def _private(database: Path) -> Iterator[tuple[Path, str]]:
+    """What is for the daemon's user only, and the mode that it should have."""
+    yield database.parent, "700"
+    for path in sorted(database.parent.glob(f"{database.name}*")):
+        yield path, "600"
 
 
 def look_alone(settings: Settings) -> list[Verdict]:

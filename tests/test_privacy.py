@@ -10,6 +10,9 @@ from typing import cast
 import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
+from probo_bitbucket import config
+from probo_bitbucket.checkup import look_at_files
+from probo_bitbucket.flow.oversight.verdict import Grade
 from probo_bitbucket.store import Engine, StoreUnavailable, privacy, sole
 from probo_bitbucket.store.migrate import upgrade
 from tests.staged import StageTestCase
@@ -118,4 +121,12 @@ def test_a_directory_that_cannot_be_listed_may_hold_other_things(
     tmp_path.chmod(0o755)
     monkeypatch.setattr(Path, "iterdir", refuse)
     privacy.keep_private(tmp_path / DATABASE)
-    assert [file for file, _ in warnings(logged)] == [str(tmp_path)]
+    assert warnings(logged) == [(str(tmp_path), "what it holds cannot be listed: Permission denied")]
+
+
+def test_a_check_does_not_call_closed_what_it_cannot_look_at(tmp_path: Path) -> None:
+    place = tmp_path / ("x" * 300)
+    settings = config.load([], {}, {"api.url": "http://cm:3020", "dataDir": str(place)})
+    verdict = list(look_at_files(settings, []))[-1]
+    assert (verdict.subject, verdict.grade) == ("files", Grade.WARNING)
+    assert verdict.what == f"{place} cannot be looked at: File name too long"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
+from probo_bitbucket.store.presence import is_missing
+
 OTHERS = 0o077  # the rights of everybody but the owner
 _BESIDE = ("", "-wal", "-shm", ".lock")
 
@@ -28,10 +30,11 @@ def keep_private(file: Path) -> None:
     with suppress(OSError):  # SQLite says better what is wrong
         # SQLite gives its -wal and -shm the rights that the file has when they are made.
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-    for path in _open_to_others(file):
-        _close(path)
-    if is_open(file.parent):
-        _close_directory(file)
+    with suppress(OSError):  # here, too
+        for path in _open_to_others(file):
+            _close(path)
+        if is_open(file.parent):
+            _close_directory(file)
 
 
 def _open_to_others(file: Path) -> Iterator[Path]:
@@ -40,11 +43,8 @@ def _open_to_others(file: Path) -> Iterator[Path]:
 
 
 def is_open(path: Path) -> bool:
-    """Whether others have any right on what is there."""
-    try:
-        return bool(path.stat().st_mode & OTHERS)
-    except OSError:  # what is wrong with it is told by who opens it
-        return False
+    """Whether others have any right on what is there. Raises OSError where it cannot be looked at."""
+    return not is_missing(path) and bool(path.stat().st_mode & OTHERS)
 
 
 def _close(path: Path) -> None:
@@ -57,17 +57,15 @@ def _close(path: Path) -> None:
 
 
 def _close_directory(file: Path) -> None:
-    if _is_alone(file):
+    try:
+        alone = all(path.name.startswith(file.name) for path in file.parent.iterdir())
+    except OSError as error:
+        _warn(file.parent, f"what it holds cannot be listed: {error.strerror}")
+        return
+    if alone:
         _close(file.parent)
     else:
         _warn(file.parent, "it holds other things, too; give the database a directory of its own")
-
-
-def _is_alone(file: Path) -> bool:
-    try:
-        return all(path.name.startswith(file.name) for path in file.parent.iterdir())
-    except OSError:
-        return False
 
 
 def _warn(path: Path, reason: str) -> None:
