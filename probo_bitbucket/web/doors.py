@@ -89,10 +89,10 @@ class Door:
 
 @frozen
 class _Listening:
-    """A reactor as endpoints see it, with what they have no word for, or forget.
+    """A reactor for endpoints. Where *shared*, others may listen on the same port, too (SO_REUSEPORT).
 
-    Where *shared*, others may listen on the same port, too (SO_REUSEPORT). While the daemon is busy, as many wait as it
-    lets in; where there is no room to wait, TCP tries again after a second, and a unix socket refuses.
+    While the daemon is busy, as many wait as it lets in, if the system allows it; where there is no room to wait, TCP
+    tries again after a second, and a unix socket refuses.
     """
 
     reactor: Any

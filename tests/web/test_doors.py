@@ -66,94 +66,88 @@ class Tls(TestCase):
                 await self.status(host, ca_file)
 
 
-class Shared(TestCase):
-    """Ports that several daemons of one machine listen on."""
+class Opened(TestCase):
+    """Doors that are opened for a test."""
 
     timeout = 30
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        _, self.key, self.certificate = write_certificates(Path(folder.name))
+        self.folder = Path(folder.name)
+        _, self.key, self.certificate = write_certificates(self.folder)
 
-    def opened(self, endpoint: str, *, shared: bool = True) -> tuple[int, BoundedSite]:
+    def opened(self, endpoint: str, *, shared: bool = False) -> tuple[Any, BoundedSite]:
+        """The address, and the site that answers there."""
         site = BoundedSite(notFound(), RULES)
         port = Door("listen", endpoint, site, shared).open(reactor).port
         self.addCleanup(port.stopListening)
-        return port.getHost().port, site  # type: ignore[attr-defined]
+        return port.getHost(), site
+
+    def tls(self, interface: str, port: str = "0") -> str:
+        return f"ssl:{port}:interface={interface}:privateKey={self.key}:certKey={self.certificate}"
+
+
+class Shared(Opened):
+    """Ports that several daemons of one machine listen on."""
 
     async def test_each_daemon_gets_some_of_the_connections(self) -> None:
-        for endpoint in (
-            "tcp:{}:interface=127.0.0.1",
-            f"ssl:{{}}:interface=127.0.0.1:privateKey={self.key}:certKey={self.certificate}",
-        ):
-            port, first = self.opened(endpoint.format(0))
-            _, second = self.opened(endpoint.format(port))
+        for endpoint in ("tcp:{}:interface=127.0.0.1", self.tls("127.0.0.1", "{}")):
+            address, first = self.opened(endpoint.format(0), shared=True)
+            _, second = self.opened(endpoint.format(address.port), shared=True)
             while not (first.connections and second.connections):
-                client = await deferToThread(socket.create_connection, ("127.0.0.1", port))
+                client = await deferToThread(socket.create_connection, ("127.0.0.1", address.port))
                 self.addCleanup(client.close)
 
-    def test_ipv6_is_listened_to(self) -> None:
-        if not socket.has_ipv6 or not _has_ipv6_loopback():
-            raise SkipTest("this machine has no IPv6")  # also in CI: nothing that could be installed is missing
-        tls = f"ssl:0:interface=\\:\\:1:privateKey={self.key}:certKey={self.certificate}"
-        for endpoint in ("tcp:0:interface=\\:\\:1", "tcp6:0:interface=\\:\\:1", tls):
-            for shared in (False, True):
-                port, _ = self.opened(endpoint, shared=shared)
-                with socket.create_connection(("::1", port)):
-                    pass
-
     def test_a_daemon_that_does_not_share_lets_no_other_listen(self) -> None:
-        port, _ = self.opened("tcp:0:interface=127.0.0.1", shared=False)
+        address, _ = self.opened("tcp:0:interface=127.0.0.1")
         with pytest.raises(CannotListen, match="Address already in use"):
-            self.opened(f"tcp:{port}:interface=127.0.0.1")
+            self.opened(f"tcp:{address.port}:interface=127.0.0.1", shared=True)
 
 
-def _has_ipv6_loopback() -> bool:
-    with socket.socket(socket.AF_INET6) as probe:
-        try:
-            probe.bind(("::1", 0))
-        except OSError:
-            return False
-    return True
-
-
-class Queue(TestCase):
-    """Those who connect while the daemon does something else: it lets nobody in before these tests have ended."""
+class IPv6(Opened):
+    """Addresses that Twisted has to be told apart from others."""
 
     def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
+        super().setUp()
+        try:
+            with socket.socket(socket.AF_INET6) as probe:
+                probe.bind(("::1", 0))
+        except OSError as error:  # also in CI: nothing that could be installed is missing
+            raise SkipTest("this machine has no IPv6") from error
 
-    def address(self, endpoint: str, *, shared: bool = False) -> Any:
-        port = Door("listen", endpoint, BoundedSite(notFound(), RULES), shared).open(reactor).port
-        self.addCleanup(port.stopListening)
-        return port.getHost()
+    def test_it_is_listened_to(self) -> None:
+        for endpoint in (r"tcp:0:interface=\:\:1", r"tcp6:0:interface=\:\:1", self.tls(r"\:\:1")):
+            for shared in (False, True):
+                address, _ = self.opened(endpoint, shared=shared)
+                socket.create_connection(("::1", address.port)).close()
+
+
+class Burst(Opened):
+    """Many connect while the daemon does something else: it lets nobody in as long as a test runs."""
 
     def connect(self, family: int, address: Any) -> None:
-        """Raises OSError where that does not succeed at once."""
-        client = socket.socket(family)
-        self.addCleanup(client.close)
-        client.settimeout(0.5)  # TCP tries again after a second
-        client.connect(address)
+        for _ in range(100):
+            client = socket.socket(family)
+            self.addCleanup(client.close)
+            client.settimeout(0.5)  # TCP tries again after a second
+            client.connect(address)
 
-    def test_a_burst_of_connections_does_not_have_to_come_again(self) -> None:
-        _, key, certificate = write_certificates(self.folder)
-        tls = f"ssl:0:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
-        for endpoint, shared in (
-            ("tcp:0:interface=127.0.0.1", False),
-            ("tcp:0:interface=127.0.0.1", True),
-            (tls, False),
-        ):
-            port = self.address(endpoint, shared=shared).port
-            for _ in range(100):
-                self.connect(socket.AF_INET, ("127.0.0.1", port))
+    def test_nobody_has_to_come_again(self) -> None:
+        address, _ = self.opened("tcp:0:interface=127.0.0.1")
+        self.connect(socket.AF_INET, ("127.0.0.1", address.port))
+
+    def test_nor_where_the_port_is_shared(self) -> None:
+        address, _ = self.opened("tcp:0:interface=127.0.0.1", shared=True)
+        self.connect(socket.AF_INET, ("127.0.0.1", address.port))
+
+    def test_nor_with_tls(self) -> None:
+        address, _ = self.opened(self.tls("127.0.0.1"))
+        self.connect(socket.AF_INET, ("127.0.0.1", address.port))
 
     def test_nor_at_a_unix_socket(self) -> None:
-        path = self.address(f"unix:{self.folder / 'socket'}").name
-        for _ in range(100):
-            self.connect(socket.AF_UNIX, path)
+        address, _ = self.opened(f"unix:{self.folder / 'socket'}")
+        self.connect(socket.AF_UNIX, address.name)
 
 
 @pytest.mark.parametrize(
