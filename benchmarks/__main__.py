@@ -86,9 +86,10 @@ def main() -> None:
     except SystemExit as end:
         if end.code:
             raise
-    if not done:
-        sys.exit("nothing could be measured")
-    if words := [f"{each.name}: the ratio was {kept[each.name]:.2f}" for each in done if has_fallen(each, kept)]:
+    words = [f"{each.name}: the ratio was {kept[each.name]:.2f}" for each in done if has_fallen(each, kept)]
+    if len(done) < len(chosen):
+        words.append("not all of it could be measured")
+    if words:
         sys.exit("\n".join(words))
 
 
