@@ -10,11 +10,12 @@ from typing import Any
 from unittest import SkipTest
 
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -83,13 +84,24 @@ class Browser:
 
     def press(self, name: str) -> None:
         """Press the button, follow the link or open the details that read *name*."""
-        pressed = "self::button or self::a or self::summary"
-        self._await(f"//*[{pressed}][normalize-space()='{name}']").click()
+        self._pressable(name).click()
+
+    def submit(self, name: str) -> None:
+        """Press the button of a form that reads *name*, and wait until the answer replaces the page."""
+        button = self._pressable(name)
+        button.click()
+        self._wait().until(staleness_of(button), f"{name!r} was to lead elsewhere")
+
+    def _pressable(self, name: str) -> WebElement:
+        return self._await(f"//*[self::button or self::a or self::summary][normalize-space()='{name}']")
 
     def _await(self, path: str) -> WebElement:
         """What an XPath leads to. Pressing a button does not always wait for the page that it leads to."""
-        wait = WebDriverWait(self._driver, PATIENCE)
-        return wait.until(lambda driver: driver.find_element(By.XPATH, path), f"{path} was waited for")
+        return self._wait().until(lambda driver: driver.find_element(By.XPATH, path), f"{path} was waited for")
+
+    def _wait(self) -> WebDriverWait[webdriver.Chrome]:
+        """Nothing can be read of a page that is just being replaced, which the driver tells in a dozen ways."""
+        return WebDriverWait(self._driver, PATIENCE, ignored_exceptions=[WebDriverException])
 
     def run(self, script: str) -> Any:
         """What a script returns that is run in the page."""
@@ -139,8 +151,7 @@ class Browser:
 
     def await_text(self, text: str) -> None:
         """Wait until the page says *text*."""
-        wait = WebDriverWait(self._driver, PATIENCE, ignored_exceptions=[StaleElementReferenceException])
-        wait.until(lambda _: text in self.text, f"{text!r} was waited for")
+        self._wait().until(lambda _: text in self.text, f"{text!r} was waited for")
 
     def reload_until_gone(self, text: str) -> None:
         """Load the page until it does not say *text* any more."""
@@ -149,7 +160,7 @@ class Browser:
             self._driver.refresh()
             return text not in self.text
 
-        WebDriverWait(self._driver, PATIENCE).until(gone, f"{text!r} stays")
+        self._wait().until(gone, f"{text!r} stays")
 
     def picture(self, name: str) -> None:
         """Keep the whole page as a picture in every width; AssertionError where it has to be scrolled sideways."""

@@ -53,7 +53,7 @@ class Newcomer:
         for ticked in ("This is a private consumer", "Pull requests: Read", "Webhooks: Read and write"):
             browser.labelled(ticked).click()
         self.look("2-new-consumer")
-        browser.press("Save")
+        browser.submit("Save")
         browser.press("Probo")
         self.look("2-consumer")
         return browser.described("Key"), browser.described("Secret")

@@ -48,7 +48,7 @@ class Faults(DashboardTestCase, CommandTestCase):
         assert "made" in await self.command("hooks", "add", "acme/site")
 
     def at(self, path: str, *pressed: str) -> None:
-        """Open a page of the simulated Bitbucket, and press what is there one after the other."""
+        """Open a page of the simulated Bitbucket, and press what leads on from there, one after the other."""
         self.browser.open(f"{self.cloud.url}{path}")
         for name in pressed:
             self.browser.press(name)
@@ -105,20 +105,24 @@ class Faults(DashboardTestCase, CommandTestCase):
         field = self.browser.labelled(label)
         field.clear()
         field.send_keys(value)
-        self.browser.press("Save")
+        self.browser.submit("Save")
 
     def tick(self, *labels: str) -> None:
         self.at(WEBHOOKS, "Edit")
         for label in labels:
             self.browser.labelled(label).click()
-        self.browser.press("Save")
+        self.browser.submit("Save")
 
     async def test_dead_credentials(self) -> None:
         for deed in ("Revoke its access", "Delete"):
-            await deferToThread(self.at, CONSUMERS, "Probo", deed)
+            await deferToThread(self.do_to_consumer, deed)
             await self.named("Dead credentials", "/")
             await deferToThread(self.set_up_again)
             await self.mended()
+
+    def do_to_consumer(self, deed: str) -> None:
+        self.at(CONSUMERS, "Probo")
+        self.browser.submit(deed)
 
     def set_up_again(self) -> None:
         """With the consumer that is there; without one, with a new one."""
@@ -132,7 +136,7 @@ class Faults(DashboardTestCase, CommandTestCase):
             self.browser.labelled("Callback URL").send_keys(callback_url)
             for permission in ("Pull requests: Read", "Webhooks: Read and write"):
                 self.browser.labelled(permission).click()
-            self.browser.press("Save")
+            self.browser.submit("Save")
         self.browser.press("Probo")
         key, secret = self.browser.described("Key"), self.browser.described("Secret")
         self.open("/setup")
@@ -159,7 +163,7 @@ class Faults(DashboardTestCase, CommandTestCase):
         self.at(CONSUMERS, "Probo", "Edit")
         for label in labels:
             self.browser.labelled(label).click()
-        self.browser.press("Save")
+        self.browser.submit("Save")
 
     async def test_container_manager_down(self) -> None:
         await deferToThread(self.press_there, "Take it down")
@@ -170,4 +174,4 @@ class Faults(DashboardTestCase, CommandTestCase):
     def press_there(self, name: str) -> None:
         self.browser.open(self.container_manager.url)
         self.browser.look(f"sandbox-container-manager-{name.partition(' ')[0].lower()}")
-        self.browser.press(name)
+        self.browser.submit(name)
