@@ -68,7 +68,7 @@ class Door:
         try:
             port = certificate.listen(listening, self.site) if certificate else self._listen(listening)
         except CannotListenError as error:
-            raise CannotListen(self, error.socketError.strerror or str(error.socketError), error.port) from error
+            raise CannotListen(self, _reason(error), error.port) from error
         except Exception as error:
             raise self._unusable(error) from error
         return OpenDoor(self, port, certificate)
@@ -85,6 +85,13 @@ class Door:
     def _unusable(self, error: Exception) -> CannotListen:
         """Endpoints read files, descriptors and plugins: each has errors of its own."""
         return CannotListen(self, f"{type(error).__name__}: {error}")
+
+
+def _reason(error: CannotListenError) -> str:
+    """Why the system lets nobody listen; Twisted itself refuses a unix socket that another process has."""
+    if isinstance(error.socketError, OSError):
+        return error.socketError.strerror or str(error.socketError)
+    return f"{error.socketError} {os.fsdecode(error.port)}.lock, which a running process has"
 
 
 @frozen

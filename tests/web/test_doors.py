@@ -105,6 +105,16 @@ class Shared(Opened):
             self.opened(f"tcp:{address.port}:interface=127.0.0.1", shared=True)
 
 
+class Unix(Opened):
+    """A socket in the file system, which belongs to one process."""
+
+    def test_no_other_process_gets_it(self) -> None:
+        endpoint = f"unix:{self.folder / 'socket'}"
+        self.opened(endpoint)
+        with pytest.raises(CannotListen, match=r"Cannot acquire lock .*/socket\.lock, which a running process has"):
+            self.opened(endpoint)
+
+
 class IPv6(Opened):
     """Addresses that Twisted has to be told apart from others."""
 
