@@ -53,7 +53,7 @@ class Connection(sqlite3.Connection):
             try:
                 self.execute("PRAGMA journal_mode=WAL")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                if not _is_busy(error) or time.monotonic() > end:
                     raise
                 time.sleep(WAL_PAUSE)
             else:
@@ -72,6 +72,11 @@ class Connection(sqlite3.Connection):
         finally:
             self._wait_for_others(BUSY_TIMEOUT)
             self.execute(_JOURNAL_IN_MEMORY)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process has the file, for any reason: the lowest byte of SQLite's code tells no reason."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 class Dialect(SQLiteDialect_pysqlite):

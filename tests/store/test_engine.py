@@ -156,9 +156,12 @@ def test_sqlite_keeps_its_temporary_files_in_memory(sqlite: str) -> None:
     engine.close()
 
 
-@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN])
+@pytest.mark.parametrize(
+    ("code", "waits"),
+    [(sqlite3.SQLITE_BUSY, True), (sqlite3.SQLITE_BUSY_RECOVERY, True), (sqlite3.SQLITE_CANTOPEN, False)],
+)
 def test_only_another_process_that_makes_the_file_too_is_waited_for(
-    sqlite: str, monkeypatch: pytest.MonkeyPatch, code: int
+    sqlite: str, monkeypatch: pytest.MonkeyPatch, code: int, waits: bool
 ) -> None:
     """SQLite says so at once where two want the first lock: a race, which cannot be held."""
 
@@ -176,13 +179,13 @@ def test_only_another_process_that_makes_the_file_too_is_waited_for(
     monkeypatch.setattr(sqlite_driver, "WAL_PAUSE", 0.0)
     monkeypatch.setattr(sqlite_driver, "Connection", Racing)
     engine = Engine(sqlite)
-    if code == sqlite3.SQLITE_BUSY:
+    if waits:
         upgrade(engine)
         assert outcomes(engine, put("a")) == ["a"]
     else:
         with pytest.raises(StoreUnavailable, match="not now"):
             upgrade(engine)
-    assert Racing.lost == (2 if code == sqlite3.SQLITE_BUSY else 1)
+    assert Racing.lost == (2 if waits else 1)
     engine.close()
 
 
