@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from benchmarks import accepting, building, lookups, nodes, reporting, resting, spending
+from benchmarks import accepting, building, lookups, nodes, resting, spending, throughput
 from benchmarks.comparison import Comparison, Measure
 from benchmarks.scene import NODE_LIKE, OURS, UNWRITTEN
 
@@ -62,8 +62,15 @@ def programme(seconds: float) -> Iterator[Comparison]:
         "statuses reported, far; baseline: as Node",
         "a second",
         "50",
-        partial(reporting.reported, command=OURS, statuses=int(320 * seconds)),
-        partial(reporting.reported, command=NODE_LIKE, statuses=16),
+        partial(throughput.reported, command=OURS, statuses=int(320 * seconds)),
+        partial(throughput.reported, command=NODE_LIKE, statuses=16),
+    )
+    yield Comparison(
+        "builds begun, far; baseline: as Node",
+        "a second",
+        "",
+        partial(throughput.begun, command=OURS, builds=int(160 * seconds)),
+        partial(throughput.begun, command=NODE_LIKE, builds=int(160 * seconds)),
     )
     yield Comparison(
         "/auth_lookup, far; baseline: as Node",
