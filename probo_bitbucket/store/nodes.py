@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
+from probo_bitbucket.model import BuildState
 from probo_bitbucket.store.schema import (
     builds,
     chains,
@@ -59,13 +60,23 @@ def release(tx: sa.Connection, node: str) -> None:
     """Let go of all that this node has in hand."""
     for table in (*_LEASED, chains):
         mine = sa.or_(table.c.leased_by == node, table.c.leased_by.startswith(f"{node}/"))
-        tx.execute(sa.update(table).where(_IN_HAND, mine).values(leased_by="", leased_until=0.0))
+        tx.execute(sa.update(table).where(_IN_HAND, mine).values(leased_by="", leased_until=_until(table)))
 
 
 def release_all(tx: sa.Connection) -> None:
     """Let go of what a process left in hand that is no more: for a store that only this process uses."""
     for table in (*_LEASED, chains):
-        tx.execute(sa.update(table).where(_IN_HAND).values(leased_by="", leased_until=0.0))
+        tx.execute(sa.update(table).where(_IN_HAND).values(leased_by="", leased_until=_until(table)))
+
+
+def _until(table: sa.Table) -> sa.ColumnElement[float]:
+    """How long what is let go of stays alone: a build that was being sent, as long as if its node had died.
+
+    Only then it has arrived, or never will.
+    """
+    if table is not builds:
+        return sa.literal(0.0)
+    return sa.case((table.c.state == BuildState.STARTING, table.c.leased_until), else_=0.0)
 
 
 def hasten(tx: sa.Connection) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import sqlalchemy as sa
 from attrs import evolve
@@ -17,7 +19,7 @@ from probo_bitbucket.model import (
     RemovalReason,
     Repository,
 )
-from probo_bitbucket.store import LEASE, Lease, LeaseLost, builds, pull_requests, removals, watches
+from probo_bitbucket.store import LEASE, Lease, LeaseLost, builds, nodes, pull_requests, removals, watches
 from probo_bitbucket.store.removals import Removal
 
 SITE = Repository("acme", "site")
@@ -36,10 +38,18 @@ def test_a_node_that_stood_still_does_not_start_what_another_one_took_over(tx: s
     builds.advance(tx, taken, BuildState.STARTING, LEASE + 1)
 
 
-def test_what_a_dead_node_has_sent_has_time_to_arrive_before_another_one_asks(tx: sa.Connection) -> None:
+@pytest.mark.parametrize(
+    "end",
+    [lambda _: None, lambda tx: nodes.release(tx, "dead"), nodes.release_all],
+    ids=["lost", "stopped", "restarted"],
+)
+def test_what_a_dead_node_has_sent_has_time_to_arrive_before_another_one_asks(
+    tx: sa.Connection, end: Callable[[sa.Connection], None]
+) -> None:
     builds.request(tx, BUILD, 0.0)
     [stored] = builds.claim_pending(tx, Lease("dead", 0.0), 1)
     builds.advance(tx, stored, BuildState.STARTING, 1.0)
+    end(tx)
     expired = 1.0 + LEASE
     assert builds.claim_pending(tx, Lease("other", expired + builds.IN_FLIGHT - 0.1), 1) == []
     [taken] = builds.claim_pending(tx, Lease("other", expired + builds.IN_FLIGHT), 1)
