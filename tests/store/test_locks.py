@@ -7,16 +7,19 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from attrs import evolve
 from twisted.internet.task import Clock
 
+from probo_bitbucket.flow.builds.again import Again
 from probo_bitbucket.flow.builds.ending import Ending
 from probo_bitbucket.flow.builds.relay import Relay
 from probo_bitbucket.flow.statuses.display import Display
 from probo_bitbucket.model import Build, BuildKind, BuildState, PullRequest, PullRequestState, Repository
 from probo_bitbucket.probo import updates
-from probo_bitbucket.store import Engine, Transaction, builds
+from probo_bitbucket.store import Engine, Lease, Transaction, builds, removals
 from probo_bitbucket.store.migrate import upgrade
+from tests.waiting import until
 
 SITE = Repository("acme", "site")
 PULL_REQUEST = PullRequest(7, "Title", "", "", "", "", PullRequestState.OPEN, "feature", "a" * 12, SITE)
@@ -66,3 +69,29 @@ def test_two_builds_of_a_pull_request_get_ready_at_once(postgresql: str, monkeyp
         node.close()
     assert failed == []
     assert [status.state for status, _ in taken] == ["SUCCESSFUL"] * 2
+
+
+def test_what_a_node_is_just_sending_is_taken_down_once_it_is_there(postgresql: str) -> None:
+    sender, operator, watcher = nodes = [Engine(postgresql) for _ in range(3)]
+    upgrade(sender)
+    again = Again(None, Clock(), None, Ending(True, 1, DISPLAY), lambda: None)  # type: ignore[arg-type]
+
+    def is_waited_for() -> bool:
+        with watcher.begin() as tx:
+            return bool(tx.scalar(sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")))
+
+    with sender.begin() as tx:
+        builds.request(tx, BUILD, 0.0)
+        [job] = builds.claim_pending(tx, Lease("sender", 0.0), 1)
+    with sender.begin() as tx:
+        builds.advance(tx, job, BuildState.STARTING, 1.0)
+        taking_down = threading.Thread(target=operator.run, args=([lambda tx: again._take_down(tx, BUILD.id)],))
+        taking_down.start()
+        until(is_waited_for, "the operator to wait for the sender")
+    taking_down.join(TOGETHER)
+    with watcher.begin() as tx:
+        stored = builds.find(tx, BUILD.id)
+        assert stored and stored.state is BuildState.STARTING
+        assert removals.is_wanted(tx, BUILD.id)
+    for node in nodes:
+        node.close()

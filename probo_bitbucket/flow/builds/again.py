@@ -59,7 +59,7 @@ class Again:
         self._log("Build sent again", "build.sent_again", **log_fields.of_build(build))
 
     def _send_build(self, tx: Transaction, id: str) -> Build:
-        stored = _build(tx, id)
+        stored = _locked(tx, id)
         if stored.state is not BuildState.FAILED:
             raise NotNow("only a build that was given up on can be sent again; rebuild makes a new one")
         builds.send_again(tx, id, self.clock.seconds())
@@ -96,7 +96,7 @@ class Again:
         self._log("Build to be taken down", "build.unwanted", **log_fields.of_build(build))
 
     def _take_down(self, tx: Transaction, id: str) -> Build:
-        stored = _build(tx, id)
+        stored = _locked(tx, id)
         if why := self.ending.end_by_hand(tx, [stored], "taken down by hand", origins.OPERATOR, self.clock.seconds()):
             raise NotNow(why)
         return stored.build
@@ -117,6 +117,13 @@ def _build(tx: Transaction, id: str) -> StoredBuild:
     if found is None:
         raise NotThere(f"there is no build {id[:80]}")
     return found
+
+
+def _locked(tx: Transaction, id: str) -> StoredBuild:
+    """The same, kept as it is: another node may be sending it just now."""
+    builds.lock_pull_request(tx, id)
+    builds.lock(tx, id)
+    return _build(tx, id)
 
 
 def _send_status(tx: Transaction, build_id: str, key: str, now: float) -> StoredStatus:
