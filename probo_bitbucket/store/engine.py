@@ -25,6 +25,7 @@ Operation = Callable[[sa.Connection], T]
 REPEATS = 3  # tries of an operation that lost a race against another node
 DOUBT = 10.0  # seconds to wait for a PostgreSQL that vanished during a commit, to ask it what became of it
 DOUBT_PAUSE = 0.2  # seconds between two such questions
+WORTHWHILE = 7.0  # seconds after which callers have hardly any patience left for what waits behind something hindered
 
 
 class StoreUnavailable(Exception):
@@ -36,6 +37,14 @@ class StoreUnavailable(Exception):
 
 class _LostRace(StoreUnavailable):
     """Another node was faster. The same again may succeed."""
+
+
+class _Hindered(StoreUnavailable):
+    """One operation cannot have what it needs, such as a row that another node has. The others may."""
+
+    def __init__(self, words: str, index: int) -> None:
+        super().__init__(words)
+        self.index = index  # of the operation in its batch
 
 
 class StoreDefect(Exception):
@@ -104,25 +113,39 @@ class Engine:
 
     def run(self, operations: list[Operation[Any]]) -> list[Any]:
         """The result of each operation, or the Failure that it ended with. All that succeeded is committed."""
+        return self._run(operations, time.monotonic() + WORTHWHILE)
+
+    def _run(self, operations: list[Operation[Any]], end: float) -> list[Any]:
         try:
             return self._transact(operations)
         except _LostRace:
             pass
+        except _Hindered as error:
+            return self._run_without(error, operations, end)
         except StoreUnavailable as error:
             return _failures(error, len(operations))
         except Exception as error:  # noqa: BLE001 (one operation's error must not take the others with it)
             if len(operations) == 1:
                 return [Failure(error)]
-        return self._one_by_one(operations)
+        return self._one_by_one(operations, end)
 
-    def _one_by_one(self, operations: list[Operation[Any]]) -> list[Any]:
+    def _run_without(self, hindered: _Hindered, operations: list[Operation[Any]], end: float) -> list[Any]:
+        """Run the others again, as long as somebody waits for them."""
+        others = [each for index, each in enumerate(operations) if index != hindered.index]
+        worthwhile = others and time.monotonic() < end
+        outcomes = self._run(others, end) if worthwhile else _failures(hindered, len(others))
+        return [*outcomes[: hindered.index], Failure(hindered), *outcomes[hindered.index :]]
+
+    def _one_by_one(self, operations: list[Operation[Any]], end: float) -> list[Any]:
         outcomes: list[Any] = []
         for operation in operations:
             try:
                 outcomes.append(self._alone(operation))
             except StoreUnavailable as error:
-                # The next ones would wait as long, and in vain.
-                return outcomes + _failures(error, len(operations) - len(outcomes))
+                outcomes.append(Failure(error))
+                if not isinstance(error, _Hindered) or time.monotonic() > end:
+                    # The next ones would wait as long, and in vain.
+                    return outcomes + _failures(error, len(operations) - len(outcomes))
         return outcomes
 
     def _alone(self, operation: Operation[T]) -> T | Failure:
@@ -154,7 +177,7 @@ class Engine:
         """The results, committed. After a DBAPIError nothing is."""
         self._check_file()
         with self._engine.connect() as connection, connection.begin() as transaction:
-            results = [operation(connection) for operation in operations]
+            results = [_perform(operation, index, connection) for index, operation in enumerate(operations)]
             marked = self._leave_mark(connection)
             try:
                 transaction.commit()
@@ -225,21 +248,39 @@ def _patient(connection: sa.Connection) -> AbstractContextManager[None]:
     return cast(_Driver, connection.connection.driver_connection).patient()
 
 
+def _perform(operation: Operation[T], index: int, connection: sa.Connection) -> T:
+    """The result of an operation, which has this *index* in its batch. Raises _Hindered."""
+    try:
+        return operation(connection)
+    except DBAPIError as error:
+        if _sqlstate(error) in _HINDRANCES:
+            raise _Hindered(_words(error), index) from None
+        raise
+
+
 def _failures(error: StoreUnavailable, count: int) -> list[Failure]:
     return [Failure(error) for _ in range(count)]
 
 
 # What another node can cause, and the same again may succeed: serialization failure, deadlock, unique violation.
 _RACES = ("40001", "40P01", "23505")
+_HINDRANCES = ("55P03", "57014")  # lock not available, statement cancelled by its timeout
+_LIMITS = "54"  # the class of PostgreSQL's own limits, such as that of an entry of an index
 
 
 def _translated(error: DBAPIError) -> StoreUnavailable | StoreDefect:
     """The error without SQLAlchemy's own text: that has the statement's parameters in it, which may be secrets."""
-    if getattr(error.orig, "sqlstate", "") in _RACES:
+    if _sqlstate(error) in _RACES:
         return _LostRace(_words(error))
-    if isinstance(error, IntegrityError | ProgrammingError | DataError | NotSupportedError):
+    refused = isinstance(error, IntegrityError | ProgrammingError | DataError | NotSupportedError)
+    if refused or _sqlstate(error).startswith(_LIMITS):
         return StoreDefect(f"{type(error.orig).__name__}: {_words(error)}")
     return StoreUnavailable(_words(error))
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    """PostgreSQL's code; empty with SQLite, or where the server said nothing."""
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def _words(error: DBAPIError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from typing import Any
 
@@ -35,10 +36,16 @@ def record(tx: sa.Connection, update: ForwardedUpdate) -> None:
         "body": update.body,
         "received_at": update.received_at,
         "trail": update.trail,
-        "lane": f"{update.provider} {update.build_id} {update.context}",
+        "lane": _lane(update),
         "pending": True,
     }
     tx.execute(sa.insert(forwarded).values(**values))
+
+
+def _lane(update: ForwardedUpdate) -> str:
+    """A digest: a context can be longer than what an index takes."""
+    words = (update.provider, update.build_id, update.context)
+    return hashlib.sha256("\0".join(words).encode(errors="surrogatepass")).hexdigest()
 
 
 _IN_ORDER = sa.select(forwarded).where(first_of_lane(forwarded, "id")).order_by(forwarded.c.id)

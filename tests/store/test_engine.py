@@ -56,8 +56,8 @@ def temporary_files() -> list[str]:
 
 
 def outcome(result: Any) -> Any:
-    """What became of an operation: its result, or the type of its error."""
-    return result.type if isinstance(result, Failure) else result
+    """What became of an operation: its result, or the type of its error as callers know it."""
+    return (result.check(StoreUnavailable) or result.type) if isinstance(result, Failure) else result
 
 
 def outcomes(engine: Engine, *operations: Callable[[sa.Connection], Any]) -> list[Any]:
@@ -429,6 +429,56 @@ def test_an_operation_that_waits_for_a_lock_ends(postgresql: str, monkeypatch: p
         other.execute("LOCK TABLE house")
         assert outcomes(engine, put("a")) == [StoreUnavailable]
     assert outcomes(engine, put("a")) == ["a"]
+    engine.close()
+
+
+def lock(name: str) -> Callable[[sa.Connection], str]:
+    def locked(tx: sa.Connection) -> str:
+        tx.execute(sa.select(house.c.name).where(house.c.name == name).with_for_update())
+        return name
+
+    return locked
+
+
+def test_what_waits_in_vain_for_a_row_does_not_take_the_others_with_it(
+    postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(postgresql_driver._PARAMETERS, "options", "-c lock_timeout=200")
+    engine = Engine(postgresql)
+    upgrade(engine)
+    assert outcomes(engine, put("row")) == ["row"]
+    with psycopg.connect(postgresql) as other:
+        other.execute("SELECT * FROM house WHERE name = 'row' FOR UPDATE")
+        assert outcomes(engine, put("a"), lock("row"), put("b")) == ["a", StoreUnavailable, "b"]
+        assert outcomes(engine, fail, put("c"), lock("row"), put("d")) == [LookupError, "c", StoreUnavailable, "d"]
+    assert names(engine) == ["a", "b", "c", "d", "row"]
+    engine.close()
+
+
+def test_nor_has_it_the_others_wait_for_ever(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(postgresql_driver._PARAMETERS, "options", "-c lock_timeout=200")
+    monkeypatch.setattr(engines, "WORTHWHILE", 0.3)
+    engine = Engine(postgresql)
+    upgrade(engine)
+    assert outcomes(engine, put("row")) == ["row"]
+    with psycopg.connect(postgresql) as other:
+        other.execute("SELECT * FROM house WHERE name = 'row' FOR UPDATE")
+        began = time.monotonic()
+        assert outcomes(engine, *[lock("row")] * 50, put("a")) == [StoreUnavailable] * 51
+        assert outcomes(engine, fail, *[lock("row")] * 50, put("a")) == [LookupError, *[StoreUnavailable] * 51]
+        assert time.monotonic() - began < 5
+    assert names(engine) == ["row"]
+    engine.close()
+
+
+def test_nor_does_what_is_too_large_for_an_index(postgresql: str) -> None:
+    def put_large(tx: sa.Connection) -> None:
+        tx.execute(sa.text("CREATE TEMPORARY TABLE large (name text PRIMARY KEY)"))
+        tx.execute(sa.text("INSERT INTO large SELECT string_agg(md5(n::text), '') FROM generate_series(1, 200) n"))
+
+    engine = Engine(postgresql)
+    upgrade(engine)
+    assert outcomes(engine, put("a"), put_large, put("b")) == ["a", StoreDefect, "b"]
     engine.close()
 
 

@@ -1,11 +1,20 @@
-"""Ids of builds that others made up can be long: what can be written down of them is, on both engines."""
+"""Names that others made up can be long: what can be written down of them is, on both engines."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from probo_bitbucket.model import BUILD_ID, Build, BuildKind, RemovalReason, Repository, Status, StatusState
-from probo_bitbucket.store import builds, removals, statuses
+from probo_bitbucket.model import (
+    BUILD_ID,
+    Build,
+    BuildKind,
+    ForwardedUpdate,
+    RemovalReason,
+    Repository,
+    Status,
+    StatusState,
+)
+from probo_bitbucket.store import Lease, builds, forwarded, removals, statuses
 from probo_bitbucket.store.removals import Removal
 from probo_bitbucket.store.statuses import Wish
 
@@ -32,3 +41,11 @@ def test_a_build_is_made_whatever_asked_for_it(tx: sa.Connection) -> None:
     builds.ended(tx, "b-1", origin)
     removals.want(tx, Removal("b-1", "acme/site", None, RemovalReason.CLOSED, "closed", origin), 0.0)
     assert builds.asked_for_by(tx, origin) == "b-1"
+
+
+def test_an_update_for_another_handler_is_written_down_whatever_its_context(tx: sa.Connection) -> None:
+    context = "".join(chr(0x4E00 + number) for number in range(4000))  # which PostgreSQL cannot make shorter
+    update = ForwardedUpdate("github", "b-1", context, "acme/site", "/update", "application/json", b"{}", 0.0, "")
+    forwarded.record(tx, update)
+    [claimed] = forwarded.claim_pending(tx, Lease("north", 1.0), 1)
+    assert claimed.update.context == context
