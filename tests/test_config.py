@@ -82,7 +82,13 @@ def test_the_database_is_sqlite_in_the_data_directory_unless_another_is_given(mo
     monkeypatch.chdir("/")
     assert load().database_url == "sqlite:////probo-bitbucket-data/probo-bitbucket.db"
     assert load(options={"database": "sqlite:///mine.db"}).database_url == "sqlite:////mine.db"
-    assert load(options={"database": "postgresql:///probo"}).database_url == "postgresql:///probo"
+    for url in (
+        "postgresql:///probo",
+        "postgresql:///probo?host=/run/postgresql&port=5433",
+        "postgresql://probo:p%40ss/?w:rd#@db.example.com:5432/probo?sslmode=verify-full",
+        "postgresql://probo@[::1]:5432/probo",
+    ):
+        assert load(options={"database": url}).database_url == url
 
 
 def test_paths_do_not_follow_the_daemon_into_another_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

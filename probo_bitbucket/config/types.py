@@ -140,9 +140,17 @@ def _path(text: str) -> Path:
     return Path(_text(text)).absolute()
 
 
+# What follows an @ in a password would be taken for the host, and shown as one.
+_POSTGRESQL = (
+    r"postgresql://(?:[^@:/\s]*(?::[^@\s]*)?@)?"  # user and password
+    r"(?:\[[^\]@/?\s]+\]|[^@:/?\s]*)(?::[0-9]+)?"  # host and port
+    r"(?:/[^?\s]*)?(?:\?\S*)?"  # name and parameters
+)
+
+
 def _database(text: str) -> str:
     if text.startswith("postgresql://"):
-        return _match(r"\S+", _text(text)).group()
+        return _match(_POSTGRESQL, _text(text)).group()
     path = _match(r"sqlite:///(?!:memory:)(.+)", _text(text)).group(1)
     return f"sqlite:///{_path(path)}"
 
@@ -228,7 +236,10 @@ HOST_NAME = Type("a host name", lambda text: _match("[A-Za-z0-9._-]+", text).gro
 URL = Type("an http:// or https:// URL without user, query and fragment", _url)
 BUILD_URL = Type("an http:// or https:// URL with {{buildId}} in it", _build_url)
 PATH = Type("a path", _path)
-DATABASE = Type("a URL that starts with sqlite:/// (and a file) or postgresql://", _database)
+DATABASE = Type(
+    "a URL that starts with sqlite:/// (and a file) or postgresql:// (and a password in which @ is written as %40)",
+    _database,
+)
 DURATION = Type("a duration (a number of seconds, or 90s, 15m, 24h, 30d)", _duration)
 PERIOD = Type("a period (1h, 1d, 1w, 1m, 1y, hourly, daily, weekly, monthly or yearly), or never", _period)
 LOG_LEVEL = Type(f"a level ({', '.join(LOG_LEVELS)}, or 10 to 60)", _log_level)
