@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from threading import Lock
 from urllib.parse import quote
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
@@ -41,9 +42,10 @@ _LONG = 16  # characters; what is shorter, such as a webhook's secret, can be a 
 
 
 class Secrets:
-    """Texts that must not be shown, as they are or as they look in a URL or in a log line."""
+    """Texts that must not be shown, as they are or as they look in a URL or in a log line. For several threads."""
 
     def __init__(self) -> None:
+        self._hiding = Lock()
         self._lasting: set[str] = set()
         self._passing: defaultdict[str, deque[str]] = defaultdict(partial(deque, maxlen=_PASSING_SECRETS))
         self._spellings: list[str] = []
@@ -51,6 +53,10 @@ class Secrets:
 
     def hide(self, secret: str, *, of: str = "") -> None:
         """Never show *secret* again. *Of* an account, it is forgotten when many newer ones of the same one came."""
+        with self._hiding:
+            self._hide(secret, of)
+
+    def _hide(self, secret: str, of: str) -> None:
         if not secret or secret in self._lasting or secret in self._passing[of]:
             return
         if of:

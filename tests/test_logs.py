@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from urllib.parse import quote
 
 import pytest
@@ -229,6 +230,31 @@ def test_the_passing_secrets_of_one_account_do_not_displace_those_of_another(sec
     for number in range(600):
         secrets.hide(f"token-{number:03}", of="busy")
     assert secrets.redact("token-of-a-quiet-account") == "‹hidden›"
+
+
+def test_secrets_that_two_threads_hide_at_once_are_hidden(
+    secrets: logs.Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spellings, begun, over = logs._spellings, threading.Event(), threading.Event()
+
+    def slow(secret: str) -> tuple[str, ...]:
+        if not begun.is_set():
+            begun.set()
+            over.wait(0.3)  # the other one waits for us, as it should
+        return spellings(secret)
+
+    def hide_too() -> None:
+        secrets.hide("swordfish")
+        over.set()
+
+    monkeypatch.setattr(logs, "_spellings", slow)
+    first, second = threading.Thread(target=secrets.hide, args=("open-sesame",)), threading.Thread(target=hide_too)
+    first.start()
+    begun.wait()
+    second.start()
+    first.join()
+    second.join()
+    assert secrets.redact("open-sesame swordfish") == f"{logs.HIDDEN} {logs.HIDDEN}"
 
 
 def test_a_very_short_secret_is_hidden_where_it_stands_alone_and_leaves_other_words_whole(

@@ -34,6 +34,6 @@ class Wanting:
         self._asked.pop(full_name, None)
 
     def names(self) -> list[str]:
-        """The repositories whose work waits now."""
+        """The repositories whose work waits now. Also for the store's thread, while the reactor's goes on."""
         since = self.clock.seconds() - WAITS
-        return sorted(name for name, asked_at in self._asked.items() if asked_at >= since)
+        return sorted(name for name, asked_at in self._asked.copy().items() if asked_at >= since)
