@@ -199,6 +199,8 @@ class Worker(Service):
                     await self.step.give_up(job, error)
                 else:
                     await self.step.postpone(job, due_at, error)
+            except CancelledError:
+                raise  # the service stops, and the lease comes free
             except StoreUnavailable:
                 await deferLater(self.clock, STORE_PAUSE)
             except Exception:  # noqa: BLE001 (the lease is renewed for ever: nobody else would look at the job again)

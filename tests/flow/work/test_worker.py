@@ -54,6 +54,7 @@ class Desk:
     claim_fails: list[Exception] = field(factory=list)
     settling_fails: list[Exception] = field(factory=list)
     claiming: Deferred[None] | None = None
+    settling: Deferred[None] | None = None
     concurrency: int = 100
     name: str = "desk"
 
@@ -75,14 +76,16 @@ class Desk:
         await job.end
 
     async def postpone(self, job: Job, due_at: float, error: Exception) -> None:
-        self._settle()
+        await self._settle()
         self.postponed.append((job, due_at, str(error)))
 
     async def give_up(self, job: Job, error: Exception) -> None:
-        self._settle()
+        await self._settle()
         self.given_up.append((job, error))
 
-    def _settle(self) -> None:
+    async def _settle(self) -> None:
+        if self.settling is not None:
+            await self.settling
         if self.settling_fails:
             raise self.settling_fails.pop(0)
 
@@ -442,6 +445,20 @@ def test_what_takes_too_long_to_end_is_cancelled_and_keeps_its_place(worker: Wor
     result_of(stopped)
     assert not desk.postponed
     assert not desk.given_up
+
+
+def test_an_outcome_that_the_store_is_about_does_not_hold_up_the_stop(
+    worker: Worker, desk: Desk, clock: Clock, logged: list[LogEvent]
+) -> None:
+    job = Job()
+    begin(worker, desk, job)
+    desk.settling = Deferred()
+    job.end.errback(Temporary("503"))
+    stopped = worker.stopService()
+    clock.advance(PATIENCE)
+    result_of(stopped)
+    assert events(logged, "step.unsettled") == []
+    assert clock.getDelayedCalls() == []
 
 
 def test_an_outcome_that_waits_for_the_store_does_not_hold_up_the_stop(
