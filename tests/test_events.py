@@ -333,6 +333,23 @@ class OnPullRequests(Events):
         await self.settled()
         assert len(self.standing()) == 1
 
+    async def test_an_event_without_a_time_is_news_and_one_from_before_is_not(self) -> None:
+        pull_request = self.repository.open_pull_request()
+        await self.settled()
+        before = self.pull_request_body(pull_request)
+        pull_request.updated_on += 1
+        pull_request.tell("updated")
+        await self.settled()
+        self.quietly(pull_request.push)
+        timeless = self.pull_request_body(pull_request)
+        timeless["pullrequest"]["updated_on"] = None
+        await self.deliver("pullrequest:updated", timeless)
+        await self.settled()
+        assert len(self.started()) == 2
+        await self.deliver("pullrequest:updated", before)
+        await self.settled()
+        assert len(self.started()) == 2
+
     async def test_a_commit_that_wants_no_build_cancels_that_of_the_one_before(self) -> None:
         away = self.cloud.faults.add(Fault(Answer(503), ".*/src/.*"))
         pull_request = self.repository.open_pull_request()

@@ -91,7 +91,9 @@ class Responder:
         """Remember what *event* tells, and leave behind what it replaces. Returns why not, where it is outdated."""
         if late := rules.outdated(event, known):
             return late
-        pull_requests.tell_open(tx, event, now, self.policy.of_pull_requests)
+        latest = max(event.pull_request.updated_at, known.updated_at if known else 0.0)
+        told = evolve(event, pull_request=evolve(event.pull_request, updated_at=latest))
+        pull_requests.tell_open(tx, told, now, self.policy.of_pull_requests)
         if known is not None and not known.open:
             builds.release_pull_request(tx, event.repository, event.number)  # what it had is gone, or will be
         self.ending.leave_behind(tx, event, origin, now)

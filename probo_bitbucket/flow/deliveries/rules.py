@@ -101,7 +101,7 @@ def outdated(event: PullRequestChanged, known: KnownPullRequest | None) -> Ignor
         return None
     if not known.open:
         return Ignore(f"pull request #{event.number} is {known.state.lower()} already")
-    if updated_at < known.updated_at:
+    if 0 < updated_at < known.updated_at:
         return Ignore(f"a later event told of pull request #{event.number} before")
     return None
 
