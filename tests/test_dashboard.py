@@ -151,6 +151,8 @@ class Buttons(DashboardTestCase):
         self.assertIn(f'href="{pages[1]}">Back', refused.body.decode())
         refused = await self.send(f"/builds/{id}/rebuild", {"Referer": "http://evil.example.com/x"}, token=token)
         self.assertNotIn("Back", refused.body.decode())
+        again = await self.send(f"/builds/{id}/rebuild", {"Referer": "http://["}, token=token)
+        self.assertEqual((again.status, again.body), (refused.status, refused.body))
 
 
 class Nowhere(DashboardTestCase):
@@ -208,6 +210,7 @@ class Forms(DashboardTestCase):
         self.assertNotIn("evil", await self.page("/?said=evil"))
         self.assertNotIn("<script>alert", await self.page("/builds?q=<script>alert(1)</script>"))
         self.assertIn("no state", await self.page("/builds?state=<b>", 400))
+        await self.page("/builds?path=x")
 
     @pytest.mark.secret_in("store", "a delivery is kept as it came")
     async def test_secrets_in_a_body_are_struck_out(self) -> None:

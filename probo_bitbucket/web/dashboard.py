@@ -164,6 +164,9 @@ def in_words(handler: Handler) -> Handler:
 
 def _came_from(request: Request) -> str:
     """The page of ours whose form was sent; empty where it is none, or not known."""
-    referer = urlsplit((request.getHeader(b"referer") or b"").decode("latin-1"))
+    try:
+        referer = urlsplit((request.getHeader(b"referer") or b"").decode("latin-1"))
+    except ValueError:
+        return ""
     ours = referer.netloc.encode("latin-1") == (request.getHeader(b"host") or b"") and request.method == b"POST"
     return referer._replace(scheme="", netloc="").geturl() if ours and referer.path.startswith("/") else ""

@@ -42,7 +42,7 @@ def number(text: str, what: str) -> int:
     return int(text)
 
 
-def address(path: str, **fields: object) -> str:
+def address(path: str, /, **fields: object) -> str:
     """*path* with a query of the fields that are not empty."""
     given = {name: value for name, value in fields.items() if value}
     return f"{path}?{urlencode(given)}" if given else path
