@@ -51,6 +51,12 @@ def test_a_webhook_keeps_its_secret_though_it_was_taken_for_unused_before_bitbuc
     assert hooks.secrets(tx) == (secret,)
 
 
+def test_no_generation_is_made_twice(tx: sa.Connection) -> None:
+    forgotten, _ = hooks.newest_secret(tx, NOW)
+    hooks.forget_unused(tx)
+    assert hooks.newest_secret(tx, NOW)[0] > forgotten
+
+
 def test_a_webhook_is_known_by_its_last_delivery(tx: sa.Connection) -> None:
     assert hooks.last_delivery(tx, "u") is None
     before = hooks.newest_delivery(tx)

@@ -11,6 +11,8 @@ revision = "0001"
 down_revision = None
 
 _SERIAL = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+# For ids that others remember longer than the row is there: SQLite would give that of the newest one again.
+_NEVER_AGAIN: dict[str, Any] = {"sqlite_autoincrement": True}
 
 
 def upgrade() -> None:
@@ -78,6 +80,7 @@ def _deliveries() -> None:
         sa.Column("decided_at", sa.Double),
         sa.Column("noise", sa.Boolean, nullable=False, server_default=sa.text("false")),
         *_work(),
+        **_NEVER_AGAIN,
     )
     _index_pending("deliveries_pending", "deliveries", "id")
     _index_pending("deliveries_pending_lane", "deliveries", "lane", "id")
@@ -409,6 +412,7 @@ def _others() -> None:
         sa.Column("generation", _SERIAL, primary_key=True),
         sa.Column("secret", sa.String(128), nullable=False),
         sa.Column("made_at", sa.Double, nullable=False),
+        **_NEVER_AGAIN,
     )
     op.create_table(
         "projects",
