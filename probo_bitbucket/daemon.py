@@ -40,6 +40,10 @@ class NotStarted(Exception):
     """Ends a start in the background. twistd tells it after what we have told the terminal, and not in our words."""
 
 
+def _say_nothing(*_: object) -> None:
+    pass
+
+
 class Daemon(MultiService):
     """Everything that runs. Gives the application its log, and does not let a stop take for ever.
 
@@ -83,6 +87,7 @@ class Daemon(MultiService):
             self._terminal.say(f"{words}: {reason}")
             self._terminal.close()
         if not self._foreground:
+            sys.excepthook = _say_nothing  # its traceback would go into the log, where all is said
             raise NotStarted("see above")  # whoever started twistd would wait for ever for one that just exits
         if self._pid_file:
             self._pid_file.unlink(missing_ok=True)

@@ -210,6 +210,9 @@ def test_a_port_that_is_taken_ends_the_daemon_at_its_start(directory: Path, opti
     assert ended.returncode == 1
     assert f"tcp:{port}:interface=127.0.0.1: Address already in use" in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
+    for log in directory.glob("*.log"):
+        assert "Address already in use" in log.read_text()
+        assert "Traceback" not in log.read_text()
     until(lambda: not (directory / "a.pid").exists(), "the daemon, which outlives its parent for a moment, to clear up")
 
 
