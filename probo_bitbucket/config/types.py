@@ -140,10 +140,10 @@ def _path(text: str) -> Path:
     return Path(_text(text)).absolute()
 
 
-# What follows an @ in a password would be taken for the host, and shown as one.
+# What follows one of @ / ? # in a password could be taken for the host or what comes after it, and shown as such.
 _POSTGRESQL = (
-    r"postgresql://(?:[^@:/\s]*(?::[^@\s]*)?@)?"  # user and password
-    r"(?:\[[^\]@/?\s]+\]|[^@:/?\s]*)(?::[0-9]+)?"  # host and port
+    r"postgresql://(?:[^@:/?#\s]*(?::[^@/?#\s]*)?@)?"  # user and password
+    r"(?:\[[^\]@/?\s]+\]|[^@:/?#\s]*)(?::[0-9]+)?"  # host and port
     r"(?:/[^?\s]*)?(?:\?\S*)?"  # name and parameters
 )
 
@@ -237,7 +237,7 @@ URL = Type("an http:// or https:// URL without user, query and fragment", _url)
 BUILD_URL = Type("an http:// or https:// URL with {{buildId}} in it", _build_url)
 PATH = Type("a path", _path)
 DATABASE = Type(
-    "a URL that starts with sqlite:/// (and a file) or postgresql:// (and a password in which @ is written as %40)",
+    "a URL that starts with sqlite:/// (and a file) or postgresql:// (@ / ? # of its password percent-encoded)",
     _database,
 )
 DURATION = Type("a duration (a number of seconds, or 90s, 15m, 24h, 30d)", _duration)
