@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_the_database_is_sqlite_in_the_data_directory_unless_another_is_given(mo
     for url in (
         "postgresql:///probo",
         "postgresql:///probo?host=/run/postgresql&port=5433",
-        "postgresql://probo:p%40ss/?w:rd#@db.example.com:5432/probo?sslmode=verify-full",
+        "postgresql://probo:c4n4ry%40%2F:%23@db.example.com:5432/probo?sslmode=verify-full",
         "postgresql://probo@[::1]:5432/probo",
     ):
         assert load(options={"database": url}).database_url == url
@@ -208,6 +209,16 @@ def test_a_file_with_secrets_that_others_can_read_is_warned_about(write: Write) 
     harmless = write("port: 1\nbbWebhookSecretFile: closed.yaml", "harmless.yaml", 0o644)
     (warning,) = load(open_file, closed, harmless).warnings
     assert warning == f"{open_file}: holds bbWebhookSecret and is open to other users; run: chmod 600 {open_file}"
+    given = write("bbWebhookSecret: c4n4ry-3", "given.yaml", 0o640)
+    try:
+        os.chown(given, -1, os.getgid() + 1)
+    except PermissionError:
+        pass  # only root can give a file to a group of others
+    else:
+        assert load(given).warnings == ()
+        given.chmod(0o644)
+        (warning,) = load(given).warnings
+        assert warning.endswith(f"run: chmod o= {given}")
     accounts = write(
         "bbWebhookSecretFile: closed.yaml\naccounts: [{name: a, repositories: '*', bbAccessToken: c4n4ry-long-enough}]"
     )

@@ -10,6 +10,7 @@ import yaml
 from attrs import Factory, define
 
 from probo_bitbucket.config.keys import ACCOUNT_KEYS, KEYS
+from probo_bitbucket.config.privacy import how_to_close
 from probo_bitbucket.config.written import Findings, Shape, Written
 
 _STANDARD_TAGS = {
@@ -52,8 +53,8 @@ def _warn_of_secrets(path: Path, root: Written, findings: Findings) -> None:
     values = [value for _, value in root.entries]
     mappings = [root, *values, *(item for value in values for item in value.items)]
     secrets = [name for mapping in mappings for name, value in mapping.entries if name in _SECRETS and not value.empty]
-    if secrets and path.stat().st_mode & 0o077:
-        findings.warnings.append(f"{path}: holds {secrets[0]} and is open to other users; run: chmod 600 {path}")
+    if secrets and (command := how_to_close(path)):
+        findings.warnings.append(f"{path}: holds {secrets[0]} and is open to other users; run: {command}")
 
 
 @define(eq=False)

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from probo_bitbucket.config import types
 from probo_bitbucket.config.keys import Key
+from probo_bitbucket.config.privacy import how_to_close
 from probo_bitbucket.config.written import Findings, Given, Shape, Written
 
 _PLACEHOLDER = re.compile(r"\{[A-Z][A-Z0-9_]*\}|<[^<>]*>")
@@ -67,13 +68,13 @@ class Reader:
         path = self._secret_path(written)
         try:
             text = path.read_bytes().decode()
-            open_to_others = path.stat().st_mode & 0o077
+            command = how_to_close(path)
         except OSError as error:
             raise _UnusableError(f"{path} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise _UnusableError(f"{path} is not UTF-8") from None
-        if open_to_others and not self._is_credential(path):
-            self.findings.warnings.append(f"{path}: holds a secret and is open to other users; run: chmod 600 {path}")
+        if command and not self._is_credential(path):
+            self.findings.warnings.append(f"{path}: holds a secret and is open to other users; run: {command}")
         return Written(written.place, Shape.TEXT, re.sub(r"\r?\n\Z", "", text))
 
     def _secret_path(self, written: Written) -> Path:
