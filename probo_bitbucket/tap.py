@@ -83,12 +83,15 @@ def makeService(options: Options) -> IService:
 
     _settle_down()
     twistd = cast(Mapping[str, Any], options.parent)
+    pid_file = Path(twistd["pidfile"]).absolute() if twistd["pidfile"] else None
+    if pid_file and not os.access(pid_file.parent, os.W_OK | os.X_OK):
+        sys.exit(f"{pid_file} cannot be written: give twistd another --pidfile=, or an empty one for none")
     settings = options.settings
     take_note(settings)
     try:
         log = LogOutput(twistd, settings)
     except OSError as error:
-        sys.exit(f"The log cannot be written: {error}")
+        sys.exit(f"The log cannot be written: {error} (`logFile.path` of the settings, or twistd's --logfile)")
     notifier = Notifier(reactor)
     handler = service.Handler(settings, reactor)
 
@@ -99,7 +102,6 @@ def makeService(options: Options) -> IService:
 
     reload = Reload(read_again, handler, notifier, log)
     actions = {signal.SIGUSR1: log.reopen, signal.SIGHUP: reload.start}
-    pid_file = Path(twistd["pidfile"]).absolute() if twistd["pidfile"] else None
     terminal = None if log.on_terminal else Terminal()
     if terminal:
         terminal.say(f"The log is in {log.path}")

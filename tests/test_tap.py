@@ -312,6 +312,14 @@ def test_a_log_file_that_cannot_be_made_is_told_in_a_line(directory: Path) -> No
     assert len(ended.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("folder", ["absent", "settings.yaml"])
+def test_a_pid_file_that_cannot_be_made_is_told_in_a_line(directory: Path, folder: str) -> None:
+    ended = twistd("-n", f"--pidfile={folder}/a.pid", "probo-bitbucket", "-c", "settings.yaml")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"{directory}/{folder}/a.pid cannot be written: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
 def test_no_secret_of_the_settings_can_be_logged(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "hide", (secrets := logs.Secrets()).hide)
     monkeypatch.setattr(service, "Handler", lambda settings, reactor: MultiService())
