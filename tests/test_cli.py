@@ -85,6 +85,11 @@ class Asking(CommandTestCase):
         self.container_manager.faults.remove(fault)
         self.assertEqual(await self.command("deliveries", "replay", "1"), "1: is decided anew\n")
 
+    async def test_of_a_delivery_that_tells_of_no_repository_there_is_nothing_to_decide(self) -> None:
+        await self.deliver("diagnostics:ping", {"data": "x"})
+        said = await self.command("deliveries", "replay", "1", status=1)
+        self.assertIn("the delivery tells of no repository", said)
+
     async def test_a_build_is_named_by_the_beginning_of_its_id_or_by_its_commit(self) -> None:
         pull_request = self.repository.open_pull_request("A title", "a-branch", {"a": b"1"})
         await self.built(pull_request)

@@ -49,6 +49,8 @@ class Again:
             raise NotThere(f"there is no delivery {id}")
         if delivery.state is DeliveryState.WAITING:
             raise NotNow("the delivery waits to be decided anyway")
+        if not delivery.repository:
+            raise NotNow("there is nothing to decide: the delivery tells of no repository")
         check_covered(self.anew.repositories, delivery.repository)
         deliveries.send_again(tx, id, self.clock.seconds())
         return delivery
