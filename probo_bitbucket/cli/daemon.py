@@ -49,7 +49,7 @@ class Daemon:
                 tried.append(f"{address.name} ({error.strerror or error})")
                 continue
             return self._talk(connection, method, path, body, address.name)
-        where = ", ".join(tried) or "the settings name no address that can be called from here"
+        where = ", ".join(tried) or "the settings tell no address to call, as `internalListen` with one of TCP would"
         raise NoDaemon(f"No daemon answers: {where}. Start it, or give its settings with -c.")
 
     def _talk(self, connection: HTTPConnection, method: str, path: str, body: bytes | None, name: str) -> Any:
