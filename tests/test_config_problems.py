@@ -217,8 +217,10 @@ def test_nested_aliases_do_not_multiply(tmp_path: Path) -> None:
     assert len(problems_of(tmp_path, "\n".join(lines))) == len(names)
 
 
-@pytest.mark.parametrize("endpoint", ["tcp:bad", "tcp:bad:interface=127.0.0.1", "tcp:port=80x", "ssl:x:privateKey=k"])
-def test_an_endpoint_whose_port_is_no_number_is_told_as_any_other_setting(tmp_path: Path, endpoint: str) -> None:
+@pytest.mark.parametrize(
+    "endpoint", ["tcp:bad", "tcp:bad:interface=127.0.0.1", "tcp:port=80x", "ssl:x:privateKey=k", "tcp:65536"]
+)
+def test_an_endpoint_whose_port_is_none_is_told_as_any_other_setting(tmp_path: Path, endpoint: str) -> None:
     problem = problem_in(tmp_path, f"listen: ['{endpoint}']\n")
     assert problem.endswith(
         f"'{endpoint}' came; a Twisted endpoint, such as tcp:3012 or unix:/run/bitbucket.sock is expected"

@@ -196,7 +196,7 @@ def _endpoint(text: str) -> str:
     endpoint = _match(r"[a-z0-9]+:[^\x00-\x20]+", text).group()
     port = port_of(endpoint)
     # Twisted would find it, but say nothing of it but ValueError.
-    _check(port is None or bool(re.fullmatch("[0-9]+", port)))
+    _check(port is None or (re.fullmatch("[0-9]{1,5}", port) and int(port) <= 65535))
     return endpoint
 
 

@@ -84,7 +84,16 @@ class Door:
 
     def _unusable(self, error: Exception) -> CannotListen:
         """Endpoints read files, descriptors and plugins: each has errors of its own."""
-        return CannotListen(self, f"{type(error).__name__}: {error}")
+        match error:
+            case KeyError() | IndexError() if self.endpoint.startswith("systemd:"):
+                reason = f"systemd has opened no socket {error} for it: is probo-bitbucket.socket active?"
+            case TypeError():
+                reason = "a part of it is unknown, or one too many (in an IPv6 address write \\: for a colon)"
+            case OSError(strerror=str(words), filename=name):
+                reason = f"{words}: {os.fsdecode(error.filename2 or name)}" if name else words
+            case _:
+                reason = f"{type(error).__name__}: {error}"
+        return CannotListen(self, reason)
 
 
 def _reason(error: CannotListenError) -> str:

@@ -164,11 +164,13 @@ class Burst(Opened):
     ("endpoint", "reason"),
     [
         ("ssl:0:privateKey=/absent/key.pem", "No such file"),
-        ("systemd:domain=INET:index=0", ""),
-        ("systemd:domain=INET:name=absent", "absent"),
+        ("systemd:domain=INET:index=0", "systemd has opened no socket"),
+        ("systemd:domain=INET:name=absent", "systemd has opened no socket 'absent'"),
         ("nothing:1", "nothing"),
         ("tcp:many", "many"),
-        ("unix:/absent/directory/socket", "No such file"),
+        ("tcp:0:interface=::1", "IPv6 address"),
+        ("tcp:0:interfaces=127.0.0.1", "a part of it is unknown"),
+        ("unix:/absent/directory/socket", "No such file or directory: /absent/directory/socket.lock"),
     ],
 )
 def test_an_endpoint_that_cannot_be_used_is_told_with_its_reason(endpoint: str, reason: str) -> None:
