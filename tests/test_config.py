@@ -73,6 +73,15 @@ def test_the_repositories_that_are_built_are_named_by_globs() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["acme/sité", "müller", "müller/x", "mü*/x", "acme/a!b", "acme/" + "a" * 129, "acme/..", "acme/", "/site", "a/b/c"],
+)
+def test_repositories_that_bitbucket_cannot_have_are_refused(name: str) -> None:
+    with pytest.raises(config.SettingsError, match=r"repositories: .* came; a workspace, or a glob such as"):
+        load(options={"repositories": name})
+
+
 def test_networks_are_read_with_their_prefix() -> None:
     settings = load(options={"webhookNetworks": ["10.1.2.3", "2001:db8::/32"], "trustedProxies": "::1"})
     assert [str(network) for network in settings.webhook_networks] == ["10.1.2.3/32", "2001:db8::/32"]

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from probo_bitbucket.model import check_slug
+
 
 @frozen
 class Type:
@@ -182,8 +184,13 @@ def _log_level(text: str) -> str:
 
 
 def _glob(text: str) -> str:
-    glob = _match(r"[\w.*?\[\]!-]+(?:/[\w.*?\[\]!-]+)?", text).group()
-    return glob if "/" in glob else f"{glob}/*"
+    workspace, slash, slug = text.partition("/")
+    for part in (workspace, slug) if slash else (workspace,):
+        if set("*?[") & set(part):
+            _match(r"[A-Za-z0-9_.*?\[\]!-]+", part)
+        else:
+            check_slug(part)  # such a name is also what a webhook is looked for by
+    return text if slash else f"{text}/*"
 
 
 def port_of(endpoint: str) -> str | None:
@@ -251,5 +258,5 @@ PUSHES = Type("marker, branches or never", Pushes)
 FORKS = Type("never, approve or always", Forks)
 BRANCH_GLOB = matching("the name of a branch, or a glob such as release/*", r"[^\x00-\x20\x7f~^:\\]{1,255}")
 ACCOUNT_NAME = matching("a name of a-z, 0-9, - and _, other than default", "(?!default$)[a-z0-9][a-z0-9_-]{0,63}")
-GLOB = Type("a workspace, or a glob such as acme/* or acme/site-*", _glob)
+GLOB = Type("a workspace, or a glob such as acme/* or acme/site-*, of the letters a-z and A-Z, digits and - . _", _glob)
 ACCOUNTS = Type("a list of mappings (in a settings file)", _mappings)
