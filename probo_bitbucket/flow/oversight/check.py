@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from email.utils import parsedate_to_datetime
 
 from attrs import define, evolve
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.errors import UpstreamError
@@ -21,6 +21,7 @@ from probo_bitbucket.flow.oversight.silence import SUBJECT as UPDATES
 from probo_bitbucket.flow.oversight.silence import Silence
 from probo_bitbucket.flow.oversight.standing import Standing
 from probo_bitbucket.flow.oversight.verdict import Grade, Verdict
+from probo_bitbucket.flow.work.together import together
 from probo_bitbucket.store import Database, StoreUnavailable, house
 from probo_bitbucket.upstream import Upstream
 
@@ -60,7 +61,7 @@ class Check:
             "webhooks": self._hooks,
         }
         looks = [Deferred.fromCoroutine(_look(subject, part)) for subject, part in parts.items()]
-        return list(_once(verdict for verdicts in await gatherResults(looks) for verdict in verdicts))
+        return list(_once(verdict for verdicts in await together(looks) for verdict in verdicts))
 
     async def _store(self) -> list[Verdict]:
         await self.store.transact(house.try_room)

@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any
 
 from attrs import define, evolve, frozen
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.bitbucket.hooks import EVENTS, Hook, Place, Webhooks
 from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.deliveries.signatures import BadSignature, Refused, RefusedDeliveries
 from probo_bitbucket.flow.oversight.verdict import Grade, advice_on
+from probo_bitbucket.flow.work.together import together
 from probo_bitbucket.store import Database, StoreUnavailable, hook_reports, hooks
 from probo_bitbucket.store.hook_reports import KeptReport
 from probo_bitbucket.store.hooks import KnownHook
@@ -135,7 +136,7 @@ class Inspection:
                 return HookReport(str(place), Grade.WRONG, str(error), advice_on(error, self.renew))
 
         few = DeferredSemaphore(AT_ONCE)
-        return await gatherResults([few.run(at, place) for place in places])
+        return await together(few.run(at, place) for place in places)
 
     async def keep(self, deed: str, reports: list[HookReport]) -> list[HookReport]:
         """Have *reports* of a deed remembered; returns them. What the store does not take is told all the same."""
