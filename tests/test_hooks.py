@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from probo_bitbucket.bitbucket.hooks import EVENTS
 from probo_bitbucket.flow.oversight import trial
-from probo_bitbucket.sandbox.faults import Answer, Cut, Fault
+from probo_bitbucket.sandbox.faults import Answer, Cut, Fault, LoseAnswer
 from probo_bitbucket.sandbox.hooks import Hook
 from tests.staged import StageTestCase
 from tests.test_cli import CommandTestCase
@@ -114,6 +114,14 @@ class Made(HookTestCase):
             await self.change("add", "acme/nope", "acme/site"),
             ["Bitbucket answered 404: Repository acme/nope not found", "made"],
         )
+
+    async def test_one_that_bitbucket_made_without_an_answer_delivers(self) -> None:
+        self.cloud.faults.add(Fault(LoseAnswer(), path=".*/hooks", method="POST", times=1))
+        [what] = await self.change("add")
+        self.assertIn("the connection was broken off before an answer came", what)
+        self.repository.push("main", {})
+        await self.cloud.settled()
+        self.assertEqual([each.status for each in self.cloud.deliveries.journal], [200])
 
     async def test_more_webhooks_than_bitbucket_takes_are_refused_in_its_words(self) -> None:
         for number in range(50):

@@ -5,15 +5,17 @@ The operator has no secret to copy: those that webhooks are given here are in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from probo_bitbucket.bitbucket.hooks import Place, Webhooks
+from probo_bitbucket.errors import DeadCredentials, Permanent, RateLimited, Spared, Unauthorized
 from probo_bitbucket.flow.deliveries.signatures import Signatures
 from probo_bitbucket.flow.oversight.inspection import (
     NO_PUBLIC_URL,
@@ -25,7 +27,10 @@ from probo_bitbucket.flow.oversight.inspection import (
 from probo_bitbucket.flow.oversight.verdict import Grade
 from probo_bitbucket.store import Database, hooks
 from probo_bitbucket.store.hook_reports import REMOVED
-from probo_bitbucket.store.hooks import KnownHook
+from probo_bitbucket.store.hooks import GRACE, KnownHook
+
+# After these Bitbucket has done nothing. After all others it may have.
+_NOTHING_DONE = (Permanent, RateLimited, Unauthorized, DeadCredentials, Spared)
 
 
 @define(eq=False)
@@ -37,6 +42,8 @@ class Hooks:
     signatures: Signatures
     store: Database
     clock: IReactorTime
+    _sending: int = field(default=0, init=False)  # webhooks that are just being made or mended
+    _in_doubt_at: float = field(default=float("-inf"), init=False)  # when last nobody knew what became of one
 
     log = Logger()
 
@@ -63,12 +70,30 @@ class Hooks:
     async def _change(
         self, what: str, places: Iterable[Place], work: Callable[[Place], Coroutine[Deferred[Any], Any, HookReport]]
     ) -> list[HookReport]:
-        """The outcome of *work* at each place. A secret that no webhook has in the end is forgotten."""
+        """The outcome of *work* at each place. A secret that no webhook has in the end is forgotten.
+
+        One that Bitbucket may have is left to the janitor, for who tries again meanwhile.
+        """
         try:
             return await self.inspection.keep(what, await self.inspection.each(places, work))
         finally:
-            await self.store.transact(hooks.forget_unused)
+            if not self._sending and self.clock.seconds() - self._in_doubt_at > GRACE:
+                await self.store.transact(hooks.forget_unused)
             self.signatures.read_again()
+
+    @contextmanager
+    def _giving_secret(self) -> Iterator[None]:
+        """Bitbucket gets a secret in here, and has it if the answer is lost, or nobody waits for it any more."""
+        self._sending += 1
+        try:
+            yield
+        except _NOTHING_DONE:
+            raise
+        except BaseException:
+            self._in_doubt_at = self.clock.seconds()
+            raise
+        finally:
+            self._sending -= 1
 
     async def _mend(self, place: Place) -> HookReport:
         """Make the webhook, or make it what it should be: its secret is set too, because nobody can read it."""
@@ -79,18 +104,21 @@ class Hooks:
         found, others = await self.inspection.ours(place, known)
         generation, secret = await self._secret()
         faults: list[str] = []
+        what = "made"
         if found:
-            hook = await self.webhooks.update(place, found[0].uuid, url, secret)
             last = await self.store.transact(hooks.last_delivery, found[0].uuid)
             refusals = self.inspection.refusals(place, found[0], known, last)
             faults = [*self.inspection.faults(found, others), *refusals]
             what = f"mended what was wrong: {'; '.join(faults)}" if faults else "nothing was wrong; its secret is new"
-        else:
-            hook, what = await self.webhooks.create(place, url, secret), "made"
+        with self._giving_secret():
+            if found:
+                hook = await self.webhooks.update(place, found[0].uuid, url, secret)
+            else:
+                hook = await self.webhooks.create(place, url, secret)
+            now = self.clock.seconds()
+            await self.store.transact(hooks.keep, KnownHook(str(place), hook.uuid, generation, now), secret)
         for other in found[1:]:
             await self.webhooks.delete(place, other.uuid)
-        now = self.clock.seconds()
-        await self.store.transact(hooks.keep, KnownHook(str(place), hook.uuid, generation, now), secret)
         self.log.info("Webhook set: {what}", event="hook.set", what=what, repository=str(place))
         advice = f"what it missed is built by: probo-bitbucket build {place} NUMBER" if faults and place.slug else ""
         report = HookReport(str(place), Grade.OK, what, advice, url=hook.url, uuid=hook.uuid)
