@@ -102,6 +102,20 @@ class Webhooks(DashboardTestCase):
         await self.settled()
         self.assertIn("All is well", await self.page("/"))
 
+    async def test_a_mistyped_name_is_told_where_it_was_entered_and_not_on_the_overview(self) -> None:
+        await self.send("/hooks/add", token=await self.token(), name="acme/tpyo")
+        self.assertIn("Add acme/tpyo: Bitbucket answered 404", await self.page("/hooks?done=acme%2Ftpyo"))
+        self.assertIn("All is well", await self.page("/"))
+
+    async def test_a_repository_that_was_deleted_is_told_on_the_overview_until_its_webhook_is_removed(self) -> None:
+        await self.call("POST", "/api/hooks/add", {"places": ["acme/site"]})
+        self.cloud.faults.add(Fault(Answer(404), path=".*/acme/site/hooks"))
+        await self.call("GET", "/api/hooks")  # which looks
+        self.assertIn("Webhook acme/site", await self.page("/"))
+        self.assertIn("Remove acme/site: there was none: Bitbucket answered 404", await self.done("remove"))
+        await self.call("GET", "/api/hooks")
+        self.assertIn("All is well", await self.page("/"))
+
     async def test_deliveries_that_are_refused_are_told_on_the_overview(self) -> None:
         await self.call("POST", "/api/hooks/add", {"places": ["acme/site"]})
         [[hook]] = self.cloud.hooks.values()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from probo_bitbucket.model import Delivery, Ignored
-from probo_bitbucket.store import deliveries, hooks
+from probo_bitbucket.store import deliveries, hook_reports, hooks
+from probo_bitbucket.store.hook_reports import KeptReport
 from probo_bitbucket.store.hooks import GRACE, KnownHook
 
 NOW = 1_800_000_000.0
@@ -72,3 +73,21 @@ def test_a_webhook_is_known_by_its_last_delivery(tx: sa.Connection) -> None:
 def test_a_secret_is_in_no_repr(tx: sa.Connection) -> None:
     generation, secret = hooks.newest_secret(tx, NOW)
     assert secret not in repr(KnownHook("acme/a", "uuid", generation, NOW))
+
+
+def test_only_of_places_that_are_looked_after_it_is_told_what_is_wrong(tx: sa.Connection) -> None:
+    hooks.keep(tx, KnownHook("acme/made", "uuid", 1, NOW), "c4n4ry-swordfish")
+    uuids = {"acme/made": "", "acme/named": "", "acme/by-hand": "another", "acme/tpyo": ""}
+    reports = [KeptReport(place, "look", "wrong", "404", "", uuid, NOW) for place, uuid in uuids.items()]
+    hook_reports.keep(tx, reports)
+    told = {each.place for each in hook_reports.standing(tx, "wrong", ["acme/named"], 9)}
+    assert told == {"acme/made", "acme/named", "acme/by-hand"}
+
+
+def test_old_reports_are_deleted_but_for_those_of_webhooks_made_here(tx: sa.Connection) -> None:
+    hooks.keep(tx, KnownHook("acme/made", "uuid", 1, NOW), "c4n4ry-swordfish")
+    places = ("acme/made", "acme/old", "acme/older", "acme/new")
+    reports = [KeptReport(place, "look", "wrong", "404", "", "", NOW + (place == "acme/new")) for place in places]
+    hook_reports.keep(tx, reports)
+    assert [hook_reports.prune(tx, NOW + 1, 1) for _ in range(3)] == [1, 1, 0]
+    assert set(hook_reports.kept(tx, places)) == {"acme/made", "acme/new"}

@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from probo_bitbucket.bitbucket.hooks import Place, Webhooks
-from probo_bitbucket.errors import DeadCredentials, Permanent, RateLimited, Spared, Unauthorized
+from probo_bitbucket.bitbucket.hooks import Hook, Place, Webhooks
+from probo_bitbucket.errors import DeadCredentials, NotFound, Permanent, RateLimited, Spared, Unauthorized
 from probo_bitbucket.flow.deliveries.signatures import Signatures
 from probo_bitbucket.flow.oversight.inspection import (
     NO_PUBLIC_URL,
@@ -25,7 +25,7 @@ from probo_bitbucket.flow.oversight.inspection import (
     Inspection,
 )
 from probo_bitbucket.flow.oversight.verdict import Grade
-from probo_bitbucket.store import Database, hooks
+from probo_bitbucket.store import Database, Transaction, hook_reports, hooks
 from probo_bitbucket.store.hook_reports import REMOVED
 from probo_bitbucket.store.hooks import GRACE, KnownHook
 
@@ -142,10 +142,20 @@ class Hooks:
         return evolve(report, grade=Grade.WARNING, what=f"{report.what}; {TWO_WEBHOOKS}", advice=advice)
 
     async def _remove(self, place: Place) -> HookReport:
-        found, _ = await self.inspection.ours(place, await self.store.transact(hooks.known))
+        found: list[Hook] = []
+        what = "there was none"
+        try:
+            found, _ = await self.inspection.ours(place, await self.store.transact(hooks.known))
+        except NotFound as error:  # it went with its repository
+            what = f"{what}: {error}"
         for hook in found:
             await self.webhooks.delete(place, hook.uuid)
-        await self.store.transact(hooks.forget, str(place))
+        await self.store.transact(_forget, str(place))
         if found:
             self.log.info("Webhook removed", event="hook.removed", repository=str(place))
-        return HookReport(str(place), Grade.OK, "removed" if found else "there was none")
+        return HookReport(str(place), Grade.OK, "removed" if found else what)
+
+
+def _forget(tx: Transaction, place: str) -> None:
+    hooks.forget(tx, place)
+    hook_reports.forget(tx, place)

@@ -91,8 +91,12 @@ class Inspection:
     async def places(self) -> list[Place]:
         """Those that are looked after: the webhooks that were made here, the settings' names, and what was built."""
         known, built = await self.store.transact(lambda tx: (hooks.known(tx), hooks.repositories(tx)))
-        named = [glob for glob in self.repositories if not set("*?[") & set(glob)]
-        return [Place.parse(text) for text in sorted({*known, *named, *built})]
+        return [Place.parse(text) for text in sorted({*known, *self._named, *built})]
+
+    @property
+    def _named(self) -> list[str]:
+        """The repositories that the settings name."""
+        return [glob for glob in self.repositories if not set("*?[") & set(glob)]
 
     async def reports(self, places: Iterable[Place] = ()) -> list[HookReport]:
         """How the webhooks of *places* are, or of all that are looked after."""
@@ -103,7 +107,7 @@ class Inspection:
 
     async def known_troubles(self) -> list[HookReport]:
         """What is wrong by all that was seen of webhooks before: asks nobody outside. Raises StoreUnavailable."""
-        standing = await self.store.transact(hook_reports.standing, Grade.WRONG, FEW)
+        standing = await self.store.transact(hook_reports.standing, Grade.WRONG, self._named, FEW)
         found = [HookReport(each.place, Grade.WRONG, each.what, each.advice, uuid=each.uuid) for each in standing]
         return [*found, *await self.strangers({each.uuid for each in found})]
 

@@ -29,10 +29,12 @@ from probo_bitbucket.store import (
     builds,
     deliveries,
     forwarded,
+    hook_reports,
     pull_requests,
     repositories,
     schema,
 )
+from probo_bitbucket.store.hook_reports import KeptReport
 from tests.immediate import ImmediateStore, run
 
 DAY = 86_400.0
@@ -146,3 +148,11 @@ def test_a_repository_without_news_is_forgotten_unless_its_open_pull_requests_ca
 def test_nothing_to_tidy_up_is_nothing_to_tell(store: ImmediateStore, clock: Clock, logged: list[LogEvent]) -> None:
     run(Janitor(store, clock, DAY).round())
     assert [event for event in logged if event.get("event") == "store.pruned"] == []
+
+
+def test_what_was_known_of_a_mistyped_webhook_is_deleted(store: ImmediateStore, clock: Clock) -> None:
+    report = KeptReport("acme/tpyo", "add", "wrong", "404", "", "", clock.seconds())
+    store.now(hook_reports.keep, [report])
+    clock.advance(DAY + 1)
+    run(Janitor(store, clock, retention=DAY).round())
+    assert store.now(hook_reports.kept, [report.place]) == {}
