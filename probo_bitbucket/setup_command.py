@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,8 +24,8 @@ from probo_bitbucket.flow.credentials.consent import (
     exchange,
     yaml_lines,
 )
-from probo_bitbucket.store import Engine
-from probo_bitbucket.store.migrate import upgrade
+from probo_bitbucket.store import Engine, StoreUnavailable, Transaction, house
+from probo_bitbucket.store.migrate import StoreTooNew, upgrade
 from probo_bitbucket.store.privacy import make_directory
 from probo_bitbucket.upstream import Upstream, http_client
 
@@ -44,9 +46,12 @@ Open this address in a browser on any machine, and grant access:
 The browser is then sent to another page. Copy its address, all of it, whatever the page says.
 """
 
+_NO_STORE = (StoreUnavailable, StoreTooNew)
+
 
 async def run(reactor: Any, settings: Settings, account: str, to_store: bool) -> None:
-    """Talk with the operator until tokens come of it. Ends the process with status 1 where the answers end before.
+    """Talk with the operator until tokens come of it. Ends the process with status 1 where the answers end before, or
+    the tokens cannot be stored.
 
     They are asked for the *account* where it is empty and the settings have several.
     """
@@ -57,6 +62,8 @@ async def run(reactor: Any, settings: Settings, account: str, to_store: bool) ->
 
 
 async def _talk(reactor: Any, settings: Settings, account: str, to_store: bool) -> None:
+    if to_store:
+        _try_store(settings)
     account = _account(settings, account)
     click.echo(_WHAT_TO_CLICK.format(callback=f"http://localhost:{settings.port}{CALLBACK_PATH}"))
     http, pool = http_client(reactor, settings.ca_file)
@@ -65,13 +72,16 @@ async def _talk(reactor: Any, settings: Settings, account: str, to_store: bool) 
         key, secret, grant = await _consent(endpoint, settings.bitbucket_site_url)
     finally:
         await pool.closeCachedConnections()
-    if to_store:
-        _store(settings, account, key, secret, grant)
-        click.echo(f"Stored. A daemon that runs works with them for the account {account} within seconds.")
-    else:
-        place = "" if account == setup.ALL_OTHERS else f", in the entry of `accounts` that is named {account}"
-        click.echo(f"\nFor the settings file{place}; put your secret in its place:\n")
-        click.echo(yaml_lines(key, grant), nl=False)
+    if not to_store:
+        _print_lines(account, key, grant)
+        return
+    try:
+        with _opened(settings) as tx:
+            setup.save(tx, account, key, secret, grant, time.time())
+    except _NO_STORE as error:
+        _print_lines(account, key, grant)  # Bitbucket gives these tokens once
+        raise SystemExit(f"\nThey could not be stored: {error}") from error
+    click.echo(f"Stored. A daemon that runs works with them for the account {account} within seconds.")
 
 
 def _account(settings: Settings, wanted: str) -> str:
@@ -126,13 +136,33 @@ def _answer(oauth: OAuth) -> dict[str, str]:
         click.echo("This address does not come from the one above. Copy all of it, from the last page.", err=True)
 
 
-def _store(settings: Settings, account: str, key: str, secret: str, grant: Grant) -> None:
+def _print_lines(account: str, key: str, grant: Grant) -> None:
+    place = "" if account == setup.ALL_OTHERS else f", in the entry of `accounts` that is named {account}"
+    click.echo(f"\nFor the settings file{place}; put your secret in its place:\n")
+    click.echo(yaml_lines(key, grant), nl=False)
+
+
+def _try_store(settings: Settings) -> None:
+    """End the process with status 1 where nothing can be stored."""
+    try:
+        with _opened(settings) as tx:
+            house.try_room(tx)
+    except _NO_STORE as error:
+        raise SystemExit(f"Nothing can be stored: {error}") from error
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Transaction]:
+    """A transaction of the daemon's store, which is made where there is none. Raises one of _NO_STORE."""
     engine = Engine(settings.database_url)
-    if engine.file:
-        make_directory(engine.file)
+    try:
+        if engine.file:
+            make_directory(engine.file)
+    except OSError as error:
+        raise StoreUnavailable(f"{error.filename} cannot be made: {error.strerror}") from error
     try:
         upgrade(engine)
         with engine.begin() as tx:
-            setup.save(tx, account, key, secret, grant, time.time())
+            yield tx
     finally:
         engine.close()

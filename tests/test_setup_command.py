@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -121,6 +124,51 @@ class Setup(Terminal):
     async def test_an_account_that_the_settings_do_not_name_is_refused(self) -> None:
         said = await deferToThread(self.hear_of, "--account", "acme")
         assert "The settings have no account acme. There is: default" in said.stderr
+
+
+class WithoutStore(Terminal):
+    """The settings name a database that cannot be used."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.directory = self.folder / "elsewhere"
+        (self.folder / "elsewhere.yaml").write_text(f"database: sqlite:///{self.directory}/store.db\n")
+
+    def command(self, *options: str) -> list[str]:
+        return super().command("-c", str(self.folder / "elsewhere.yaml"), *options)
+
+    def block(self) -> None:
+        """Put something where the directory of the database should be."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.touch()
+
+    def consent(self, terminal: int, secret: str, mistyped: str = "") -> str:
+        self.block()
+        return super().consent(terminal, secret, mistyped)
+
+    async def test_what_has_no_directory_is_told_before_anything_is_asked(self) -> None:
+        self.block()
+        ended = await deferToThread(self.hear_of, "--store")
+        told = f"Nothing can be stored: {self.directory} cannot be made: File exists\n"
+        assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", told)
+
+    async def test_a_database_of_a_later_version_is_told_before_anything_is_asked(self) -> None:
+        self.directory.mkdir()
+        with closing(sqlite3.connect(self.directory / "store.db")) as database:
+            database.executescript("CREATE TABLE alembic_version (version_num); INSERT INTO alembic_version VALUES (9)")
+        ended = await deferToThread(self.hear_of, "--store")
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.startswith("Nothing can be stored: ")
+        assert "was made by a later version of probo-bitbucket" in ended.stderr
+
+    async def test_what_cannot_be_stored_in_the_end_is_printed(self) -> None:
+        said = await deferToThread(self.talk, "--store")
+        assert f"bbClientKey: '{KEY}'" in said
+        assert "bbRefreshToken: '" in said
+        assert "could not be stored: " in said
+        assert "Stored." not in said
+        assert "Traceback" not in said
+        assert SECRET not in said
 
 
 class BetweenTwoRounds(Terminal):
