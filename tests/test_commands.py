@@ -281,6 +281,25 @@ class Approval(StageTestCase):
         assert self.started() == []
 
 
+class Unsigned(CommandsOnStage):
+    """The settings have no secret."""
+
+    settings: ClassVar[dict[str, Any]] = {"commands": True, "bbWebhookSecret": None}
+
+    async def test_a_command_is_ignored_until_the_webhook_has_a_secret(self) -> None:
+        await self.say("Nice!")
+        await self.say("probo rebuild")
+        comment, command = self.decisions()[-2:]
+        assert comment[1:] == ("ignored", "the comment is no command")
+        assert command[1] == "ignored"
+        assert command[2].startswith("the command is not signed, and anybody can send one: ")
+        self.cloud.hooks.clear()
+        await self.call("POST", "/api/hooks/add", {"places": ["acme/site"]})
+        await self.say("probo rebuild")
+        assert self.decisions()[-1][1:] == ("accepted", "probo rebuild")
+        assert len(self.started()) == 2
+
+
 class Off(StageTestCase):
     async def test_commands_are_off_unless_the_settings_want_them(self) -> None:
         self.cloud.hooks.clear()

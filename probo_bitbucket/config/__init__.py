@@ -37,7 +37,6 @@ __all__ = [
     "whereabouts",
 ]
 
-_UNSIGNED_COMMANDS = "commands: needs bbWebhookSecret, without which anybody could give commands in anybody's name"
 _SHARED_FILE = "sharePort: needs a PostgreSQL as database, because an SQLite file is for one daemon"
 _SHARED_ENDPOINT = "sharePort: {endpoint} cannot be shared, only tcp: and ssl: can"
 _NO_DOWNLOAD = (
@@ -70,8 +69,6 @@ def load(files: Sequence[Path], environ: Mapping[str, str], options: Mapping[str
     if credentials:
         accounts = (*accounts, Account("default", credentials, ("*",)))
     findings.problems.extend(shared_tokens(accounts))
-    if values.get("commands") and not values.get("webhook_secrets"):
-        findings.problems.append(_UNSIGNED_COMMANDS)
     if values.get("share_port"):
         findings.problems.extend(_unshareable(values))
     if findings.problems:

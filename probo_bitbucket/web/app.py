@@ -116,8 +116,9 @@ class App:
             request_uuid=_header(request, "x-request-uuid"),
             attempt=_attempt(_header(request, "x-attempt-number")),
         )
-        await self.intake.check(delivery, _header(request, "x-hub-signature"), cast(Any, request).tell_client)
-        await self.intake.accept(evolve(delivery, body=_inflated(request, delivery.body)))
+        tell_client = cast(Any, request).tell_client
+        signed = await self.intake.check(delivery, _header(request, "x-hub-signature"), tell_client)
+        await self.intake.accept(evolve(delivery, body=_inflated(request, delivery.body)), signed=signed)
         return answer(request, 200, {"ok": True})
 
     async def status(self, request: Request, build_id: str, context: str) -> bytes:

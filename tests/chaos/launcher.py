@@ -68,8 +68,8 @@ def answer_before_commit() -> None:
 
     accept = Intake.accept
 
-    async def answered(self: Intake, delivery: Any) -> int:
-        reactor.callLater(0.5, lambda: Deferred.fromCoroutine(accept(self, delivery)))
+    async def answered(self: Intake, delivery: Any, *, signed: bool) -> int:
+        reactor.callLater(0.5, lambda: Deferred.fromCoroutine(accept(self, delivery, signed=signed)))
         return 0
 
     Intake.accept = answered  # type: ignore[method-assign]

@@ -12,11 +12,17 @@ from twisted.logger import Logger
 from probo_bitbucket.bitbucket import payloads
 from probo_bitbucket.bitbucket.payloads import PayloadError
 from probo_bitbucket.credentials import covers
+from probo_bitbucket.flow.deliveries import rules
 from probo_bitbucket.flow.deliveries.signatures import BadSignature, Doubtful, RefusedDeliveries, Signatures
 from probo_bitbucket.flow.work.patience import in_time
 from probo_bitbucket.flow.work.precedence import Precedence
-from probo_bitbucket.model import Delivery, Event, Ignored
+from probo_bitbucket.model import Commented, Delivery, Event, Ignored
 from probo_bitbucket.store import Database, StoreUnavailable, deliveries
+
+_UNSIGNED_COMMAND = (
+    "the command is not signed, and anybody can send one: have the webhook made by `probo-bitbucket hooks add`, or set "
+    "bbWebhookSecret"
+)
 
 
 @define(eq=False)
@@ -34,26 +40,28 @@ class Intake:
 
     log = Logger()
 
-    async def check(self, delivery: Delivery, signed: str | None, tell_client: Callable[[], str]) -> None:
-        """Raises BadSignature where a delivery is not signed as it should be, Doubtful where it has to come again
+    async def check(self, delivery: Delivery, header: str | None, tell_client: Callable[[], str]) -> bool:
+        """Whether a delivery is signed: where no webhook has a secret, none is.
+
+        Raises BadSignature where a delivery is not signed as it should be, Doubtful where it has to come again
         because its secret may be too new for us, or StoreUnavailable. *tell_client* tells the log where it came from.
 
         The signature is over the body as it was sent. Nothing else is to be done with that before.
         """
         with self._remembering(delivery):
             try:
-                await self.signatures.check(delivery.body, signed)
+                return await self.signatures.check(delivery.body, header)
             except (BadSignature, Doubtful) as error:
                 self.log.warn("Delivery refused", event="delivery.refused", client=tell_client(), reason=str(error))
                 raise
 
-    async def accept(self, delivery: Delivery) -> int:
+    async def accept(self, delivery: Delivery, *, signed: bool) -> int:
         """Store a delivery that was checked; return its id when it is committed.
 
         Raises PayloadError, or StoreUnavailable.
         """
         with self._remembering(delivery):
-            return await self._record(delivery)
+            return await self._record(delivery, signed)
 
     @contextmanager
     def _remembering(self, delivery: Delivery) -> Iterator[None]:
@@ -65,7 +73,7 @@ class Intake:
             self.refused.note(delivery, error)
             raise
 
-    async def _record(self, delivery: Delivery) -> int:
+    async def _record(self, delivery: Delivery, signed: bool) -> int:
         try:
             event = understood(delivery.event_key, delivery.body, self.site_url, self.repositories)
         except PayloadError as error:
@@ -73,6 +81,9 @@ class Intake:
                 "Delivery not understood", event="delivery.malformed", event_key=delivery.event_key, reason=str(error)
             )
             raise
+        if not signed and isinstance(event, Commented) and rules.command_in(event.text):
+            # Later nobody would know: there may be a secret by then.
+            event = Ignored(_UNSIGNED_COMMAND, event.repository)
         ignored = isinstance(event, Ignored)
         recorded = self.store.transact(deliveries.record, delivery, event)
         if not ignored:

@@ -51,18 +51,18 @@ class Signatures:
         if not self._valid:
             self.log.warn("{words}", words=UNSIGNED, event="settings.doubtful")
 
-    async def check(self, body: bytes, header: str | None) -> None:
-        """Raises BadSignature; or StoreUnavailable or Doubtful, where the store may have the secret.
+    async def check(self, body: bytes, header: str | None) -> bool:
+        """Whether the signature fits; where there is no secret at all, it does not, and anybody is believed.
 
-        Where there is no secret at all, anybody is believed.
+        Raises BadSignature; or StoreUnavailable or Doubtful, where the store may have the secret.
         """
         asked_at = self.clock.seconds()
-        await self._read(AGE)
-        if self._fits(body, header):
-            return
-        await self._read(AGE_OF_DOUBT)
-        if self._fits(body, header):
-            return
+        for age in (AGE, AGE_OF_DOUBT):
+            await self._read(age)
+            if not self._valid:
+                return False
+            if signature.verify(self._valid, body, header):
+                return True
         if not header:
             raise BadSignature("X-Hub-Signature is missing")
         if self.shared and self._read_at < asked_at and signature.well_formed(header):
@@ -81,9 +81,6 @@ class Signatures:
     @property
     def _valid(self) -> tuple[str, ...]:
         return (*self._kept, *self.given)
-
-    def _fits(self, body: bytes, header: str | None) -> bool:
-        return not self._valid or signature.verify(self._valid, body, header)
 
     async def _read(self, age: float) -> None:
         if self.clock.seconds() - self._read_at < age:

@@ -33,6 +33,15 @@ def test_what_fits_no_secret_is_refused_for_good_only_when_the_store_was_asked_s
         run(other_node.check(BODY, sign("wrong", BODY)))
 
 
+def test_nothing_counts_as_signed_while_there_is_no_secret(store: ImmediateStore, clock: Clock) -> None:
+    signatures = Signatures((), store, clock)
+    assert not run(signatures.check(BODY, sign("c4n4ry-swordfish", BODY)))
+    assert not run(signatures.check(BODY, None))
+    _, made = store.now(hooks.new_secret, clock.seconds())
+    signatures.read_again()
+    assert run(signatures.check(BODY, sign(made, BODY)))
+
+
 def test_a_secret_that_was_made_here_counts_at_once(store: ImmediateStore, clock: Clock) -> None:
     signatures = Signatures(("c4n4ry-swordfish",), store, clock)
     run(signatures.check(BODY, sign("c4n4ry-swordfish", BODY)))
