@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def is_log_call(call: ast.Call) -> bool:
 def direct_calls() -> Iterator[tuple[Path, ast.Call]]:
     """Calls of a Logger's own methods."""
     for path, call in calls():
-        if is_log_call(call) and ast.unparse(call.func).rpartition(".")[2] in METHODS:
+        if is_log_call(call) and method_of(call) in METHODS:
             yield path, call
 
 
@@ -48,15 +49,34 @@ def literals(node: ast.AST) -> Iterator[str]:
             yield part.value
 
 
-def used() -> Iterator[tuple[str, str]]:
-    """The names of all events, and the method that logs them: `info`, or one of ours."""
-    for _, call in calls():
+def method_of(call: ast.Call) -> str:
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def levels(path: Path, call: ast.Call) -> set[str]:
+    """The levels that a call can log at; one of a method of ours, those of the calls in it."""
+    method = method_of(call)
+    if method == "emit":
+        return set(re.findall(r"LogLevel\.(\w+)", ast.unparse(call.args[0])))
+    if method in METHODS:
+        return {"critical" if method == "failure" else method}
+    return set().union(*(levels(path, inner) for inner in calls_in_method(path, method) if is_log_call(inner)))
+
+
+def calls_in_method(path: Path, name: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            yield from (inner for inner in ast.walk(node) if isinstance(inner, ast.Call))
+
+
+def used() -> Iterator[tuple[str, set[str]]]:
+    """The names of all events, and the levels that they are logged at."""
+    for path, call in calls():
         if is_log_call(call):
-            method = ast.unparse(call.func).rpartition(".")[2]
             named = [keyword.value for keyword in call.keywords if keyword.arg == "event"]
             for argument in named or call.args:
                 for name in literals(argument):
-                    yield name, method
+                    yield name, levels(path, call)
 
 
 def matches(used_name: str, name: str) -> bool:
@@ -79,12 +99,11 @@ def test_no_event_is_listed_twice() -> None:
 
 
 def test_the_level_that_is_listed_is_that_of_the_code() -> None:
-    levels = {"failure": "critical"}
-    methods: dict[str, set[str]] = {}
-    for name, method in used():
-        if method in METHODS - {"emit"} and "*" not in name:
-            methods.setdefault(name, set()).add(levels.get(method, method))
-    assert {name: LISTED[name].level for name in methods if LISTED[name].level not in methods[name]} == {}
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, possible in used():
+        if "*" not in name:
+            found[name] |= possible
+    assert {name: LISTED[name].level for name in found if LISTED[name].level not in found[name]} == {}
 
 
 def test_every_event_that_is_grave_says_what_to_do() -> None:
@@ -97,6 +116,27 @@ def test_every_log_call_has_an_event_name() -> None:
     named = {(path, call.lineno): [keyword.arg for keyword in call.keywords] for path, call in direct_calls()}
     assert len(named) > 30
     assert [f"{path.name}:{line}" for (path, line), words in named.items() if "event" not in words] == []
+
+
+def sets_of_fields() -> Iterator[tuple[Path, ast.AST]]:
+    """The functions whose dictionaries are fields of an event: `**_fields(…)`, `**log_fields.of_build(…)`."""
+    for path in PACKAGE.rglob("flow/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and (node.name == "_fields" or path.name == "log_fields.py"):
+                yield path, node
+
+
+def test_every_field_of_a_set_that_is_logged_is_shown() -> None:
+    keys = [
+        (path.name, ast.literal_eval(key))
+        for path, function in sets_of_fields()
+        for node in ast.walk(function)
+        if isinstance(node, ast.Dict)
+        for key in node.keys
+        if key is not None
+    ]
+    assert len(keys) > 30
+    assert [(path, key) for path, key in keys if key not in FIELDS] == []
 
 
 def test_every_field_that_is_logged_is_shown() -> None:

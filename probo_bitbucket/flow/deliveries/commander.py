@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -51,7 +52,8 @@ class Commander:
         """Carry it out once. Returns what is to be said of it: nothing where the statuses show it."""
         refusal = await self._refusal(job.comment)
         answer = await self.store.transact(self._carry_out, job, refusal)
-        self._log("Command carried out" if not answer else "Command not carried out", "command.decided", job, answer)
+        words = "Command carried out" if not answer else "Command not carried out"
+        self.log.info(words, event="command.decided", **_fields(job, answer))
         self.wake()
         return answer
 
@@ -90,20 +92,19 @@ class Commander:
             await self.bitbucket.add_comment(written)
 
     async def postpone(self, job: StoredCommand, due_at: float, error: Exception) -> None:
-        self._log("Command not carried out yet", "command.postponed", job, str(error))
+        self.log.info("Command not carried out yet", event="command.postponed", **_fields(job, str(error)))
         await self.store.transact(commands.postpone, job, due_at=due_at, error=str(error))
 
     async def give_up(self, job: StoredCommand, error: Exception) -> None:
-        self._log("Command given up", "command.failed", job, str(error))
+        self.log.warn("Command given up", event="command.failed", **_fields(job, str(error)))
         await self.store.transact(commands.finish, job, str(error))
 
-    def _log(self, words: str, event: str, job: StoredCommand, reason: str) -> None:
-        self.log.info(
-            words,
-            event=event,
-            delivery=origins.delivery_of(job.origin),
-            repository=job.comment.repository.full_name,
-            pull_request=job.comment.number,
-            command=job.command,
-            reason=reason or None,
-        )
+
+def _fields(job: StoredCommand, reason: str) -> dict[str, Any]:
+    return {
+        "delivery": origins.delivery_of(job.origin),
+        "repository": job.comment.repository.full_name,
+        "pull_request": job.comment.number,
+        "command": job.command,
+        "reason": reason or None,
+    }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from attrs import define
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 
 from probo_bitbucket.errors import Permanent
 from probo_bitbucket.probo.handlers import OtherHandler
@@ -37,24 +38,22 @@ class Forward:
             raise Permanent(f"the settings have no `forward.{job.update.provider}` any more")
         await handler.post(job.update.path, job.update.content_type, job.update.body, job.update.trail)
         await self.store.transact(forwarded.passed_on, job)
-        self._log("Update passed on", "forward.passed_on", job)
+        self.log.info("Update passed on", event="forward.passed_on", **_fields(job))
 
     async def postpone(self, job: StoredUpdate, due_at: float, error: Exception) -> None:
-        self._log("Update not passed on, trying again", "forward.postponed", job, str(error))
+        self.log.info("Update not passed on, trying again", event="forward.postponed", **_fields(job, error))
         await self.store.transact(forwarded.postpone, job, due_at=due_at, error=str(error))
 
     async def give_up(self, job: StoredUpdate, error: Exception) -> None:
-        self._log("Update given up", "forward.failed", job, str(error))
+        self.log.error("Update given up", event="forward.failed", **_fields(job, error))
         await self.store.transact(forwarded.give_up, job, str(error))
 
-    def _log(self, words: str, event: str, job: StoredUpdate, reason: str | None = None) -> None:
-        self.log.emit(
-            LogLevel.error if event == "forward.failed" else LogLevel.info,
-            words,
-            event=event,
-            upstream=job.update.provider,
-            build=job.update.build_id,
-            repository=job.update.repository,
-            context=job.update.context,
-            reason=reason,
-        )
+
+def _fields(job: StoredUpdate, error: Exception | None = None) -> dict[str, Any]:
+    return {
+        "upstream": job.update.provider,
+        "build": job.update.build_id,
+        "repository": job.update.repository,
+        "context": job.update.context,
+        "reason": str(error) if error else None,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
@@ -40,7 +41,7 @@ class Commenter:
     async def work(self, job: StoredComment) -> None:
         number = await self._write(job)
         await self.store.transact(comments.written, job, number)
-        self._log("Comment written", "comment.written", job)
+        self.log.info("Comment written", event="comment.written", **_fields(job))
 
     async def _write(self, job: StoredComment) -> int:
         """Edit our comment, or make one where there is none. Returns its id.
@@ -70,20 +71,19 @@ class Commenter:
         return True
 
     async def postpone(self, job: StoredComment, due_at: float, error: Exception) -> None:
-        self._log("Comment not written, trying again", "comment.postponed", job, error)
+        self.log.info("Comment not written, trying again", event="comment.postponed", **_fields(job, error))
         await self.store.transact(comments.postpone, job, due_at=due_at, error=str(error))
 
     async def give_up(self, job: StoredComment, error: Exception) -> None:
-        self._log("No comment until the next build", "comment.failed", job, error)
+        self.log.warn("No comment until the next build", event="comment.failed", **_fields(job, error))
         await self.store.transact(comments.refuse, job, str(error))
 
-    def _log(self, words: str, event: str, job: StoredComment, error: Exception | None = None) -> None:
-        self.log.info(
-            words,
-            event=event,
-            delivery=origins.delivery_of(job.origin),
-            build=job.build_id,
-            repository=job.desired.repository.full_name,
-            pull_request=job.desired.pull_request,
-            reason=str(error) if error else None,
-        )
+
+def _fields(job: StoredComment, error: Exception | None = None) -> dict[str, Any]:
+    return {
+        "delivery": origins.delivery_of(job.origin),
+        "build": job.build_id,
+        "repository": job.desired.repository.full_name,
+        "pull_request": job.desired.pull_request,
+        "reason": str(error) if error else None,
+    }
