@@ -192,10 +192,16 @@ EVENTS = (
     ),
     LogEvent("credentials.handed_on", "info", "The coordinator has the renewed tokens."),
     LogEvent(
+        "credentials.hand_on_postponed",
+        "warn",
+        "The coordinator did not take renewed tokens yet; they will be handed on again.",
+        "Again and again: look into the coordinator's log.",
+    ),
+    LogEvent(
         "credentials.not_handed_on",
         "warn",
-        "The coordinator did not take renewed tokens.",
-        "Again and again: look into the coordinator's log.",
+        "To hand renewed tokens on to the coordinator was given up on; it will be told of the next ones.",
+        "Read the reason; `probo-bitbucket send-again` has it tried again.",
     ),
     LogEvent(
         "setup.needed",

@@ -44,7 +44,7 @@ _POSTPONED = {
     "forward.postponed": "updates",
     "build.removal_postponed": "removals",
     "closing.postponed": "closings",
-    "credentials.not_handed_on": "hand_ons",
+    "credentials.hand_on_postponed": "hand_ons",
 }
 
 # How a delivery ends; `delivery.decided` says itself what it led to.

@@ -8,11 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 import probo_bitbucket
 from probo_bitbucket.log_events import EVENTS
 from probo_bitbucket.logs import FIELDS
 
 PACKAGE = Path(probo_bitbucket.__file__).parent
+ALERTS = PACKAGE.parent / "docs" / "prometheus" / "alerts.yaml"
 LISTED = {event.name: event for event in EVENTS}
 OF_TWISTED = {"twisted", "twisted.failed"}
 NAME = re.compile(r"[a-z]+\.[a-z_]+")
@@ -110,6 +113,17 @@ def test_every_event_that_is_grave_says_what_to_do() -> None:
     assert [event.name for event in EVENTS if event.level in ("error", "critical") and not event.alert] == [
         "daemon.overdue"
     ]
+
+
+def test_the_alert_for_what_was_given_up_on_names_all_of_it() -> None:
+    steps = [call for path in PACKAGE.rglob("flow/**/*.py") for call in calls_in_method(path, "give_up")]
+    given_up = {name for call in steps if is_log_call(call) for name in literals(call)}
+    assert len(given_up) > 5
+    rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+    [told] = [rule["expr"] for rule in rules if rule["alert"] == "ProboBitbucketGivenUp"]
+    [names] = re.findall(r'event=~"([^"]*)"', told)
+    # A build is given up on together with others that are none; a repository is looked at again by itself.
+    assert set(names.split("|")) == given_up - {"reconciliation.failed"} | {"build.failed"}
 
 
 def test_every_log_call_has_an_event_name() -> None:

@@ -48,17 +48,18 @@ class HandingOn:
         self.log.info("The coordinator has the renewed tokens", event="credentials.handed_on", account=job.holder)
 
     async def postpone(self, job: HandOn, due_at: float, error: Exception) -> None:
-        self._log_trouble("The coordinator did not take the renewed tokens yet", job, error)
+        words = "The coordinator did not take the renewed tokens yet"
+        self._log_trouble(words, "credentials.hand_on_postponed", job, error)
         await self.store.transact(hand_ons.postpone, job, due_at=due_at, error=str(error))
 
     async def give_up(self, job: HandOn, error: Exception) -> None:
-        self._log_trouble("The coordinator refuses the renewed tokens", job, error)
+        self._log_trouble("Renewed tokens given up", "credentials.not_handed_on", job, error)
         await self.store.transact(hand_ons.give_up, job, str(error))
 
-    def _log_trouble(self, words: str, job: HandOn, error: Exception) -> None:
+    def _log_trouble(self, words: str, event: str, job: HandOn, error: Exception) -> None:
         self.log.warn(
             words,
-            event="credentials.not_handed_on",
+            event=event,
             account=job.holder,
             attempt=job.effort.attempts,
             reason=str(error),

@@ -85,12 +85,14 @@ def test_the_pair_is_told_in_headers(desk: Desk) -> None:
     assert (sent["tokencreatedat"], sent["tokenexpiresin"]) == ("1000000", "7200")
 
 
-def test_a_coordinator_that_is_down_is_told_until_it_has_the_pair(desk: Desk) -> None:
+def test_a_coordinator_that_is_down_is_told_until_it_has_the_pair(desk: Desk, logged: list[LogEvent]) -> None:
     for status in (500, 503, 200):
         desk.wire.say(status)
     desk.renew(1)
     desk.wait()
     assert desk.told() == [("c4n4ry-R0", "c4n4ry-R1")] * 3
+    events = [event["event"] for event in logged if event.get("account") == NAME]
+    assert events == ["credentials.hand_on_postponed"] * 2 + ["credentials.handed_on"]
 
 
 def test_a_coordinator_that_refuses_a_pair_is_not_told_again_but_of_the_next(
