@@ -140,6 +140,17 @@ class InVain(DashboardTestCase):
         await self.settled()
         self.assertIn("All is well", await self.page("/"))
 
+    async def test_a_queue_is_called_the_same_wherever_it_is_told_of(self) -> None:
+        fault = self.container_manager.faults.add(Fault(Answer(503), path="/builds"))
+        pull_request = self.repository.open_pull_request("Wait", "waiting", {"a": b"1"})
+        pull_request.decline()
+        await self.until(lambda: self.rows("SELECT 1 FROM pull_requests WHERE pending AND last_error != ''"))
+        [warning] = (await self.call("GET", "/api/status")).json["warnings"]
+        self.assertEqual(warning["subject"], "closed pull requests waiting")
+        self.assertEqual((await self.page("/")).count("<h2>Closed pull requests waiting</h2>"), 2)
+        self.assertRegex(await self.run_command("status"), r"(?m)^closed pull requests +1 ")
+        self.container_manager.faults.remove(fault)
+
 
 class Buttons(DashboardTestCase):
     async def test_what_would_be_refused_is_not_offered_and_a_refusal_leads_back(self) -> None:

@@ -18,7 +18,7 @@ from probo_bitbucket.cli.screen import as_json, print_json, print_table, time
 @as_json
 def status(*, files: tuple[Path, ...], in_json: bool) -> None:
     """Show how everything is now. Ends with status 1 while something stands in the way."""
-    from probo_bitbucket.web.wording import queue
+    from probo_bitbucket.flow.oversight.glance import queue_name
 
     now = daemon(files).get("/api/status")
     if in_json:
@@ -28,7 +28,8 @@ def status(*, files: tuple[Path, ...], in_json: bool) -> None:
         print_table((), [*findings, *(("warning", each["subject"], each["trouble"]) for each in now["warnings"])], "")
         click.echo()
         waiting = (
-            (queue(each["work"]), each["waiting"], time(each["oldest_at"]), each["given_up"]) for each in now["queues"]
+            (queue_name(each["work"]), each["waiting"], time(each["oldest_at"]), each["given_up"])
+            for each in now["queues"]
         )
         print_table(("QUEUE", "WAITING", "SINCE", "GIVEN UP"), waiting, "The queues cannot be read.")
         click.echo()

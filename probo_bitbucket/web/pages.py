@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from twisted.web.http import Request
 
+from probo_bitbucket.flow.oversight.glance import queue_name
 from probo_bitbucket.web import wording
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _HEADERS = {
     b"cache-control": b"no-store",
 }
 
-_FILTERS = ("badge", "grade", "queue", "remedy", "linked", "iso", "clock", "ago", "span")
+_FILTERS = ("badge", "grade", "remedy", "linked", "iso", "clock", "ago", "span")
 
 
 @cache
@@ -52,6 +53,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(wording, name) for name in _FILTERS}
+    environment.filters["queue_name"] = queue_name
     environment.globals["stages"] = wording.STAGES
     return environment
 

@@ -73,15 +73,6 @@ STAGES = {
 }
 
 
-# Of the steps whose names in the store are no words.
-_QUEUES = {"hand_ons": "tokens to hand on", "closings": "closed pull requests"}
-
-
-def queue(work: str) -> str:
-    """How the queue of a step is called."""
-    return _QUEUES.get(work, work)
-
-
 def grade(stored: str) -> Grade:
     return Grade(stored)
 

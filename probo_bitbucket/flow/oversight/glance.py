@@ -18,6 +18,14 @@ from probo_bitbucket.store import Database, StoreUnavailable
 from probo_bitbucket.store.views import queue
 from probo_bitbucket.store.views.queue import Queue
 
+# Of the queues whose names in the store are no words.
+_QUEUES = {"hand_ons": "tokens to hand on", "closings": "closed pull requests"}
+
+
+def queue_name(work: str) -> str:
+    """How the queue of a step is called."""
+    return _QUEUES.get(work, work)
+
 
 @frozen
 class Left:
@@ -104,4 +112,4 @@ def _in_vain(findings: Sequence[Finding], queues: Sequence[Queue]) -> Iterator[F
         return
     for each in queues:
         if each.trouble:
-            yield Finding(f"{each.work} waiting", f"{each.waiting}, since a try failed: {each.trouble}")
+            yield Finding(f"{queue_name(each.work)} waiting", f"{each.waiting}, since a try failed: {each.trouble}")
