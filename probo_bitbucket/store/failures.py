@@ -30,8 +30,6 @@ from probo_bitbucket.store.schema import (
     statuses,
 )
 
-_NONE: sa.ColumnElement[str] = sa.literal_column("''")  # written out: by a parameter SQLite would not find the index
-
 
 @frozen
 class Failure:
@@ -76,13 +74,13 @@ def _builds(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
 
 
 def _removals(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
-    query = sa.select(removals).where(~removals.c.pending, removals.c.last_error != _NONE)
+    query = sa.select(removals).where(~removals.c.pending, removals.c.last_error != "")
     for row in tx.execute(query.order_by(removals.c.wanted_at.desc()).limit(limit)):
         yield Failure("removal", row.build_id, row.repository, row.words, row.last_error, row.wanted_at)
 
 
 def _closings(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
-    query = sa.select(pull_requests).where(~pull_requests.c.pending, pull_requests.c.last_error != _NONE)
+    query = sa.select(pull_requests).where(~pull_requests.c.pending, pull_requests.c.last_error != "")
     for row in tx.execute(query.order_by(pull_requests.c.changed_at.desc()).limit(limit)):
         name = f"{row.repository}#{row.number}"
         yield Failure("closing", name, row.repository, row.state.lower(), row.last_error, row.changed_at)
@@ -104,7 +102,7 @@ def _updates(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
 def _comments(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
     of = comments.c
     query = sa.select(of.repository, of.pull_request, of.build_id, of.last_error, of.changed_at)
-    query = query.where(~of.pending, of.last_error != _NONE).order_by(of.changed_at.desc()).limit(limit)
+    query = query.where(~of.pending, of.last_error != "").order_by(of.changed_at.desc()).limit(limit)
     for row in tx.execute(query):
         name = f"{row.repository}#{row.pull_request}"
         yield Failure("comment", name, row.repository, f"about {row.build_id}", row.last_error, row.changed_at)
@@ -113,7 +111,7 @@ def _comments(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
 def _commands(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
     of = commands.c
     query = sa.select(of.repository, of.pull_request, of.number, of.command, of.last_error, of.created_at)
-    query = query.where(~of.pending, of.last_error != _NONE).order_by(of.created_at.desc()).limit(limit)
+    query = query.where(~of.pending, of.last_error != "").order_by(of.created_at.desc()).limit(limit)
     for row in tx.execute(query):
         name, what = f"{row.repository}#{row.pull_request}", f"{row.command} (comment {row.number})"
         yield Failure("command", name, row.repository, what, row.last_error, row.created_at)
@@ -121,7 +119,7 @@ def _commands(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
 
 def _hand_ons(tx: sa.Connection, limit: int | None) -> Iterator[Failure]:
     of = hand_ons.c
-    query = sa.select(of.chain, of.last_error, of.renewed_at).where(~of.pending, of.last_error != _NONE)
+    query = sa.select(of.chain, of.last_error, of.renewed_at).where(~of.pending, of.last_error != "")
     for row in tx.execute(query.order_by(of.renewed_at.desc()).limit(limit)):
         what = f"renewed tokens of {credentials.holder(tx, row.chain, '') or row.chain}"
         yield Failure("hand-on", row.chain, "", what, row.last_error, row.renewed_at)

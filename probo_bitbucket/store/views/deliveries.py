@@ -26,7 +26,7 @@ from probo_bitbucket.store.views.outcome import Outcome, having, outcome
 from probo_bitbucket.store.views.paging import SEARCHED, BadCursor, Page, cut
 from probo_bitbucket.store.views.tries import Tries
 
-# Word for word as the indexes have it, without a parameter: else no database knows that they fit.
+# In the words of the index: SQLite does not know that `noise <> 1` fits it, too.
 TELLING = ~deliveries.c.noise
 _OF_FAILED_BUILDS = sa.select(builds.c.id).where(having(Outcome.FAILED))
 # Those that were given up, and those whose build failed: each by an index of its own.
