@@ -57,7 +57,6 @@ def tell_open(tx: sa.Connection, event: PullRequestChanged, now: float, policy: 
     values = {
         "source": told.source.full_name,
         "branch": told.branch,
-        "commit": told.commit,
         "pull_request": dump(told),
         "state": told.state,
         "updated_at": told.updated_at,
@@ -75,7 +74,7 @@ def tell_closed(tx: sa.Connection, event: PullRequestClosed, now: float, origin:
     """
     told = {"state": event.state, "updated_at": event.updated_at, "closed_by": origin}
     values = {**told, **(ANEW if look else {"pending": False})}
-    unknown = {"source": "", "branch": event.branch, "commit": "", "pull_request": ""}
+    unknown = {"source": "", "branch": event.branch, "pull_request": ""}
     _tell(tx, event.repository, event.number, values, unknown, now)
 
 

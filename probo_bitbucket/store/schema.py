@@ -119,7 +119,6 @@ pull_requests = Table(
     Column("state", String(20), nullable=False),
     Column("source", String(260), nullable=False),  # where the branch is: a fork perhaps
     Column("branch", Text, nullable=False),
-    Column("commit", String(40), nullable=False),
     Column("home", Text, nullable=False),  # model.Repository as JSON: the one that it is in
     # model.PullRequest as JSON, as last told while it was open; "" where it was told of when it was closed only
     Column("pull_request", Text, nullable=False),

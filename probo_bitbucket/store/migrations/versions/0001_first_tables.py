@@ -146,7 +146,6 @@ def _pull_requests() -> None:
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("source", sa.String(260), nullable=False),
         sa.Column("branch", sa.Text, nullable=False),
-        sa.Column("commit", sa.String(40), nullable=False),
         sa.Column("home", sa.Text, nullable=False),
         sa.Column("pull_request", sa.Text, nullable=False),
         sa.Column("updated_at", sa.Double, nullable=False),
