@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from probo_bitbucket import config
+from probo_bitbucket.credentials import covers
 
 API = {"PROBO_BITBUCKET_API_URL": "http://cm:3020"}
 CONSUMER = "bbClientKey: k\nbbClientSecret: c4n4ry-s\n"  # which coordinator mode needs
@@ -67,7 +68,9 @@ def test_a_variable_holds_several_values_with_blanks_between_them() -> None:
 
 def test_the_repositories_that_are_built_are_named_by_globs() -> None:
     settings = load(options={"repositories": ["acme", "initech/site-*"]})
-    assert [name for name in ("Acme/any", "initech/site-1", "initech/app", "acme2/x") if settings.covers(name)] == [
+    assert [
+        name for name in ("Acme/any", "initech/site-1", "initech/app", "acme2/x") if covers(settings.repositories, name)
+    ] == [
         "Acme/any",
         "initech/site-1",
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from probo_bitbucket.config.types import Forks, HandOut, LogFormat, Network, Pushes, ShownStatuses
-from probo_bitbucket.credentials import Account, Credentials, covers
+from probo_bitbucket.credentials import Account, Credentials
 
 
 @frozen(kw_only=True)
@@ -80,7 +80,3 @@ class Settings(Whereabouts):
         """The URLs of the other providers' handlers that were given, by `project.provider.type`."""
         given = {"github": self.forward_github, "gitlab": self.forward_gitlab, "stash": self.forward_stash}
         return {provider: url for provider, url in given.items() if url}
-
-    def covers(self, full_name: str) -> bool:
-        """Whether the repository `workspace/slug` is one of those that are built."""
-        return covers(self.repositories, full_name)

@@ -61,7 +61,6 @@ class ConfigurationError(Exception):
 class Configuration:
     """A configuration that the Container Manager takes; the warnings say what it will not do although it is written."""
 
-    file_name: str
     document: dict[str, Any] = field(repr=False)
     warnings: tuple[str, ...] = ()
 
@@ -84,7 +83,7 @@ def _read(content: bytes, file_name: str) -> Configuration:
     if not isinstance(document, dict):
         raise _not_a_mapping(document, text, file_name)
     _check_steps(document.get("steps"), file_name)
-    return Configuration(file_name, document, tuple(_warnings(document)))
+    return Configuration(document, tuple(_warnings(document)))
 
 
 # From one commit to the next most configurations stay as they are, and to read one takes milliseconds.

@@ -42,7 +42,6 @@ class Connection(sqlite3.Connection):
         self.isolation_level = None  # the driver must not begin and commit on its own account
         self._use_wal()
         self.execute("PRAGMA synchronous=FULL")
-        self.execute("PRAGMA foreign_keys=ON")
         self.execute(_JOURNAL_IN_MEMORY)
         self._wait_for_others(BUSY_TIMEOUT)
 

@@ -49,7 +49,6 @@ def advice(content: bytes) -> str:
 
 def test_the_document_is_what_the_node_handlers_would_send() -> None:
     assert read(USUAL, ".probo.yml") == Configuration(
-        ".probo.yml",
         {
             "image": "proboci/ubuntu-18.04-lamp:php-8.1",
             "assets": ["db.sql.gz"],

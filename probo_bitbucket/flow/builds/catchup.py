@@ -140,7 +140,7 @@ class CatchUp:
     def _end(self, tx: Transaction, job: Watched, stored: StoredBuild | None, last_words: str, now: float) -> None:
         for status in statuses.of_build(tx, job.build_id):
             if not status.desired.state.final:
-                stop(tx, status, Phase.STOPPED, last_words, now, self.display)
+                stop(tx, status, last_words, now, self.display)
         if stored is not None and stored.state is BuildState.RUNNING:
             builds.conclude(tx, job.build_id, BuildState.ENDED, now)
         watches.forget(tx, job)

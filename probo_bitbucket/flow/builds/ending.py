@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from probo_bitbucket.flow.statuses.desire import say_gone, stop
 from probo_bitbucket.flow.statuses.display import Display
-from probo_bitbucket.model import SHORT_HASH, Build, BuildState, Phase, PullRequestChanged, RemovalReason, Repository
+from probo_bitbucket.model import SHORT_HASH, Build, BuildState, PullRequestChanged, RemovalReason, Repository
 from probo_bitbucket.store import Transaction, builds, removals, statuses
 from probo_bitbucket.store.builds import StoredBuild
 from probo_bitbucket.store.removals import Removal
@@ -122,7 +122,7 @@ class Ending:
         told = statuses.of_build(tx, build.id)
         for status in told:
             if not status.desired.state.final:
-                stop(tx, status, Phase.STOPPED, f"Stopped: {words}", now, self.display, for_good=False)
+                stop(tx, status, f"Stopped: {words}", now, self.display, for_good=False)
         if told:
             builds.ask_about_others(tx, build, now)
 

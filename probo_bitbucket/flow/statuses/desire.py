@@ -116,22 +116,21 @@ def _worth_reporting(previous: StoredStatus | None, status: Status, display: Dis
 def stop(
     tx: Transaction,
     stored: StoredStatus,
-    phase: Phase,
     description: str,
     now: float,
     display: Display,
     *,
     for_good: bool = True,
 ) -> None:
-    """End a status that would stay in progress for ever. A summary ends with what it sums up.
+    """Stop a status that would stay in progress for ever. A summary ends with what it sums up.
 
     Where that is not *for_good*, its tasks may go on to tell, and it is reported a little later: whether an environment
     is pinned is known only when it is to be taken down, and nobody shall see that it was taken for stopped.
     """
     if stored.is_summary:
         return
-    status = evolve(stored.desired, state=rules.state(phase, final=True), description=description)
-    tasks = dict.fromkeys(stored.tasks, phase) if for_good else stored.tasks
+    status = evolve(stored.desired, state=StatusState.STOPPED, description=description)
+    tasks = dict.fromkeys(stored.tasks, Phase.STOPPED) if for_good else stored.tasks
     due_at, worth = now if for_good else now + PILE, _worth_reporting(stored, status, display)
     wish = Wish(stored.build_id, stored.context, status, tasks, stored.settled, due_at, worth)
     statuses.desire(tx, wish, stored, now)

@@ -204,7 +204,7 @@ def test_no_more_tasks_are_remembered_than_can_matter(store: ImmediateStore) -> 
 
 
 def test_a_status_is_stopped_for_good(store: ImmediateStore, told: StoredStatus) -> None:
-    store.now(stop, told, Phase.STOPPED, "The build ended without telling the result", NOW, DISPLAY)
+    store.now(stop, told, "The build ended without telling the result", NOW, DISPLAY)
     [status] = report(store, NOW)
     assert (status.state, status.description) == (StatusState.STOPPED, "The build ended without telling the result")
     assert tell(store, hello(Phase.RUNNING)).desired.state is StatusState.STOPPED

@@ -145,7 +145,7 @@ def test_it_stops_with_what_it_sums_up(store: ImmediateStore, build: Build) -> N
     prepared(store, build, "Compile", "Test", "Drupal install")
     for stored in store.now(statuses.of_build, build.id):
         if not stored.desired.state.final:
-            store.now(stop, stored, Phase.STOPPED, "Superseded", NOW, SUMMARY)
+            store.now(stop, stored, "Superseded", NOW, SUMMARY)
     assert shown(store) == [("STOPPED", "Stopped: Compile, Drupal install, Test")]
 
 
