@@ -28,12 +28,12 @@ ENOUGH_FOR_PROBO = ("pullrequest",)
 class BitbucketCloud:
     """Site and API of the simulated Bitbucket on one port; the API is below `/2.0`."""
 
-    def __init__(self, clock: IReactorTime, *, token_length: int = 2600, rate_limit: int = 1000) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self.clock = clock
         self.repositories: dict[str, Repository] = {}
         self.hooks: dict[str, list[Hook]] = {}  # by full name of the repository, or by workspace
-        self.credentials = Credentials(clock, token_length)
-        self.rate_limit = RateLimit(clock, rate_limit)
+        self.credentials = Credentials(clock)
+        self.rate_limit = RateLimit(clock)
         self.deliveries = Deliveries(clock)
         self.scope_field = "scopes"  # what the token endpoint calls it: "scopes" or, newer, "scope"
         self.server = Server(clock, site(self))
@@ -70,19 +70,18 @@ class BitbucketCloud:
         files: Mapping[str, File | bytes] | None = None,
         *,
         name: str | None = None,
-        main_branch: str = "main",
     ) -> Repository:
         """A new repository with one commit. Its display name is not its slug, as is usual."""
         display_name = name or f"The {full_name.partition('/')[2].title()}"
-        repository = Repository(full_name, display_name, main_branch, self.clock, self._announce)
+        repository = Repository(full_name, display_name, self.clock, self._announce)
         self.repositories[full_name] = repository
         first = repository.add_commit((), {"README.md": b"# Hello\n", **(files or {})}, "Begin")
-        repository.branches[main_branch] = first.hash
+        repository.branches[repository.main_branch] = first.hash
         return repository
 
     def fork(self, parent: Repository, full_name: str) -> Repository:
         """A repository with all of *parent*'s commits, that is its own from now on."""
-        fork = Repository(full_name, f"{parent.name} (fork)", parent.main_branch, self.clock, self._announce, parent)
+        fork = Repository(full_name, f"{parent.name} (fork)", self.clock, self._announce, parent)
         self.repositories[full_name] = fork
         return fork
 

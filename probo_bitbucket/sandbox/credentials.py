@@ -90,8 +90,8 @@ class Grant:
 class Credentials:
     """Every credential that is known, and the rules by which they come and go."""
 
-    def __init__(self, clock: IReactorTime, token_length: int) -> None:
-        self.token_length = token_length  # characters
+    def __init__(self, clock: IReactorTime) -> None:
+        self.token_length = 2600  # characters
         self.expires_in = 7200  # seconds that an access token lives
         self.consumers: dict[str, Consumer] = {}
         self.granted: Counter[str] = Counter()  # grants given, by grant type

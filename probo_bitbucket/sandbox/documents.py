@@ -160,7 +160,7 @@ class Documents:
             "new": self.branch(repository, change.name, change.new, change.kind) if change.new else None,
             "created": change.old is None,
             "closed": change.new is None,
-            "forced": change.forced,
+            "forced": False,
             "truncated": len(change.commits) > PUSHED_COMMITS,
         }
         if change.new is not None:

@@ -40,17 +40,13 @@ class Answer:
 
 @frozen
 class Truncated:
-    """An answer that breaks off: *missing* bytes fewer than its Content-Length announces."""
-
-    status: int = 200
-    body: bytes = b'{"half": "of an ans'
-    headers: Mapping[str, str] = field(factory=lambda: JSON)
-    missing: int = 100
+    """An answer that breaks off before all that its Content-Length announces."""
 
     def apply(self, request: Request, clock: IReactorTime, proceed: Callable[[], None]) -> None:
         del clock, proceed
-        _begin(request, self.status, self.headers, len(self.body) + self.missing)
-        request.write(self.body)
+        body = b'{"half": "of an ans'
+        _begin(request, 200, JSON, len(body) + 100)
+        request.write(body)
         request.loseConnection()
 
 
@@ -109,8 +105,8 @@ class Fault:
 class Faults:
     """The faults of one upstream. The oldest one that matches a request decides."""
 
-    def __init__(self, random: Random | None = None) -> None:
-        self._random = random or Random(0)  # noqa: S311 - the same run every time is wanted
+    def __init__(self) -> None:
+        self._random = Random(0)  # noqa: S311 - the same run every time is wanted
         self._left: dict[Fault, int | None] = {}
 
     def __contains__(self, fault: Fault) -> bool:

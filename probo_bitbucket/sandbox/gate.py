@@ -54,8 +54,7 @@ class Gate:
         try:
             headers = self._cloud.rate_limit.spend(access.owner)
         except RateLimitExceeded as exceeded:
-            if exceeded.retry_after is not None:
-                request.setHeader("Retry-After", str(exceeded.retry_after))
+            request.setHeader("Retry-After", str(exceeded.retry_after))
             raise Refused(429, str(exceeded)) from None
         for name, value in headers.items():
             request.setHeader(name, value)

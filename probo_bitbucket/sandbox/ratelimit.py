@@ -14,17 +14,16 @@ NEAR = 0.2  # the share of the budget below which it is said to be near its end
 class RateLimitExceeded(Exception):
     """The budget is spent."""
 
-    def __init__(self, retry_after: int | None) -> None:
+    def __init__(self, retry_after: int) -> None:
         super().__init__("Rate limit for this resource has been exceeded.")
-        self.retry_after = retry_after  # seconds; None: not told
+        self.retry_after = retry_after  # seconds
 
 
 class RateLimit:
     """*limit* requests in any hour for each owner."""
 
-    def __init__(self, clock: IReactorTime, limit: int) -> None:
-        self.limit = limit
-        self.tell_retry_after = True
+    def __init__(self, clock: IReactorTime) -> None:
+        self.limit = 1000
         self._clock = clock
         self._spent: defaultdict[str, deque[float]] = defaultdict(deque)
 
@@ -35,7 +34,7 @@ class RateLimit:
         while spent and spent[0] <= now - HOUR:
             spent.popleft()
         if len(spent) >= self.limit:
-            raise RateLimitExceeded(self._reset(spent, now) if self.tell_retry_after else None)
+            raise RateLimitExceeded(self._reset(spent, now))
         spent.append(now)
         return {
             "X-RateLimit-Limit": str(self.limit),

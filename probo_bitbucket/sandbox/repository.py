@@ -28,7 +28,6 @@ class Change:
     old: Commit | None
     new: Commit | None
     kind: str = "branch"
-    forced: bool = False
     commits: tuple[Commit, ...] = ()
 
 
@@ -39,14 +38,13 @@ class Repository:
         self,
         full_name: str,
         name: str,
-        main_branch: str,
         clock: IReactorTime,
         announce: Announce,
         parent: Repository | None = None,
     ) -> None:
         self.full_name = full_name
         self.name = name  # for display
-        self.main_branch = main_branch
+        self.main_branch = "main"
         self.uuid = uuid_of(full_name)
         self.parent = parent  # what it is a fork of
         self.deleted = False

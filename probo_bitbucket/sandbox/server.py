@@ -19,6 +19,8 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from probo_bitbucket.sandbox.faults import Faults, later
 
+_REMEMBERED = 20_000  # requests in the journal
+
 
 @define(eq=False)
 class Recorded:
@@ -34,11 +36,11 @@ class Recorded:
 
 
 class Server:
-    """A resource on a port. *remembered* is the number of requests that the journal keeps."""
+    """A resource on a port, with a journal of the latest requests."""
 
-    def __init__(self, clock: IReactorTime, resource: IResource, remembered: int = 20_000) -> None:
+    def __init__(self, clock: IReactorTime, resource: IResource) -> None:
         self.faults = Faults()
-        self.requests: deque[Recorded] = deque(maxlen=remembered)
+        self.requests: deque[Recorded] = deque(maxlen=_REMEMBERED)
         self.on_answer: Callable[[Recorded], None] = lambda _: None  # told of every request once it is answered
         self.answer_after = 0.0  # seconds that every answer takes, as if the upstream were far
         self._clock = clock
