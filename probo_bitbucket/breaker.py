@@ -21,9 +21,10 @@ class Breaker:
     threshold: int = 8
     several: int = 3
     pause: float = 10.0
-    failures: int = 0
-    next_trial: float = 0.0
-    _waiting: set[str] = field(factory=set)  # who had no answer in time since the last success; *several* at most
+    failures: int = field(default=0, init=False)
+    next_trial: float = field(default=0.0, init=False)
+    # Who had no answer in time since the last success; *several* at most.
+    _waiting: set[str] = field(factory=set, init=False)
 
     @property
     def open(self) -> bool:

@@ -133,13 +133,12 @@ class Upstream:
         name: str,
         http: HTTPClient,
         clock: IReactorTime,
-        breaker: Breaker | None = None,
         observe: Callable[[str, int, float], None] = lambda *_: None,
     ) -> None:
         self.name = name
         self._http = http
         self._clock = clock
-        self.breaker = breaker or Breaker(clock, name)
+        self.breaker = Breaker(clock, name)
         self._observe = observe
 
     async def request(

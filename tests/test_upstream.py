@@ -249,8 +249,8 @@ def test_server_errors_open_the_breaker_and_other_answers_close_it() -> None:
 def test_nothing_is_sent_while_the_breaker_is_open() -> None:
     wire, clock = Wire(), Clock()
     wire.say(503)
-    breaker = Breaker(clock, "Bitbucket", threshold=1)
-    asked = Upstream("Bitbucket", wire.client, clock, breaker)
+    asked = Upstream("Bitbucket", wire.client, clock)
+    asked.breaker = Breaker(clock, "Bitbucket", threshold=1)
     run(asked.request("GET", "http://api/x"))
     with pytest.raises(Temporary):
         run(asked.request("GET", "http://api/x"))
