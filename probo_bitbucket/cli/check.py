@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from probo_bitbucket.cli.daemon import Daemon, NoDaemon, NotLetIn
-from probo_bitbucket.cli.options import settings_files, whereabouts, with_settings
-from probo_bitbucket.cli.screen import as_json, print_json, print_table, waiting
+from probo_bitbucket.cli.options import settings_files, whereabouts
+from probo_bitbucket.cli.screen import as_json, end, in_words, print_json, print_table, waiting
 
 if TYPE_CHECKING:
     from probo_bitbucket.config import Settings, Whereabouts
@@ -33,8 +32,8 @@ def check(*, files: tuple[Path, ...], in_json: bool) -> None:
     if in_json:
         print_json(verdicts)
     else:
-        print_table((), ((each["grade"], each["subject"], _words(each)) for each in verdicts), "")
-    sys.exit(int(any(each["grade"] == "wrong" for each in verdicts)))
+        print_table((), ((each["grade"], each["subject"], in_words(each)) for each in verdicts), "")
+    end(verdicts)
 
 
 def _verdicts(files: tuple[Path, ...]) -> list[dict[str, Any]]:
@@ -85,7 +84,3 @@ def _rest(settings: Settings) -> list[dict[str, Any]]:
 
 def _verdict(subject: str, grade: str, what: str, advice: str = "") -> dict[str, Any]:
     return {"subject": subject, "grade": grade, "what": what, "advice": advice}
-
-
-def _words(verdict: dict[str, Any]) -> str:
-    return f"{verdict['what']} → {with_settings(verdict['advice'])}" if verdict["advice"] else str(verdict["what"])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from probo_bitbucket.cli.daemon import daemon
-from probo_bitbucket.cli.options import settings_files, with_settings
-from probo_bitbucket.cli.screen import as_json, print_json, print_table, time, waiting
+from probo_bitbucket.cli.options import settings_files
+from probo_bitbucket.cli.screen import as_json, end, in_words, print_json, print_table, time, waiting
 
 _places = click.argument("places", nargs=-1, required=True, metavar="WORKSPACE[/REPOSITORY]…")
 _any_places = click.argument("places", nargs=-1, metavar="[WORKSPACE[/REPOSITORY]…]")
@@ -40,14 +39,14 @@ def list_hooks(*, files: tuple[Path, ...], in_json: bool, places: tuple[str, ...
         print_json(found)
     else:
         rows = (
-            (each["place"], each["grade"], time(each["last_delivery"]), each["url"] or "none", _words(each))
+            (each["place"], each["grade"], time(each["last_delivery"]), each["url"] or "none", in_words(each))
             for each in found["hooks"]
         )
         titles = ("WHERE", "", "LAST DELIVERY", "URL", "WHAT")
         print_table(titles, rows, "No webhooks are known. `hooks add` makes some.")
         if any(each["url"] != found["url"] for each in found["hooks"]) and found["url"]:
             click.echo(f"\nThe URL should be {found['url']}", err=True)
-    _end(found["hooks"])
+    end(found["hooks"])
 
 
 @hooks.command()
@@ -95,8 +94,8 @@ def test(*, files: tuple[Path, ...], in_json: bool, repositories: tuple[str, ...
     if in_json:
         print_json(verdicts)
     else:
-        print_table(("WHERE", "", "WHAT"), ((each["subject"], each["grade"], _words(each)) for each in verdicts), "")
-    _end(verdicts)
+        print_table(("WHERE", "", "WHAT"), ((each["subject"], each["grade"], in_words(each)) for each in verdicts), "")
+    end(verdicts)
 
 
 def _change(files: tuple[Path, ...], in_json: bool, what: str, **wishes: Any) -> None:
@@ -105,15 +104,6 @@ def _change(files: tuple[Path, ...], in_json: bool, what: str, **wishes: Any) ->
     if in_json:
         print_json(reports)
     else:
-        rows = ((each["place"], each["grade"], _words(each)) for each in reports)
+        rows = ((each["place"], each["grade"], in_words(each)) for each in reports)
         print_table(("WHERE", "", "WHAT"), rows, "No webhooks were made here. `hooks add` makes some.")
-    _end(reports)
-
-
-def _words(report: dict[str, Any]) -> str:
-    return f"{report['what']} → {with_settings(report['advice'])}" if report["advice"] else str(report["what"])
-
-
-def _end(reports: list[dict[str, Any]]) -> None:
-    """End with status 1 where something is wrong."""
-    sys.exit(int(any(report["grade"] == "wrong" for report in reports)))
+    end(reports)

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from probo_bitbucket.cli.options import with_settings
 from probo_bitbucket.logs import escape
 
 # What is copied from a table stays in one line: the other columns get narrower.
@@ -63,6 +64,16 @@ def moment(at: float | None, since: float) -> str:
     if at is None:
         return ""
     return f"{time(at)} after {span(at - since)}" if at >= since else time(at)
+
+
+def in_words(verdict: dict[str, Any]) -> str:
+    """What was found, and what to do about it."""
+    return f"{verdict['what']} → {with_settings(verdict['advice'])}" if verdict["advice"] else str(verdict["what"])
+
+
+def end(verdicts: Iterable[dict[str, Any]]) -> NoReturn:
+    """End with status 1 where something is wrong."""
+    sys.exit(int(any(verdict["grade"] == "wrong" for verdict in verdicts)))
 
 
 def waiting(words: str) -> AbstractContextManager[object]:
