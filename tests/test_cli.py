@@ -94,6 +94,7 @@ class Asking(CommandTestCase):
         pull_request = self.repository.open_pull_request("A title", "a-branch", {"a": b"1"})
         await self.built(pull_request)
         [build] = (await self.document("builds"))["items"]
+        self.assertRegex(await self.command("builds"), f"(?m)^{build['id']} .* {pull_request.commit} ")
         for name in (build["id"][:6], pull_request.commit[:7]):
             self.assertEqual((await self.document("builds", "show", name))["build"]["id"], build["id"])
         self.assertIn("there is no build", await self.command("builds", "show", build["id"][:5], status=1))

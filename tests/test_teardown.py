@@ -125,6 +125,7 @@ class Told(Environments):
         assert f"/builds/{second}" in page
         said = await self.run_command("deliveries", "show", "4")
         assert first in said
+        assert told["ended"][0]["commit"] in said
         assert "was not started" in said
         assert (await self.call("GET", "/api/deliveries/2")).json["ended"] == []
 

@@ -63,7 +63,7 @@ def _row(each: dict[str, Any]) -> Sequence[object]:
         short(each["id"]),
         time(each["created_at"]),
         target(each),
-        each["commit"][:8],
+        short(each["commit"]),
         outcome(each),
         each["reason"] or each["title"],
     )
@@ -124,7 +124,7 @@ def print_build(story: dict[str, Any]) -> None:
 
 def print_ended(builds: list[dict[str, Any]]) -> None:
     """The builds that a delivery has ended, and how far that is."""
-    rows = ((short(each["id"]), each["commit"][:8], outcome(each), _going(each), each["reason"]) for each in builds)
+    rows = ((short(each["id"]), short(each["commit"]), outcome(each), _going(each), each["reason"]) for each in builds)
     click.echo()
     print_table(("ENDED BUILD", "COMMIT", "OUTCOME", "TAKEN DOWN", "WHY"), rows, "")
 
