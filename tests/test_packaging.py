@@ -65,8 +65,7 @@ def test_the_sdist_has_what_packagers_need(dist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for needed in ("tests/test_packaging.py", "systemd/probo-bitbucket.service", "packaging/probo-bitbucket.spec"):
         assert needed in names
-    assert {".containerignore", ".dockerignore"} <= names
-    assert {"etc", "docs", "README.md", "LICENSE", "Containerfile", "Makefile"} <= names
+    assert {"etc", "docs", "README.md", "LICENSE", "Containerfile", ".dockerignore", "Makefile"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith("dropin.cache")]
 
 
