@@ -81,11 +81,15 @@ def test_a_reload_ends_ready_also_when_it_fails(manager: Manager) -> None:
     assert manager.heard() == ["READY=1"]
 
 
-def test_without_systemd_nothing_happens() -> None:
+def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(socket, "socket", lambda *kind: made.append(kind))
     clock = Clock()
     notifier = Notifier(clock, {})
     notifier.startService()
+    assert clock.getDelayedCalls() == []
     notifier.stopService()
+    assert made == []
 
 
 def test_a_socket_that_is_gone_does_not_stop_the_daemon(tmp_path: Path) -> None:

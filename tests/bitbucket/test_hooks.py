@@ -77,6 +77,8 @@ def test_a_change_names_the_webhook_in_braces_and_says_everything(setting: Setti
 def test_one_that_is_gone_is_deleted_already(setting: Setting) -> None:
     setting.wire.say(404, {"type": "error", "error": {"message": "not found"}})
     run(webhooks(setting).delete(SITE, "d96c25c4"))
+    [asked] = setting.wire.asked
+    assert (asked.method, asked.url) == ("DELETE", f"{API}/repositories/acme/site/hooks/%7Bd96c25c4%7D")
 
 
 def test_a_scope_that_is_missing_is_named_with_what_to_tick(setting: Setting) -> None:
