@@ -12,11 +12,11 @@ from twisted.internet.task import react
 from twisted.logger import globalLogBeginner
 
 from probo_bitbucket.assembly.outside import Outside
+from probo_bitbucket.assembly.oversight import oversee
 from probo_bitbucket.config import Settings
 from probo_bitbucket.credentials import Account, OAuthConsumer
 from probo_bitbucket.flow.deliveries.signatures import RefusedDeliveries, Signatures
 from probo_bitbucket.flow.oversight.verdict import Verdict
-from probo_bitbucket.oversight import oversee
 from probo_bitbucket.store import Database, Engine, StoreUnavailable, nodes
 from probo_bitbucket.store.migrate import StoreTooNew, empty, form
 from probo_bitbucket.store.privacy import is_open

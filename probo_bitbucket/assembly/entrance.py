@@ -11,6 +11,7 @@ from attrs import frozen
 
 from probo_bitbucket.assembly.foundation import Foundation
 from probo_bitbucket.assembly.outside import Outside
+from probo_bitbucket.assembly.oversight import Oversight, oversee
 from probo_bitbucket.assembly.steps import Steps
 from probo_bitbucket.config import Settings
 from probo_bitbucket.flow.builds.again import Again
@@ -26,7 +27,6 @@ from probo_bitbucket.flow.oversight.glance import Glance
 from probo_bitbucket.flow.oversight.health import Health
 from probo_bitbucket.flow.oversight.measuring import Measuring
 from probo_bitbucket.flow.work.leases import Leases
-from probo_bitbucket.oversight import Oversight, oversee
 from probo_bitbucket.store import StoreUnavailable
 from probo_bitbucket.web.actions import Actions
 from probo_bitbucket.web.api import Api
