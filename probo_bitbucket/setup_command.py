@@ -26,7 +26,6 @@ from probo_bitbucket.flow.credentials.consent import (
 )
 from probo_bitbucket.store import Engine, StoreUnavailable, Transaction, house
 from probo_bitbucket.store.migrate import StoreTooNew, upgrade
-from probo_bitbucket.store.privacy import make_directory
 from probo_bitbucket.upstream import Upstream, http_client
 
 _WHAT_TO_CLICK = """\
@@ -155,11 +154,6 @@ def _try_store(settings: Settings) -> None:
 def _opened(settings: Settings) -> Iterator[Transaction]:
     """A transaction of the daemon's store, which is made where there is none. Raises one of _NO_STORE."""
     engine = Engine(settings.database_url)
-    try:
-        if engine.file:
-            make_directory(engine.file)
-    except OSError as error:
-        raise StoreUnavailable(f"{error.filename} cannot be made: {error.strerror}") from error
     try:
         upgrade(engine)
         with engine.begin() as tx:

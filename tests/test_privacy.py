@@ -108,7 +108,9 @@ def test_a_place_that_cannot_be_looked_at_is_no_database_that_is_missing(tmp_pat
     """As it is for a user who may not enter the directory; root, who may run this, can enter any."""
     engine = Engine(f"sqlite:///{tmp_path / ('x' * 300) / DATABASE}")
     assert not engine.missing
-    with pytest.raises(StoreUnavailable, match="unable to open database file"):
+    with pytest.raises(StoreUnavailable, match="unable to open database file"), engine.begin():
+        pass
+    with pytest.raises(StoreUnavailable, match="cannot be made: File name too long"):
         upgrade(engine)
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from probo_bitbucket.store.engine import Engine
+from probo_bitbucket.store.privacy import make_directory
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -57,10 +58,12 @@ def form(engine: Engine) -> Form:
 
 
 def upgrade(engine: Engine) -> tuple[Migration, ...]:
-    """Run the migrations that a database has not had, in one transaction; return them.
+    """Run the migrations that a database has not had, in one transaction; return them. Of SQLite's, the file is made.
 
     Nodes that start at the same time wait for each other. Raises StoreTooNew or StoreUnavailable.
     """
+    if engine.file:
+        make_directory(engine.file)
     with engine.begin() as connection:
         if _revision(connection) == NEWEST:
             return ()

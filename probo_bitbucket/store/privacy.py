@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
+from probo_bitbucket.store.engine import StoreUnavailable
 from probo_bitbucket.store.presence import is_missing
 
 OTHERS = 0o077  # the rights of everybody but the owner
@@ -18,8 +19,11 @@ _log = Logger()
 
 
 def make_directory(file: Path) -> None:
-    """Make the directory of *file* where it is not there. Raises OSError."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the directory of *file* where it is not there. Raises StoreUnavailable."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(f"{error.filename} cannot be made: {error.strerror}") from error
 
 
 def keep_private(file: Path) -> None:

@@ -17,8 +17,8 @@ def claim(file: Path) -> FileIO:
     Makes the directory where there is none. Raises StoreUnavailable where that fails, or another daemon has the file.
     """
     path = file.with_name(f"{file.name}.lock")
+    make_directory(file)
     try:
-        make_directory(file)
         lock = FileIO(path, "a+b", opener=lambda name, flags: os.open(name, flags, 0o600))
     except OSError as error:
         raise StoreUnavailable(f"{error.filename} cannot be made: {error.strerror}") from error

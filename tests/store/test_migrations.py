@@ -118,6 +118,10 @@ def test_a_database_that_cannot_be_opened_is_named_without_its_password(tmp_path
     assert "open-sesame" not in str(raised.value)
 
 
-def test_an_sqlite_file_in_a_missing_directory_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match=r"missing/store\.db.*unable to open"):
-        upgrade(Engine(f"sqlite:///{tmp_path}/missing/store.db"))
+def test_an_sqlite_file_is_made_with_its_directory_or_that_is_named(tmp_path: Path) -> None:
+    engine = Engine(f"sqlite:///{tmp_path}/missing/store.db")
+    upgrade(engine)
+    engine.close()
+    assert (tmp_path / "missing").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(StoreUnavailable, match=r"missing/store\.db cannot be made: "):
+        upgrade(Engine(f"sqlite:///{tmp_path}/missing/store.db/store.db"))
