@@ -230,7 +230,7 @@ def test_a_file_with_secrets_that_others_can_read_is_warned_about(write: Write) 
         assert load(given).warnings == ()
         given.chmod(0o644)
         (warning,) = load(given).warnings
-        assert warning.endswith(f"run: chmod o= {given}")
+        assert warning.endswith(f"run: chmod g-w,o= {given}")
     accounts = write(
         "bbWebhookSecretFile: closed.yaml\naccounts: [{name: a, repositories: '*', bbAccessToken: c4n4ry-long-enough}]"
     )

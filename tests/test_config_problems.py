@@ -177,6 +177,7 @@ def test_a_secret_that_is_too_short_is_warned_about_and_taken_as_the_node_handle
         "database: 'postgresql://me:pass@c4n4ry@db/probo'",
         "database: 'postgresql://me:pass/c4n4ry@db/probo'",
         "database: 'postgresql://me:c4n4ry@db:54x2/probo'",
+        "database: 'postgresql://db/probo?user=me&password=c4n4ry'",
         "bbApiUrl: http://me:c4n4ry@api",
         "api: {url: 'http://a', token: 'c4n4ry c4n4ry'}",
         "accounts: [{name: a, repositories: a, bbAccessToken: 'c4n4ry c4n4ry'}]",

@@ -12,6 +12,6 @@ def how_to_close(path: Path) -> str:
     """
     there = path.stat()
     given_to_group = there.st_uid == 0 and there.st_gid != 0
-    if not there.st_mode & (0o007 if given_to_group else 0o077):
+    if not there.st_mode & (0o027 if given_to_group else 0o077):
         return ""
-    return f"chmod {'o=' if given_to_group else '600'} {path}"
+    return f"chmod {'g-w,o=' if given_to_group else '600'} {path}"

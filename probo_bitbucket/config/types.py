@@ -142,11 +142,12 @@ def _path(text: str) -> Path:
     return Path(_text(text)).absolute()
 
 
-# What follows one of @ / ? # in a password could be taken for the host or what comes after it, and shown as such.
+# What follows one of @ / ? # in a password could be taken for the host or what comes after it, and shown as such; so
+# would be a password among the parameters.
 _POSTGRESQL = (
     r"postgresql://(?:[^@:/?#\s]*(?::[^@/?#\s]*)?@)?"  # user and password
     r"(?:\[[^\]@/?\s]+\]|[^@:/?#\s]*)(?::[0-9]+)?"  # host and port
-    r"(?:/[^?\s]*)?(?:\?\S*)?"  # name and parameters
+    r"(?:/[^?\s]*)?(?:\?(?!(?:\S*&)?(?:ssl)?password=)\S*)?"  # name and parameters
 )
 
 
