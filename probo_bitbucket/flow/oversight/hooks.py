@@ -72,14 +72,19 @@ class Hooks:
     ) -> list[HookReport]:
         """The outcome of *work* at each place. A secret that no webhook has in the end is forgotten.
 
-        One that Bitbucket may have is left to the janitor, for who tries again meanwhile.
+        One that Bitbucket may have is left to the janitor: what is signed with it would be refused. Where there is no
+        other secret, everybody is believed, and would not be any more for one that perhaps no webhook has.
         """
         try:
             return await self.inspection.keep(what, await self.inspection.each(places, work))
         finally:
-            if not self._sending and self.clock.seconds() - self._in_doubt_at > GRACE:
-                await self.store.transact(hooks.forget_unused)
+            await self.store.transact(self._tidy_up)
             self.signatures.read_again()
+
+    def _tidy_up(self, tx: Transaction) -> None:
+        in_doubt = self._sending or self.clock.seconds() - self._in_doubt_at <= GRACE
+        if not (in_doubt and (self.signatures.given or hooks.known(tx))):
+            hooks.forget_unused(tx)
 
     @contextmanager
     def _giving_secret(self) -> Iterator[None]:

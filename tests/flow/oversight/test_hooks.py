@@ -87,6 +87,15 @@ def test_a_secret_that_another_webhook_may_just_be_getting_is_kept(made: Hooks, 
     run(made.signatures.check(BODY, sign(bitbucket.secrets[SITE], BODY)))
 
 
+def test_where_there_is_no_other_secret_nobody_is_refused_for_one_in_doubt(made: Hooks, bitbucket: Bitbucket) -> None:
+    made.signatures.given = ()
+    adding = start(made.add([SITE]))
+    bitbucket.answers[SITE].errback(Unanswered("Bitbucket did not answer within 30 s"))
+    result_of(adding)
+    assert not run(made.signatures.check(BODY, None))
+    assert not run(made.signatures.check(BODY, sign(bitbucket.secrets[SITE], BODY)))
+
+
 def test_what_was_in_doubt_once_is_forgotten_in_the_end(
     made: Hooks, bitbucket: Bitbucket, store: ImmediateStore, clock: Clock
 ) -> None:
