@@ -379,8 +379,11 @@ def ask_about_others(tx: sa.Connection, build: Build, now: float) -> None:
 
 
 def send_again(tx: sa.Connection, id: str, now: float) -> None:
-    """Have a build that was given up on tried again, from where it stopped."""
+    """Have a build that was given up on tried again, from where it stopped; not one that is on its way meanwhile."""
+    lock(tx, id)
     stored = _stored(tx.execute(_FIND, {"_id": id}).one())
+    if stored.state is not BuildState.FAILED:
+        return
     build, state = stored.build, BuildState.STARTING if stored.document else BuildState.QUEUED
     if len(build.commit) < FULL_HASH:
         withdraw(tx, build.source, build.commit)

@@ -117,3 +117,11 @@ def test_the_queue_counts_as_many_as_the_list_has(tx: sa.Connection) -> None:
     [stored] = commands.claim_pending(tx, Lease("north", 2.0), 10)
     commands.finish(tx, stored, "Bitbucket answered 503")
     assert {each.work: each.given_up for each in queues(tx) if each.given_up} == {"commands": 1}
+
+
+def test_a_build_that_was_sent_again_meanwhile_is_left_alone(tx: sa.Connection) -> None:
+    builds.request(tx, BUILD, 0.0)
+    [stored] = builds.claim_pending(tx, Lease("north", 1.0), 1)
+    builds.advance(tx, stored, BuildState.STARTING, 1.0)
+    builds.send_again(tx, BUILD.id, 2.0)
+    assert builds.claim_pending(tx, Lease("south", 2.0), 1) == []
