@@ -86,9 +86,9 @@ class Door:
         """Endpoints read files, descriptors and plugins: each has errors of its own."""
         match error:
             case KeyError() | IndexError() if self.endpoint.startswith("systemd:"):
-                reason = f"systemd has opened no socket {error} for it: is probo-bitbucket.socket active?"
+                reason = "systemd has opened no such socket: is probo-bitbucket.socket active?"
             case TypeError():
-                reason = "a part of it is unknown, or one too many (in an IPv6 address write \\: for a colon)"
+                reason = "a part of it is missing, unknown or one too many (in an IPv6 address write \\: for a colon)"
             case OSError(strerror=str(words), filename=name):
                 reason = f"{words}: {os.fsdecode(error.filename2 or name)}" if name else words
             case _:

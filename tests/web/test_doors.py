@@ -164,12 +164,12 @@ class Burst(Opened):
     ("endpoint", "reason"),
     [
         ("ssl:0:privateKey=/absent/key.pem", "No such file"),
-        ("systemd:domain=INET:index=0", "systemd has opened no socket"),
-        ("systemd:domain=INET:name=absent", "systemd has opened no socket 'absent'"),
+        ("systemd:domain=INET:index=0", "systemd has opened no such socket"),
+        ("systemd:domain=INET:name=absent", "systemd has opened no such socket"),
         ("nothing:1", "nothing"),
         ("tcp:many", "many"),
         ("tcp:0:interface=::1", "IPv6 address"),
-        ("tcp:0:interfaces=127.0.0.1", "a part of it is unknown"),
+        ("tcp:0:interfaces=127.0.0.1", "a part of it is missing, unknown or one too many"),
         ("unix:/absent/directory/socket", "No such file or directory: /absent/directory/socket.lock"),
     ],
 )
