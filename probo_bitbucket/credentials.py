@@ -13,6 +13,11 @@ def covers(globs: Iterable[str], full_name: str) -> bool:
     return any(fnmatchcase(full_name.lower(), glob.lower()) for glob in globs)
 
 
+def has_wildcards(glob: str) -> bool:
+    """Whether *glob* can match more than the one name that it is."""
+    return bool(set("*?[") & set(glob))
+
+
 @frozen
 class OAuthConsumer:
     """Key and secret of an OAuth consumer; without a refresh token it uses the client credentials grant.

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from probo_bitbucket.credentials import has_wildcards
 from probo_bitbucket.model import check_slug
 
 
@@ -187,7 +188,7 @@ def _log_level(text: str) -> str:
 def _glob(text: str) -> str:
     workspace, slash, slug = text.partition("/")
     for part in (workspace, slug) if slash else (workspace,):
-        if set("*?[") & set(part):
+        if has_wildcards(part):
             _match(r"[A-Za-z0-9_.*?\[\]!-]+", part)
         else:
             check_slug(part)  # such a name is also what a webhook is looked for by

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.bitbucket.hooks import EVENTS, Hook, Place, Webhooks
+from probo_bitbucket.credentials import has_wildcards
 from probo_bitbucket.errors import UpstreamError
 from probo_bitbucket.flow.deliveries.signatures import BadSignature, Refused, RefusedDeliveries
 from probo_bitbucket.flow.oversight.verdict import Grade, advice_on
@@ -96,7 +97,7 @@ class Inspection:
     @property
     def _named(self) -> list[str]:
         """The repositories that the settings name."""
-        return [glob for glob in self.repositories if not set("*?[") & set(glob)]
+        return [glob for glob in self.repositories if not has_wildcards(glob)]
 
     async def reports(self, places: Iterable[Place] = ()) -> list[HookReport]:
         """How the webhooks of *places* are, or of all that are looked after."""

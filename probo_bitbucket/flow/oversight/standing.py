@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from probo_bitbucket.bitbucket.caller import Caller
 from probo_bitbucket.bitbucket.scopes import ScopeMissing
-from probo_bitbucket.credentials import Account
+from probo_bitbucket.credentials import Account, has_wildcards
 from probo_bitbucket.errors import DeadCredentials, Permanent, UpstreamError
 from probo_bitbucket.flow.credentials.access import Access
 from probo_bitbucket.flow.credentials.chain import TokenChain
@@ -67,7 +67,7 @@ class Standing:
         return None
 
     async def _of_workspace(self, workspace: str, access: Access) -> AsyncIterator[Repository]:
-        if set("*?[") & set(workspace):
+        if has_wildcards(workspace):
             return
         async for listed in self.caller.pages(access, f"repositories/{workspace}", _Listed):
             try:
